@@ -1,0 +1,55 @@
+#pragma once
+/**
+ * Every limit of dray, each with its reason.  A reviewer who asks "what if a peer sends more?" finds the answer here; a test
+ * stands on both sides of each.
+ */
+
+#include "base/base.h"
+
+/* Blocks and chunks: formats (docs/format/), not tunables. */
+#define BLOCK_LEN_MAX (64 * KIB)  /* unit of comparison: small enough that an edit costs little, large enough for 36 bytes of list */
+#define CHUNK_BLOCKS_MAX 1024     /* small files share a chunk; bounds its header to 40 KiB */
+#define CHUNK_RAW_MAX (4 * MIB)   /* unit of transfer and resume: what a cut line costs at most */
+#define CHUNK_LEN_MAX (CHUNK_RAW_MAX + 64 * KIB) /* the container: raw bytes and header */
+#define BLOCKLIST_PAGE_BLOCKS 64  /* blocks of a list in one row: one full chunk */
+#define BLOCKLIST_UPLOAD_MAX 8192 /* blocks of a list in one request: 300 KB */
+#define FILE_SIZE_MAX (16 * TIB)  /* what ext4 takes; keeps every sum of sizes far from 2^63 */
+
+/* Names. */
+#define NAME_LEN_MAX 255          /* bytes, as every Linux file system */
+#define PATH_LEN_MAX 4096         /* bytes */
+#define PATH_DEPTH_MAX 256
+#define LINK_TARGET_MAX 4095      /* PATH_MAX less its NUL */
+#define TITLE_LEN_MAX 200         /* names of projects and devices, bytes */
+
+/* HTTP. */
+#define HTTP_HEAD_MAX (16 * KIB)  /* request line and header section */
+#define HTTP_URI_MAX (8 * KIB)    /* a path of 4,096 bytes, most of it escaped, fits */
+#define HTTP_FIELDS_MAX 64
+#define HTTP_HEAD_DEADLINE_MS 10000
+#define HTTP_IDLE_MS 60000        /* between requests */
+#define HTTP_BODY_RATE_MIN (16 * KIB) /* bytes a second, over HTTP_BODY_RATE_WINDOW_MS: slower peers hold memory for nothing */
+#define HTTP_BODY_RATE_WINDOW_MS 30000
+#define HTTP_WRITE_STALL_MS 30000 /* a reader that takes nothing */
+#define HTTP_CHUNK_EXT_MAX 256    /* chunked framing: extensions in a body, in all */
+#define HTTP_TRAILER_MAX (4 * KIB)
+#define HTTP_DRAIN_MAX (64 * KIB) /* read after an early answer, so that the peer can read it */
+#define HTTP_DRAIN_MS 2000
+#define HTTP_PER_DEVICE_MAX 16    /* requests in flight */
+#define JSON_BODY_MAX (1 * MIB)
+#define JSON_BATCH_MAX (8 * MIB)  /* commit and block list bodies */
+#define JSON_DEPTH_MAX 32
+#define JSON_KEYS_MAX 64          /* keys of one object */
+#define IDEMPOTENCY_KEY_MAX 128   /* bytes */
+#define IDEMPOTENCY_LIFE_US (24 * 3600 * INT64_C(1000000))
+
+/* The API. */
+#define PAGE_LIMIT_MAX 1000       /* rows */
+#define PAGE_LIMIT_DEFAULT 500
+#define COMMIT_OPS_MAX 10000
+#define TRANSFERS_PER_DEVICE_MAX 1000
+#define TRANSFER_CHUNKS_MAX (4 * 1024 * 1024 + 1024) /* of a 16 TiB file */
+#define TRANSFER_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
+#define WAIT_MAX_S 60             /* long poll */
+#define SNAPSHOT_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
+#define TOMBSTONE_LIFE_US (90 * 24 * 3600 * INT64_C(1000000))

@@ -1,0 +1,31 @@
+#!/bin/bash
+# Install what a group of tasks needs and is missing: tools/setup.sh build|test|run|bench …
+set -eu
+
+packages_for() {
+	case $1 in
+	build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
+		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
+	test) echo clang libclang-rt-14-dev python3-pytest python3-hypothesis python3-requests python3-yaml python3-jsonschema \
+		python3-zstandard man-db curl ;;
+	run) echo curl jq ;;
+	bench) echo rsync nginx-light ;;
+	*) echo "setup.sh: unknown group $1" >&2; exit 2 ;;
+	esac
+}
+
+missing=
+for group in "$@"; do
+	for p in $(packages_for "$group"); do
+		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+	done
+done
+[ -z "$missing" ] && exit 0
+
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+echo "Installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# shellcheck disable=SC2086 # a list of words on purpose
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
