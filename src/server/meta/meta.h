@@ -1,0 +1,197 @@
+#pragma once
+/**
+ * Metadata: projects, devices, the tree, chunks, transfers.  A thin front over a back-end: SQL over db/ (SQLite now) or memory;
+ * one conformance suite holds both.  No rules here: domain/ decides, meta remembers.
+ *
+ * Everything happens in a transaction.  A reader sees one instant.  A writer excludes other writers (of its project at least)
+ * from meta_begin on, so what it has read stays true until it commits.  After meta_commit returned ERR_OK the effect survives
+ * power loss (I2, I4); on any error nothing of it happened, unless the code is UNAVAILABLE, where the outcome is unknown.
+ *
+ * Ownership  text and arrays that come out live in the transaction's arena, until commit or abort; copy what must live longer.
+ *            What goes in is borrowed for the call.
+ * Threads    a transaction belongs to one thread; transactions of different threads run at the same time.
+ * Errors     NOT_FOUND where one row was asked for; EXISTS on a key that is taken; NO_SPACE; DB; UNAVAILABLE (retry).
+ */
+
+#include "base/arena.h"
+#include "server/model/model.h"
+
+struct meta;
+struct meta_tx;
+
+enum meta_mode { META_READ, META_WRITE };
+
+void meta_free(struct meta *m);
+
+err_code meta_begin(struct meta *m, enum meta_mode mode, struct meta_tx **tx, struct err *err);
+err_code meta_commit(struct meta_tx **tx, struct err *err); /* releases *tx whatever it returns */
+void meta_abort(struct meta_tx **tx);                       /* NULL inside is fine: usable as AUTO() */
+struct arena *meta_arena(struct meta_tx *tx);
+
+/** meta_ping(m, err): can it answer? */
+err_code meta_ping(struct meta *m, struct err *err);
+
+/* ---- projects ------------------------------------------------------------------------------------------------------------ */
+
+err_code meta_project_add(struct meta_tx *tx, const struct project *p, struct err *err);
+err_code meta_project_get(struct meta_tx *tx, const struct id *id, struct project *out, struct err *err);
+err_code meta_project_rename(struct meta_tx *tx, const struct id *id, const char *name, struct err *err);
+/** All rows of the project go, its chunk rows too; the store's objects are the garbage collector's. */
+err_code meta_project_delete(struct meta_tx *tx, const struct id *id, struct err *err);
+
+/** Projects after ${after} in id order (NULL: from the start), those that ${device} has a grant for (NULL: all). */
+err_code meta_project_list(struct meta_tx *tx, const struct id *device, const struct id *after, unsigned limit,
+    struct project **out, size_t *n, struct err *err);
+
+/**
+ * meta_clock_take(tx, project, now_us, n, last, err): the project's clock becomes max(now, clock + n) … *last; the caller's ${n} ≥ 1
+ * changes get *last - n + 1 … *last.  The row stays locked to the end of the transaction, so clock order is commit order (I7).
+ */
+err_code meta_clock_take(struct meta_tx *tx, const struct id *project, int64_t now_us, unsigned n, int64_t *last,
+    struct err *err);
+
+/** meta_project_total(tx, project, digest, file_count, total_bytes, err): set the sums that a commit has changed. */
+err_code meta_project_total(struct meta_tx *tx, const struct id *project, const struct hash *digest, int64_t file_count,
+    int64_t total_bytes, struct err *err);
+
+/* ---- devices and grants ---------------------------------------------------------------------------------------------------- */
+
+err_code meta_device_add(struct meta_tx *tx, const struct device *d, struct err *err);
+err_code meta_device_get(struct meta_tx *tx, const struct id *id, struct device *out, struct err *err);
+/** By the SHA-256 of its token; revoked devices are found too. */
+err_code meta_device_by_token(struct meta_tx *tx, const struct hash *token_hash, struct device *out, struct err *err);
+err_code meta_device_revoke(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err);
+err_code meta_device_seen(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err);
+err_code meta_grant_set(struct meta_tx *tx, const struct grant *g, struct err *err);
+/** ROLE_NONE without error when there is no grant. */
+err_code meta_grant_get(struct meta_tx *tx, const struct id *device, const struct id *project, enum role *out, struct err *err);
+
+/** A device of a project with its role and place; checkpoint.clock is 0 while it has none. */
+struct device_row {
+	struct device device;
+	enum role role;
+	struct checkpoint checkpoint;
+};
+/** Devices with a grant for the project that are not revoked, by id. */
+err_code meta_device_list(struct meta_tx *tx, const struct id *project, struct device_row **out, size_t *n, struct err *err);
+
+/* ---- the tree ---------------------------------------------------------------------------------------------------------------- */
+
+/** A file by id, live or tombstone. */
+err_code meta_file_get(struct meta_tx *tx, const struct id *project, const struct id *id, struct file *out, struct err *err);
+/** A live file by path ("dir/name"). */
+err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err);
+
+/** Insert or replace the row of file->id.  EXISTS when another live file has the path. */
+err_code meta_file_put(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err);
+
+/** Live files with version > after, by version: the listing in clock order. */
+err_code meta_file_page(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out,
+    size_t *n, struct err *err);
+/** Live and deleted files with version > after, by version: the change feed. */
+err_code meta_file_changes(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out,
+    size_t *n, struct err *err);
+/** Live entries directly in ${dir} whose name is > after_name (byte order), by name. */
+err_code meta_file_dir(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_name, unsigned limit,
+    struct file **out, size_t *n, struct err *err);
+/** Live entries after (after_dir, after_name) in (dir, name) byte order: the whole tree, a directory at a time. */
+err_code meta_file_tree(struct meta_tx *tx, const struct id *project, const char *after_dir, const char *after_name,
+    unsigned limit, struct file **out, size_t *n, struct err *err);
+/** Live entries anywhere beneath ${dir}, which is not itself among them, after (after_dir, after_name) in that order. */
+err_code meta_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir,
+    const char *after_name, unsigned limit, struct file **out, size_t *n, struct err *err);
+
+/* ---- versions and their blocks ----------------------------------------------------------------------------------------------- */
+
+err_code meta_version_add(struct meta_tx *tx, const struct id *project, const struct version *v, struct err *err);
+err_code meta_version_get(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version,
+    struct version *out, struct err *err);
+/** Newest first, older than ${before} (INT64_MAX: from the newest). */
+err_code meta_version_list(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t before, unsigned limit,
+    struct version **out, size_t *n, struct err *err);
+
+/**
+ * The block list of a content, in packed pages (chunk/blocklist.h) of BLOCKLIST_PAGE_BLOCKS blocks, all but the last full.
+ * Adding a page that is there already changes nothing: equal contents share rows.
+ */
+err_code meta_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page,
+    const uint8_t *packed, size_t len, struct err *err);
+err_code meta_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page,
+    const uint8_t **packed, size_t *len, struct err *err);
+/** meta_blocks_has(…): whether page 0 is there. */
+err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *has, struct err *err);
+
+/* ---- chunks -------------------------------------------------------------------------------------------------------------------- */
+
+/** Remember a durable chunk; one that is known already stays as it is. */
+err_code meta_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *c, struct err *err);
+err_code meta_chunk_get(struct meta_tx *tx, const struct id *project, const struct hash *id, struct chunk *out, struct err *err);
+
+/* ---- transfers ------------------------------------------------------------------------------------------------------------------ */
+
+err_code meta_transfer_add(struct meta_tx *tx, const struct id *project, const struct transfer *t, struct err *err);
+err_code meta_transfer_get(struct meta_tx *tx, const struct id *project, const struct id *id, struct transfer *out, struct err *err);
+err_code meta_transfer_end(struct meta_tx *tx, const struct id *project, const struct id *id, enum transfer_state state,
+    int64_t now_us, struct err *err);
+/** Open transfers of a device in all projects. */
+err_code meta_transfer_open_count(struct meta_tx *tx, const struct id *device, unsigned *n, struct err *err);
+/** Open transfers whose expires_at ≤ now become TRANSFER_EXPIRED; *n of them. */
+err_code meta_transfer_expire(struct meta_tx *tx, int64_t now_us, unsigned *n, struct err *err);
+
+/** Chunk number ${n} of a transfer has arrived; EXISTS when ${n} holds another chunk, ERR_OK when it holds this one. */
+err_code meta_transfer_chunk_add(struct meta_tx *tx, const struct id *transfer, const struct transfer_chunk *c,
+    int64_t stored_len, struct err *err);
+/** By number, from ${from} on. */
+err_code meta_transfer_chunk_list(struct meta_tx *tx, const struct id *transfer, uint32_t from, unsigned limit,
+    struct transfer_chunk **out, size_t *n, struct err *err);
+
+/** Packed pages of the block list that a transfer brings, by the number of their first block; replacing is fine. */
+err_code meta_transfer_blocks_put(struct meta_tx *tx, const struct id *transfer, uint64_t first, const uint8_t *packed,
+    size_t len, uint32_t block_count, struct err *err);
+/** The page whose first block is ${first}. */
+err_code meta_transfer_blocks_get(struct meta_tx *tx, const struct id *transfer, uint64_t first, const uint8_t **packed,
+    size_t *len, struct err *err);
+
+/** Progress is one small row while a transfer runs, gone when it ends (meta_transfer_end deletes it); events are milestones. */
+err_code meta_transfer_progress(struct meta_tx *tx, const struct id *transfer, int64_t bytes_done, int64_t now_us,
+    struct err *err);
+err_code meta_transfer_event(struct meta_tx *tx, const struct id *project, const struct id *transfer, const char *event,
+    int64_t now_us, struct err *err);
+
+/* ---- snapshots, checkpoints, idempotency ---------------------------------------------------------------------------------------- */
+
+err_code meta_snapshot_add(struct meta_tx *tx, const struct id *project, const struct snapshot *s, struct err *err);
+/** The newest one of ${format} that has not expired. */
+err_code meta_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, int64_t now_us, struct snapshot *out,
+    struct err *err);
+/** Removes rows that have expired; hands them out so that their objects can be deleted. */
+err_code meta_snapshot_expire(struct meta_tx *tx, const struct id *project, int64_t now_us, struct snapshot **out, size_t *n,
+    struct err *err);
+
+err_code meta_checkpoint_put(struct meta_tx *tx, const struct id *project, const struct checkpoint *c, struct err *err);
+err_code meta_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct checkpoint *out,
+    struct err *err);
+
+/** The remembered answer to a request that carried an Idempotency-Key.  ${key_hash}: SHA-256 of the key. */
+struct idempotent {
+	struct id device;
+	struct hash key_hash;
+	struct hash request_hash; /* over method, target and body */
+	int status;
+	const uint8_t *body;
+	size_t body_len;
+	int64_t created_at;
+};
+err_code meta_idempotent_add(struct meta_tx *tx, const struct idempotent *i, struct err *err); /* EXISTS when the key is taken */
+err_code meta_idempotent_get(struct meta_tx *tx, const struct id *device, const struct hash *key_hash, struct idempotent *out,
+    struct err *err);
+err_code meta_idempotent_expire(struct meta_tx *tx, int64_t before_us, struct err *err);
+
+/* ---- back-ends -------------------------------------------------------------------------------------------------------------------- */
+
+struct db;
+/** meta_sql_open(db, out, err): over a database whose migrations have been applied; takes ${db}. */
+err_code meta_sql_open(struct db *db, struct meta **out, struct err *err);
+
+/** meta_mem_new(): in memory, for tests; the same promises but durability. */
+struct meta *meta_mem_new(void);

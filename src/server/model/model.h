@@ -1,0 +1,143 @@
+#pragma once
+/**
+ * The value types of the server: what a project is made of.  Plain structs, copied freely; text is lent by whoever filled the
+ * struct (an arena, as each function says) and stays valid as long as that.
+ */
+
+#include "base/hash.h"
+#include "base/id.h"
+#include "chunk/blocklist.h"
+
+enum kind { KIND_FILE = 0, KIND_DIR = 1, KIND_LINK = 2 }; /* stored as numbers: never renumber */
+enum role { ROLE_NONE = 0, ROLE_READER = 1, ROLE_WRITER = 2 };
+enum device_kind { DEVICE_PLAIN = 0, DEVICE_OWNER = 1 };
+
+struct project {
+	struct id id;
+	const char *name;
+	struct id epoch;     /* of its history; a restored backup gets a new one */
+	int64_t clock;       /* microseconds: the newest change */
+	int64_t horizon;     /* microseconds: tombstones at or before it may be gone */
+	struct hash digest;  /* over the live files, DESIGN 2.4 */
+	int64_t file_count;  /* live entries */
+	int64_t total_bytes; /* sizes of the live files */
+	int64_t created_at;  /* microseconds */
+};
+
+struct device {
+	struct id id;
+	const char *name;
+	enum device_kind kind;
+	struct hash token_hash; /* SHA-256 of the token; the token itself is nowhere */
+	int64_t created_at, last_seen_at, revoked_at; /* microseconds; 0: never */
+};
+
+struct grant {
+	struct id device, project;
+	enum role role;
+};
+
+/** An entry of a project's tree as it is now; a tombstone when deleted_at is set. */
+struct file {
+	struct id id;        /* stable across renames */
+	const char *dir;     /* path of the parent directory, "" at the top */
+	const char *name;
+	enum kind kind;
+	int64_t version;     /* the project clock at which this state was committed: the base version of edits, the feed's order */
+	int64_t size;        /* bytes; 0 unless a file */
+	uint32_t mode;       /* permission bits, ≤ 0777 */
+	int64_t mtime_ns;
+	struct hash content; /* content hash; zero for a directory */
+	const char *target;  /* of a link, else "" */
+	int64_t created_at;  /* the clock of its first version */
+	struct id changed_by; /* device */
+	int64_t deleted_at;  /* clock of the tombstone; 0: live */
+};
+
+/** A state that a file has had. */
+struct version {
+	struct id file;
+	int64_t version;
+	const char *path;
+	enum kind kind;
+	int64_t size;
+	uint32_t mode;
+	int64_t mtime_ns;
+	struct hash content;
+	const char *target;
+	struct id changed_by;
+	bool deleted;
+};
+
+struct chunk {
+	struct hash id;
+	int64_t stored_len; /* of the container */
+	int64_t raw_len;
+	uint32_t block_count;
+	int64_t created_at;
+};
+
+enum transfer_state { TRANSFER_OPEN = 0, TRANSFER_DONE = 1, TRANSFER_ABANDONED = 2, TRANSFER_EXPIRED = 3 };
+
+struct transfer {
+	struct id id, device;
+	enum transfer_state state;
+	const char *path;    /* what it is for, "" for a batch of small files */
+	int64_t size;        /* bytes that will arrive, 0 when not known */
+	uint32_t chunk_count; /* chunks that have arrived */
+	int64_t bytes_done;   /* container bytes that have arrived */
+	int64_t created_at, expires_at;
+};
+
+struct transfer_chunk {
+	uint32_t n;
+	struct hash chunk;
+};
+
+struct snapshot {
+	struct id id;
+	int64_t clock;       /* what it shows */
+	struct id epoch;
+	struct hash digest;
+	struct hash object;  /* where its compressed bytes lie in the store */
+	int64_t stored_len, raw_len;
+	int64_t file_count, total_bytes;
+	int64_t created_at, expires_at;
+	int format;          /* enum snapshot_format of domain/snapshot.h */
+};
+
+struct checkpoint {
+	struct id device;
+	const char *device_name;
+	struct id epoch;
+	int64_t clock;
+	int64_t updated_at;
+};
+
+/** FILE_PATH_MAX: room for "dir/name" and NUL.  file_path writes it and returns ${out}. */
+#define FILE_PATH_MAX (PATH_LEN_MAX + 1)
+char *file_path(const struct file *f, char *out);
+
+/**
+ * path_check(p, len, err): is this a path that dray stores?  Relative, '/'-separated, UTF-8, no empty, "." or ".." component, no
+ * NUL, ≤ 255 bytes a component, ≤ 4,096 in all, ≤ 256 deep, no component ".dray".
+ * Errors     PATH_INVALID (reasons empty_component, dot, traversal, absolute, trailing_slash, nul), NAME_TOO_LONG, PATH_TOO_LONG,
+ *            NAME_NOT_UTF8, NAME_RESERVED.
+ */
+err_code path_check(const char *p, size_t len, struct err *err);
+
+/** path_split(path, dir_len): the last component of ${path}; *dir_len the length of what is before its '/', 0 at the top. */
+const char *path_split(const char *path, size_t *dir_len);
+
+/** path_unportable(p): whether some device could not hold the name as it is (Windows characters and names, trailing space or dot,
+ * controls, bidi and zero-width characters). */
+bool path_unportable(const char *p);
+
+/** title_check(p, len, what, err): names of projects and devices: 1..200 bytes of UTF-8, no control characters. */
+err_code title_check(const char *p, size_t len, const char *what, struct err *err);
+
+/**
+ * file_digest(f): what a live file adds to its project's digest (docs/protocol/digest.md): SHA-256 of
+ * id[16] · u64 version · content[32] · u32 mode · u8 kind · u64 size · path, numbers little-endian.
+ */
+struct hash file_digest(const struct file *f);
