@@ -1,0 +1,146 @@
+#pragma once
+/**
+ * The API's objects and their JSON, one definition for server and client.  Encoders append to a jw; decoders fill structs whose text
+ * lives in the arena given.
+ *
+ * Common forms: ids 32 hex digits; hashes 64; times RFC 3339 (microseconds for clocks, nanoseconds for mtime); modes "0644";
+ * sizes and versions integers; cursors "MICROSECONDS.EPOCH".
+ */
+
+#include "base/jw.h"
+#include "wire/json_in.h"
+
+/* ---- cursors ------------------------------------------------------------------------------------------------------------- */
+
+struct cursor {
+	int64_t clock;    /* microseconds: everything up to here has been seen */
+	struct id epoch;
+	bool has_epoch;   /* false when a plain time was given */
+};
+
+#define CURSOR_MAX (20 + 1 + ID_HEX_LEN + 1)
+char *cursor_format(const struct cursor *c, char out[static CURSOR_MAX]);
+
+/** cursor_parse(s, len, out, err): "<µs>.<epoch>" or an RFC 3339 time.  CURSOR_INVALID. */
+err_code cursor_parse(const char *s, size_t len, struct cursor *out, struct err *err);
+
+/* ---- tokens: "dray_" 43 base62 digits of 256 random bits "_" 6 base62 digits of their CRC-32 ------------------------------ */
+
+#define TOKEN_LEN (5 + 43 + 1 + 6)
+void token_new(char out[static TOKEN_LEN + 1]);
+/** token_check(s, len): whether the form and the checksum are right; costs no look-up. */
+bool token_check(const char *s, size_t len);
+
+/* ---- problems (RFC 9457) ---------------------------------------------------------------------------------------------------- */
+
+/** problem_write(jw, err, request_id): {type, title, status, code, detail, reason?, retryable, request_id} left open for more members. */
+void problem_write(struct jw *jw, const struct err *err, const char *request_id);
+/** problem_read(p, len, err): the error that a problem body tells, as ${err}->code (INTERNAL when unknown). */
+err_code problem_read(int status, const uint8_t *p, size_t len, struct err *err);
+
+/* ---- files ------------------------------------------------------------------------------------------------------------------ */
+
+struct wire_extent {
+	struct hash chunk;
+	uint32_t first, count;
+};
+
+/**
+ * {id, path, kind: "file"|"dir"|"link", size, mtime, mode, version, content_hash, target?, created_at, changed_at, changed_by,
+ *  state: "live"|"deleted", unportable?, extents?}
+ */
+struct wire_file {
+	struct id id;
+	const char *path;
+	int kind; /* 0 file, 1 dir, 2 link */
+	int64_t size;
+	int64_t mtime_ns;
+	uint32_t mode;
+	int64_t version;
+	struct hash content; /* zero and absent for a directory */
+	const char *target;  /* link only */
+	int64_t created_at;  /* microseconds */
+	struct id changed_by;
+	bool deleted;
+	bool unportable;
+	/* With ?extents=1, files of up to BLOCKLIST_PAGE_BLOCKS blocks: where their blocks lie.  NULL and 0: ask …/blocks. */
+	const struct wire_extent *extents;
+	uint32_t extent_count;
+};
+
+void wire_file_write(struct jw *jw, const struct wire_file *f);
+err_code wire_file_read(json_t *value, const char *where, struct arena *a, struct wire_file *out, struct err *err);
+
+/** An answer of …/files, …/files/changes or a line-by-line snapshot; the arrays of changes are told apart by created and deleted. */
+struct wire_page {
+	struct wire_file *files; /* added, then modified, then deleted; or the listing */
+	size_t n;
+	struct cursor cursor;    /* next_cursor, last_sync */
+	bool has_more;
+	struct hash digest;      /* of the project at its present clock */
+};
+/** wire_changes_read, wire_list_read: decode an answer; text in ${a}. */
+err_code wire_changes_read(const uint8_t *p, size_t len, struct arena *a, struct wire_page *out, struct err *err);
+err_code wire_list_read(const uint8_t *p, size_t len, struct arena *a, struct wire_page *out, struct err *err);
+
+/* ---- commits ------------------------------------------------------------------------------------------------------------------ */
+
+enum wire_op_kind { WIRE_PUT, WIRE_DELETE, WIRE_MOVE, WIRE_RESTORE };
+
+/**
+ * One operation of POST …/commits: {"op":"put","path":…,"kind":…,"base":…,…}.
+ *
+ * put      path, kind; base: the version replaced (absent: the path must be free); mode, mtime; file: size, content_hash and where
+ *          its bytes are: extents, or transfer, or from (a file and version of the project); link: target.
+ *          A put with base and without content keeps the content and changes mode and mtime.
+ * delete   id, base.   move     id, base, path.   restore  id, base, version.
+ */
+struct wire_op {
+	enum wire_op_kind op;
+	const char *path;
+	int kind;
+	bool has_id, has_base, has_mode, has_mtime, has_content, has_transfer, has_from;
+	struct id id;
+	int64_t base;
+	uint32_t mode;
+	int64_t mtime_ns;
+	int64_t size;
+	struct hash content;
+	const char *target;
+	struct wire_extent *extents;
+	uint32_t extent_count;
+	struct id transfer;
+	struct id from_file;
+	int64_t from_version; /* also: the version that restore brings back */
+};
+
+void wire_op_write(struct jw *jw, const struct wire_op *op);
+
+/** wire_commit_read(p, len, a, ops, n, err): a request body {"operations":[…]}, ≤ COMMIT_OPS_MAX. */
+err_code wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_op **ops, size_t *n, struct err *err);
+
+/**
+ * The result of one operation: {"status":"ok","id":…,"version":…} | {"status":"conflict"|"error","code":…,"detail":…,"current":file?}.
+ * "unchanged" is an ok that changed nothing (the state was there already).
+ */
+struct wire_result {
+	bool ok;
+	bool unchanged;
+	struct id id;
+	int64_t version;
+	err_code code; /* when not ok */
+	const char *detail;
+	bool has_current;
+	struct wire_file current;
+};
+
+void wire_result_write(struct jw *jw, const struct wire_result *r);
+
+/** An answer to a commit: results in order, the cursor and digest after it, and the chunks that were missing (then nothing applied). */
+struct wire_commit_answer {
+	struct wire_result *results;
+	size_t n;
+	struct cursor cursor;
+	struct hash digest;
+};
+err_code wire_commit_answer_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit_answer *out, struct err *err);
