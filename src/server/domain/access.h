@@ -1,0 +1,30 @@
+#pragma once
+/**
+ * Who is calling, and what they may do: one function decides, called by the router for every request (I12).
+ */
+
+#include "server/domain/domain.h"
+
+enum access { ACCESS_ANYONE, ACCESS_DEVICE, ACCESS_OWNER, ACCESS_READER, ACCESS_WRITER };
+
+struct caller {
+	struct device device; /* zero for ACCESS_ANYONE */
+	enum role role;       /* in the project asked for; an owner is a writer everywhere */
+};
+
+/**
+ * access_check(d, token, need, project, a, out, err): is ${token} (NULL: none was sent) good for ${need} on ${project} (NULL where the
+ * route has none)?
+ * Errors     AUTH_REQUIRED, TOKEN_INVALID, TOKEN_REVOKED; NOT_FOUND when the caller may not even know of the project, which is
+ *            exactly what a project that does not exist gives; FORBIDDEN when it is known but the role is too small.
+ */
+err_code access_check(struct domain *d, const char *token, enum access need, const struct id *project, struct arena *a,
+    struct caller *out, struct err *err);
+
+/** device_create(d, name, kind, project, role, token_hash, …): ${project} NULL with DEVICE_OWNER. */
+err_code device_create(struct domain *d, const char *name, enum device_kind kind, const struct id *project, enum role role,
+    const struct hash *token_hash, struct idem *idem, struct arena *a, struct device *out, struct err *err);
+err_code device_list(struct domain *d, const struct id *project, struct arena *a, struct device_row **out, size_t *n,
+    struct project *project_out, struct err *err);
+/** NOT_FOUND unless the device has a grant for the project. */
+err_code device_revoke(struct domain *d, const struct id *project, const struct id *device, struct err *err);

@@ -1,0 +1,53 @@
+#pragma once
+/**
+ * Reading the tree: listings, directories, the change feed.
+ */
+
+#include "server/domain/domain.h"
+
+/** A page and what it was read from: files and project are of one instant. */
+struct tree_page {
+	struct file *files;
+	size_t n;
+	bool has_more;
+	int64_t next;           /* clock to go on from */
+	struct project project; /* epoch, clock, digest */
+	const struct blocklist *lists; /* with want_extents: one per file, block_count 0 where it has none or more than a page */
+};
+
+/** tree_list: live files with version > after, in clock order. */
+err_code tree_list(struct domain *d, const struct id *project, int64_t after, unsigned limit, bool want_extents,
+    struct arena *a, struct tree_page *out, struct err *err);
+
+/** tree_dir: what lies directly in ${dir} after ${after_name}, by name.  NOT_FOUND when ${dir} is not a live directory ("" always is). */
+err_code tree_dir(struct domain *d, const struct id *project, const char *dir, const char *after_name, unsigned limit,
+    struct arena *a, struct tree_page *out, struct err *err);
+
+/**
+ * tree_changes: the latest state of each file that changed after ${since}, in clock order, tombstones included; at the end
+ * next = the project's clock even when the last changes were elsewhere.
+ */
+err_code tree_changes(struct domain *d, const struct id *project, int64_t since, unsigned limit, bool want_extents,
+    struct arena *a, struct tree_page *out, struct err *err);
+
+/**
+ * tree_wait(d, project, since, deadline_ms): true as soon as the project's clock is past ${since}; false at the deadline.  Never blocks
+ * a thread: it asks the clock that commits publish; the router polls it from HTTP_LATER.
+ */
+bool tree_changed_since(struct domain *d, const struct id *project, int64_t since);
+
+/**
+ * cursor_check(project, has_epoch, epoch, clock, err): may one go on from here?
+ * Errors     EPOCH_CHANGED (another epoch, or a clock from the future), CURSOR_EXPIRED (at or before the horizon, not 0).
+ */
+err_code cursor_check(const struct project *project, bool has_epoch, const struct id *epoch, int64_t clock, struct err *err);
+
+/** A live file by id, or by path.  NOT_FOUND also for tombstones. */
+err_code tree_file(struct domain *d, const struct id *project, const struct id *file, struct arena *a, struct file *out,
+    struct err *err);
+err_code tree_file_at(struct domain *d, const struct id *project, const char *path, struct arena *a, struct file *out,
+    struct err *err);
+
+/** tree_blocks: a page of ≤ BLOCKLIST_PAGE_BLOCKS blocks of a file's present content, from block ${from} (a multiple of that); *has_more. */
+err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, uint64_t from, struct arena *a,
+    struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);
