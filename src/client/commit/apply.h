@@ -1,0 +1,57 @@
+#pragma once
+/**
+ * Changing the local tree so that nothing is lost (I8): write aside, verify, make durable, exchange, look at what came out.
+ *
+ * Every call says what it expects to find (${expect}: the entry the plan was made on, NULL for nothing).  When something else is there
+ * by then, the call changes nothing, or puts back what it took, and answers VERSION_CONFLICT: plan again.  What is replaced or deleted
+ * goes to .dray/trash/DATE/, never away.
+ *
+ * Durability  apply_flush() makes everything done so far durable; record in the state only afterwards.
+ * Threads     one at a time for each struct apply, except apply_temp, from any thread.
+ */
+
+#include "base/arena.h"
+#include "client/model/entry.h"
+
+struct apply;
+
+/** apply_open(root, now_us, out, err): makes .dray/tmp and .dray/trash when missing and removes what a crash left in tmp. */
+err_code apply_open(int root, int64_t now_us, struct apply **out, struct err *err);
+void apply_free(struct apply *ap);
+
+/** apply_temp(ap, fd, name, err): a new empty file in .dray/tmp, mode 0600, to be filled and installed; name[] without directory. */
+#define APPLY_TEMP_NAME_MAX 40
+err_code apply_temp(struct apply *ap, int *fd, char name[static APPLY_TEMP_NAME_MAX], struct err *err);
+void apply_temp_drop(struct apply *ap, const char *name);
+
+/**
+ * apply_install(ap, temps, n, results): install temporaries whose bytes have been verified and written: flush them all, then for
+ * each set mode (masked by umask, never set-id) and mtime and exchange it into place.
+ */
+struct apply_install {
+	const char *temp;           /* name from apply_temp */
+	const struct entry *want;   /* path, mode, mtime, size */
+	const struct entry *expect;
+	/* out */
+	err_code code;
+	struct err err;
+	struct entry installed;     /* stat of what is there now, for the state; path is want->path */
+};
+void apply_install(struct apply *ap, struct apply_install *items, size_t n);
+
+/** One entry each; *installed is filled for the state (text from want). */
+err_code apply_mkdir(struct apply *ap, const struct entry *want, const struct entry *expect, struct entry *installed, struct err *err);
+err_code apply_link(struct apply *ap, const struct entry *want, const struct entry *expect, struct entry *installed, struct err *err);
+err_code apply_meta(struct apply *ap, const struct entry *want, const struct entry *expect, struct entry *installed, struct err *err);
+err_code apply_move(struct apply *ap, const char *from, const char *to, const struct entry *expect, struct entry *installed, struct err *err);
+/** Into the trash; a directory must hold nothing that is not already gone (NOT_EMPTY otherwise). */
+err_code apply_delete(struct apply *ap, const struct entry *expect, struct err *err);
+
+/** apply_aside(ap, path, expect, device, time_us, to, err): rename to a free conflict name; ${to}: PATH_LEN_MAX + 256 bytes. */
+err_code apply_aside(struct apply *ap, const char *path, const struct entry *expect, const char *device, int64_t time_us, char *to,
+    struct err *err);
+
+/** apply_dir_times(ap, want, installed, err): set a directory's time after its contents have changed; not an error when it is gone. */
+err_code apply_dir_time(struct apply *ap, const struct entry *want, struct entry *installed, struct err *err);
+
+err_code apply_flush(struct apply *ap, struct err *err);

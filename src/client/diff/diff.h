@@ -1,0 +1,27 @@
+#pragma once
+/**
+ * The planner: a pure function from three sides to a plan.  No I/O, no clock, no randomness.  Every rule is a row of one table
+ * (diff.c); docs/protocol/planner.md has the same table for people.
+ *
+ * Rules in short: an edit beats a delete; equal content is never a conflict; who committed first keeps the name, the other becomes
+ * a conflict copy; directories merge; mode and time of both sides changed: the server's win; a directory lives while anything in it does.
+ */
+
+#include "base/arena.h"
+#include "client/model/plan.h"
+
+/**
+ * diff_plan(items, n, a, out): ${items} in path_cmp order, one per path, each path that differs on any two sides; unchanged names
+ * may be left out.  A file's local->content_known may be false when it need not be known: see diff_needs_content.
+ *
+ * Order of out->ops, so that both sides can run it front to back: conflicts; directory creations top-down; moves; deletions
+ * bottom-up; everything else in path order; adopt and forget anywhere.
+ */
+void diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct plan *out);
+
+/** diff_needs_content(item): whether the decision depends on the local content, which is not known: hash it, then plan. */
+bool diff_needs_content(const struct diff_item *item);
+
+/** conflict_name(path, device, time_us, attempt, out): "dir/name (conflict DEVICE 2026-11-22 14.00.00).ext", cut at a character to fit 255
+ * bytes with suffix and extension kept; attempt > 0 appends a number.  Pure.  ${out}: PATH_LEN_MAX + 256. */
+char *conflict_name(const char *path, const char *device, int64_t time_us, unsigned attempt, char *out);

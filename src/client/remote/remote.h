@@ -1,0 +1,67 @@
+#pragma once
+/**
+ * The server's API as typed calls, over libcurl.  Nothing the server sends is trusted: sizes are bounded before allocation, redirects
+ * are not followed, encodings not asked for are refused, and what does not fit the protocol is PROTOCOL.
+ *
+ * Retries    connection loss, timeouts, 429 and 503 are repeated with jittered back-off (as Retry-After says) for up to retry_ms; permanent
+ *            errors never.  POSTs carry an Idempotency-Key, so repeating is safe (I5).
+ * Threads    all calls from any thread, concurrently; connections are pooled inside.
+ * Errors     NETWORK, PROTOCOL, CANCELLED, TOKEN_*; else the code of the server's problem.
+ */
+
+#include "base/arena.h"
+#include "wire/wire.h"
+
+struct remote;
+
+struct remote_opts {
+	const char *url;      /* base URL; http only for loopback unless allow_http */
+	const char *token;
+	struct id project;
+	int64_t retry_ms;     /* 0: 30,000 */
+	bool *cancel;         /* stop soon when it becomes true; may be NULL */
+	bool allow_http;
+};
+err_code remote_open(const struct remote_opts *opts, struct remote **out, struct err *err);
+void remote_free(struct remote *r);
+
+/** What has crossed the line so far. */
+struct remote_stats {
+	uint64_t requests, retries, bytes_up, bytes_down; /* bodies and heads */
+};
+void remote_stats(struct remote *r, struct remote_stats *out);
+
+/** Who am I: GET …/checkpoint.  Names in ${a}. */
+struct remote_self {
+	struct id device;
+	const char *device_name, *project_name;
+	bool writer;
+};
+err_code remote_self(struct remote *r, struct arena *a, struct remote_self *out, struct err *err);
+
+/**
+ * remote_changes: a page of …/files/changes with extents, 1,000 rows.  ${since} NULL: from the start.
+ * Errors     CURSOR_EXPIRED, EPOCH_CHANGED.
+ */
+err_code remote_changes(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err);
+
+/** One page of a file's packed block list; *more. */
+err_code remote_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
+    bool *more, struct err *err);
+
+err_code remote_transfer_create(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err);
+err_code remote_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first, const uint8_t *packed, size_t len,
+    struct err *err);
+err_code remote_chunk_put(struct remote *r, const struct id *transfer, uint32_t n, const uint8_t *p, size_t len, struct err *err);
+err_code remote_transfer_delete(struct remote *r, const struct id *transfer, struct err *err);
+
+/** Bytes off…off+len-1 of a chunk's container into ${buf}; exactly ${len}, else PROTOCOL. */
+err_code remote_chunk_get(struct remote *r, const struct hash *chunk, uint64_t off, uint8_t *buf, size_t len, struct err *err);
+/** A whole container of unknown size, ≤ CHUNK_LEN_MAX, into ${buf} (CHUNK_LEN_MAX bytes). */
+err_code remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err);
+
+/** CHUNKS_MISSING: out->missing. */
+err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
+    struct err *err);
+
+err_code remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err);

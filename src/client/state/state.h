@@ -1,0 +1,78 @@
+#pragma once
+/**
+ * The client's memory, .dray/state.db: the base tree (what both sides last agreed on), what the server has changed since and is not yet
+ * here (pending), the cursor, and the block lists of known contents.  SQLite in WAL mode; power-loss safe.
+ *
+ * A cursor is stored in the transaction that stores the changes it covers, a base row only after its effect is durable on disk.
+ *
+ * Threads    one writer at a time (state_begin … state_commit), guarded inside; readers see committed rows.
+ */
+
+#include "base/arena.h"
+#include "client/model/entry.h"
+
+struct state;
+
+/** state_open(dotdray, out, err): ${dotdray} is the path of the .dray directory; the database is made when missing. */
+err_code state_open(const char *dotdray, struct state **out, struct err *err);
+void state_free(struct state *s);
+
+/** Who this folder is: written by link, read by all. */
+struct state_link {
+	const char *url;          /* "https://host:port" without trailing slash */
+	struct id project, device;
+	const char *project_name, *device_name;
+};
+err_code state_link_put(struct state *s, const struct state_link *l, struct err *err);
+err_code state_link_get(struct state *s, struct arena *a, struct state_link *out, struct err *err); /* NOT_LINKED */
+
+/** Where the server's feed has been read to; zero at the start. */
+struct state_place {
+	int64_t clock;
+	struct id epoch;
+	bool known;            /* false before the first page */
+	int64_t reported;      /* the clock of the checkpoint that the server has been told */
+	struct hash digest;    /* the server's, at clock */
+	int64_t synced_at;     /* wall time µs of the last complete sync, 0: never */
+};
+err_code state_place_get(struct state *s, struct state_place *out, struct err *err);
+
+err_code state_begin(struct state *s, struct err *err);
+err_code state_commit(struct state *s, struct err *err);
+void state_abort(struct state *s);
+
+/* inside a transaction */
+err_code state_place_put(struct state *s, const struct state_place *p, struct err *err);
+err_code state_base_put(struct state *s, const struct entry *e, struct err *err);     /* by path; replaces a row of the same id too */
+err_code state_base_remove(struct state *s, const char *path, struct err *err);
+/** The server's newest word on file e->id: live at e->path, or ${deleted}. */
+err_code state_pending_put(struct state *s, const struct entry *e, bool deleted, struct err *err);
+err_code state_pending_remove(struct state *s, const struct id *id, struct err *err);
+err_code state_pending_clear(struct state *s, struct err *err);
+/** The block list of a content, a packed page each (chunk/blocklist.h): what the server holds, to be named instead of sent. */
+err_code state_blocks_put(struct state *s, const struct hash *content, uint32_t page, const uint8_t *packed, size_t len,
+    struct err *err);
+
+/* reading */
+err_code state_base_get(struct state *s, const char *path, struct arena *a, struct entry *out, struct err *err); /* NOT_FOUND */
+err_code state_base_by_id(struct state *s, const struct id *id, struct arena *a, struct entry *out, struct err *err);
+/** NOT_FOUND when the content is not known or longer than a page. */
+err_code state_blocks_get(struct state *s, const struct hash *content, uint32_t page, struct arena *a, const uint8_t **packed, size_t *len,
+    struct err *err);
+
+/** state_base_walk: all base rows in path_cmp order; entries lent for the call; a cursor that the caller steps. */
+struct state_walk;
+err_code state_base_walk(struct state *s, struct state_walk **out, struct err *err);
+err_code state_walk_next(struct state_walk *w, const struct entry **e, struct err *err); /* *e NULL at the end; lent until the next call */
+void state_walk_free(struct state_walk *w);
+void state_walk_freep(struct state_walk **w);
+
+/** state_pending_each: every pending row. */
+err_code state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, bool deleted, struct err *err),
+    void *ctx, struct err *err);
+
+struct state_totals {
+	uint64_t entries, files, bytes, pending;
+	struct hash digest; /* over the base rows, as the server keeps it */
+};
+err_code state_totals(struct state *s, struct state_totals *out, struct err *err);

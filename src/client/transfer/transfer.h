@@ -1,0 +1,61 @@
+#pragma once
+/**
+ * Moving content: push packs local files into chunks, sends them in parallel and commits in batches; pull fetches the chunks that
+ * versions are made of and turns them into verified temporaries.  Both run from threads of their own and report through callbacks,
+ * which are serialised (one at a time).
+ */
+
+#include "client/model/plan.h"
+#include "client/remote/remote.h"
+#include "client/state/state.h"
+
+/** Shared by both directions; read by the progress bar from another thread (atomics inside). */
+struct transfer_progress;
+struct transfer_progress *transfer_progress_new(void);
+void transfer_progress_free(struct transfer_progress *p);
+struct transfer_counts {
+	uint64_t files_total, files_done;
+	uint64_t bytes_total, bytes_done; /* raw bytes of the files */
+};
+void transfer_progress_read(struct transfer_progress *p, struct transfer_counts *out);
+
+struct transfer_env {
+	int root;                /* of the tree */
+	struct remote *remote;
+	struct state *state;     /* block lists: contents that the server already has */
+	unsigned parallel;       /* requests at once; 0: 8 */
+	const bool *cancel;
+	struct transfer_progress *progress;
+	void *ctx;               /* for the callbacks */
+};
+
+/**
+ * push_run(env, ops, n, done, err): carry out operations of kind PUSH, MOVE_REMOTE and DELETE_REMOTE, in the plan's order, in commits
+ * of at most 2,000 operations whose bytes are durable on the server first.
+ *
+ * ${done} is told each operation's end: code ERR_OK with ${entry} the base row to record (state as pushed: id, version, content, stat from
+ * before the read; NULL for a delete), or why not: VERSION_CONFLICT, NAME_EXISTS, … (plan again), BUSY (changing while read), DENIED, …
+ * It is called inside a state transaction that push commits after each batch; it may call state_base_put and the like.
+ * Errors     what stops everything: NETWORK, TOKEN_*, CANCELLED, NO_SPACE, DB.
+ */
+typedef err_code (*push_done)(void *ctx, const struct plan_op *op, err_code code, const struct err *why, const struct entry *entry,
+    struct err *err);
+err_code push_run(const struct transfer_env *env, const struct plan_op *ops, size_t n, push_done done, struct err *err);
+
+/** A file to fetch: its remote entry, and its extents where the feed gave them. */
+struct pull_file {
+	const struct plan_op *op;
+	const struct entry *want;
+	const struct wire_extent *extents; /* NULL: asked for with remote_blocks */
+	uint32_t extent_count;
+};
+
+/**
+ * pull_run(env, files, n, open_temp, ready, err): fetch each file into a temporary.  ${open_temp} gives the file to write to.  ${ready}: all blocks
+ * verified and written (not yet flushed; content hash equals want->content), or failed with ${code}; the temporary is then the callee's.
+ */
+typedef err_code (*pull_open)(void *ctx, const struct pull_file *f, int *fd, char *name, struct err *err);
+typedef err_code (*pull_ready)(void *ctx, const struct pull_file *f, const char *name, err_code code, const struct err *why,
+    struct err *err);
+err_code pull_run(const struct transfer_env *env, const struct pull_file *files, size_t n, pull_open open_temp, pull_ready ready,
+    struct err *err);
