@@ -45,8 +45,9 @@ void state_abort(struct state *s);
 err_code state_place_put(struct state *s, const struct state_place *p, struct err *err);
 err_code state_base_put(struct state *s, const struct entry *e, struct err *err);     /* by path; replaces a row of the same id too */
 err_code state_base_remove(struct state *s, const char *path, struct err *err);
-/** The server's newest word on file e->id: live at e->path, or ${deleted}. */
-err_code state_pending_put(struct state *s, const struct entry *e, bool deleted, struct err *err);
+/** The server's newest word on file e->id: live at e->path, or ${deleted}.  ${extra}: bytes to keep with it (its extents), opaque here. */
+err_code state_pending_put(struct state *s, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len,
+    struct err *err);
 err_code state_pending_remove(struct state *s, const struct id *id, struct err *err);
 err_code state_pending_clear(struct state *s, struct err *err);
 /** The block list of a content, a packed page each (chunk/blocklist.h): what the server holds, to be named instead of sent. */
@@ -68,8 +69,8 @@ void state_walk_free(struct state_walk *w);
 void state_walk_freep(struct state_walk **w);
 
 /** state_pending_each: every pending row. */
-err_code state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, bool deleted, struct err *err),
-    void *ctx, struct err *err);
+err_code state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, bool deleted,
+    const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err);
 
 struct state_totals {
 	uint64_t entries, files, bytes, pending;
