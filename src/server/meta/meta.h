@@ -4,7 +4,7 @@
  * one conformance suite holds both.  No rules here: domain/ decides, meta remembers.
  *
  * Everything happens in a transaction.  A reader sees one instant.  A writer excludes other writers (of its project at least)
- * from meta_begin on, so what it has read stays true until it commits.  After meta_commit returned ERR_OK the effect survives
+ * from meta_begin on, so what it has read stays true until it commits; it sees its own writes at once.  After meta_commit returned ERR_OK the effect survives
  * power loss (I2, I4); on any error nothing of it happened, unless the code is UNAVAILABLE, where the outcome is unknown.
  *
  * Ownership  text and arrays that come out live in the transaction's arena, until commit or abort; copy what must live longer.
@@ -27,6 +27,12 @@ err_code meta_begin(struct meta *m, enum meta_mode mode, struct meta_tx **tx, st
 err_code meta_commit(struct meta_tx **tx, struct err *err); /* releases *tx whatever it returns */
 void meta_abort(struct meta_tx **tx);                       /* NULL inside is fine: usable as AUTO() */
 struct arena *meta_arena(struct meta_tx *tx);
+
+/**
+ * meta_tx_trim(tx): forget everything that this transaction has handed out so far, so that a long one (a snapshot, moving a large
+ * directory) runs page by page in constant memory.  What it has written stays, and what it reads stays of one instant.
+ */
+void meta_tx_trim(struct meta_tx *tx);
 
 /** meta_ping(m, err): can it answer? */
 err_code meta_ping(struct meta *m, struct err *err);
