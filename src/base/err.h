@@ -40,7 +40,8 @@ const struct err_info *err_info(err_code code);
 /** err_by_code(text): the code whose stable name is ${text}, or ERR_OK when there is none. */
 err_code err_by_code(const char *text);
 
-/** err_set(err, code, fmt, …): record an error and return ${code}.  ${err} may be NULL when nobody wants the message. */
+/** err_set(err, code, fmt, …): record an error and return ${code}.  ${err} may be NULL when nobody wants the message; errno
+ * is kept.  Messages end at sizeof msg - 1 bytes, between two characters. */
 #define err_set(err, code, ...) err_set_at(__FILE__, __LINE__, err, code, NULL, 0, __VA_ARGS__)
 
 /** err_reason(err, code, reason, fmt, …): as err_set, with a static machine-readable reason. */
@@ -56,5 +57,8 @@ err_code err_set_at(const char *file, int line, struct err *err, err_code code, 
     const char *fmt, ...) FORMAT(7, 8);
 err_code err_errno_at(const char *file, int line, struct err *err, const char *fmt, ...) FORMAT(4, 5);
 
-/** err_wrap(err, fmt, …): put "fmt…: " before the message and return the code that ${err} already has. */
+/**
+ * err_wrap(err, fmt, …): put "fmt…: " before the message and return the code that ${err} already has, so call it only where
+ * the failing call has recorded one (asserted).  With a NULL err, the code that this thread last recorded into NULL.
+ */
 err_code err_wrap(struct err *err, const char *fmt, ...) FORMAT(2, 3);

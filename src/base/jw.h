@@ -1,7 +1,8 @@
 #pragma once
 /**
  * JSON output: a small streaming writer over an sbuf.  Commas and escapes are its business; nesting is the caller's and is
- * asserted.  Strings must be UTF-8 (asserted in debug; invalid bytes are written as U+FFFD otherwise).
+ * asserted.  Strings should be UTF-8; each byte that is not part of it is written as U+FFFD, so the output always parses.
+ * Between values at the outermost level nothing is written: one writer can make many lines of NDJSON.
  */
 
 #include "base/hash.h"
@@ -13,8 +14,9 @@
 struct jw {
 	struct sbuf *sb;
 	unsigned depth;
-	bool comma[JW_DEPTH_MAX]; /* a value was written at this level */
-	bool keyed;               /* a key waits for its value */
+	bool comma[JW_DEPTH_MAX];  /* a value was written at this level */
+	bool object[JW_DEPTH_MAX]; /* this level is an object, not an array */
+	bool keyed;                /* a key waits for its value */
 };
 
 /** JW(sb): a writer that appends to ${sb}, whose ceiling and sticky error bound it. */

@@ -12,6 +12,7 @@ struct sbuf {
 	size_t cap;   /* bytes allocated */
 	size_t max;   /* the ceiling: part of the design of each caller */
 	bool failed;  /* an append passed the ceiling; the text is then incomplete */
+	bool no_mem;  /* with failed: it was memory that ran out, not the ceiling */
 };
 
 /** SBUF(max): an empty builder that refuses to grow past ${max} bytes. */
@@ -31,5 +32,5 @@ const char *sbuf_str(const struct sbuf *sb);
 /** sbuf_take(sb): the text, now owned by the caller, who frees it; ${sb} is empty again.  Never NULL. */
 char *sbuf_take(struct sbuf *sb);
 
-/** sbuf_done(sb, err): ERR_OK, or ERR_BODY_TOO_LARGE when an append passed the ceiling. */
+/** sbuf_done(sb, err): ERR_OK, or ERR_BODY_TOO_LARGE when an append passed the ceiling, or ERR_NO_MEM. */
 err_code sbuf_done(const struct sbuf *sb, struct err *err);

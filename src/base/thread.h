@@ -44,8 +44,10 @@ void cond_broadcast(struct cond *c);
 /**
  * A pool of threads that run jobs in the order in which they were pushed.
  *
- * workq_push never blocks when depth_max is 0 (unbounded: the caller bounds it); otherwise it waits for room.
- * workq_drain waits until every job pushed so far has ended.  workq_free drains and joins.
+ * workq_push never blocks when depth_max is 0 (unbounded: the caller bounds it); otherwise it waits for room,
+ * so a job must not push into its own bounded queue.  workq_drain waits until every job pushed so far has ended, not for those
+ * pushed later.  workq_free drains and joins; nobody pushes meanwhile, but for jobs into their own unbounded queue.  Neither
+ * is called from a job of the queue.  workq_new stops the process when the threads cannot be started.
  */
 struct workq;
 
@@ -54,5 +56,6 @@ void workq_free(struct workq *q);
 void workq_push(struct workq *q, void (*job)(void *arg), void *arg);
 void workq_drain(struct workq *q);
 
-/** thread_start(name, fn, arg, out, err): a named joinable thread with all signals blocked. */
+/** thread_start(name, fn, arg, out, err): a named joinable thread (15 bytes of name are kept) with all
+ * signals blocked but those that report a fault.  NO_MEM when the system has no room for it. */
 err_code thread_start(const char *name, void *(*fn)(void *), void *arg, pthread_t *out, struct err *err);

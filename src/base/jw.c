@@ -1,0 +1,267 @@
+#include "base/jw.h"
+
+#include <assert.h>
+
+#include "base/clock.h"
+#include "base/utf8.h"
+
+/* What goes before a value: nothing after a key, else the comma between members of an array. */
+static void
+before_value(struct jw *jw)
+{
+	if (jw->keyed) {
+		jw->keyed = false;
+		return;
+	}
+	if (jw->depth == 0)
+		return;
+	assert(!jw->object[jw->depth - 1]); /* in an object each value has a key */
+	if (jw->comma[jw->depth - 1])
+		sbuf_addc(jw->sb, ',');
+	jw->comma[jw->depth - 1] = true;
+}
+
+static void
+begin(struct jw *jw, bool object)
+{
+	before_value(jw);
+	assert(jw->depth < JW_DEPTH_MAX);
+	sbuf_addc(jw->sb, object ? '{' : '[');
+	jw->comma[jw->depth] = false;
+	jw->object[jw->depth] = object;
+	jw->depth++;
+}
+
+static void
+end(struct jw *jw, bool object)
+{
+	assert(jw->depth > 0 && jw->object[jw->depth - 1] == object && !jw->keyed);
+	jw->depth--;
+	sbuf_addc(jw->sb, object ? '}' : ']');
+}
+
+void
+jw_object(struct jw *jw)
+{
+	begin(jw, true);
+}
+
+void
+jw_end_object(struct jw *jw)
+{
+	end(jw, true);
+}
+
+void
+jw_array(struct jw *jw)
+{
+	begin(jw, false);
+}
+
+void
+jw_end_array(struct jw *jw)
+{
+	end(jw, false);
+}
+
+static void
+add_escape(struct sbuf *sb, uint8_t c)
+{
+	/* The letter of each two-character escape; 0 where only \u00XX will do. */
+	static const char LETTER[0x20] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r' };
+	char esc[] = { '\\', (char)c };
+
+	if (c >= 0x80) {
+		sbuf_addn(sb, "\xEF\xBF\xBD", 3); /* not UTF-8 */
+		return;
+	}
+	if (c < 0x20)
+		esc[1] = LETTER[c];
+	if (esc[1])
+		sbuf_addn(sb, esc, sizeof esc);
+	else
+		sbuf_addf(sb, "\\u%04x", c);
+}
+
+/* Runs that need no escape are copied whole: almost all strings are one such run. */
+static void
+add_string(struct sbuf *sb, const char *s, size_t len)
+{
+	size_t from = 0, i = 0;
+	uint32_t cp;
+
+	sbuf_addc(sb, '"');
+	while (i < len) {
+		size_t n = utf8_char(s + i, len - i, &cp);
+
+		if (n && cp >= 0x20 && cp != '"' && cp != '\\') {
+			i += n;
+			continue;
+		}
+		sbuf_addn(sb, s + from, i - from);
+		add_escape(sb, (uint8_t)s[i]);
+		from = ++i;
+	}
+	sbuf_addn(sb, s + from, i - from);
+	sbuf_addc(sb, '"');
+}
+
+void
+jw_key(struct jw *jw, const char *key)
+{
+	assert(jw->depth > 0 && jw->object[jw->depth - 1] && !jw->keyed);
+	if (jw->comma[jw->depth - 1])
+		sbuf_addc(jw->sb, ',');
+	jw->comma[jw->depth - 1] = true;
+	add_string(jw->sb, key, strlen(key));
+	sbuf_addc(jw->sb, ':');
+	jw->keyed = true;
+}
+
+void
+jw_raw(struct jw *jw, const char *json, size_t len)
+{
+	before_value(jw);
+	sbuf_addn(jw->sb, json, len);
+}
+
+void
+jw_str(struct jw *jw, const char *s)
+{
+	if (s)
+		jw_strn(jw, s, strlen(s));
+	else
+		jw_null(jw);
+}
+
+void
+jw_strn(struct jw *jw, const char *s, size_t len)
+{
+	before_value(jw);
+	add_string(jw->sb, s ? s : "", len);
+}
+
+static void
+add_number(struct jw *jw, bool negative, uint64_t v)
+{
+	char text[24], *p = text + sizeof text;
+
+	do
+		*--p = (char)('0' + v % 10);
+	while (v /= 10);
+	if (negative)
+		*--p = '-';
+	jw_raw(jw, p, (size_t)(text + sizeof text - p));
+}
+
+void
+jw_u64(struct jw *jw, uint64_t v)
+{
+	add_number(jw, false, v);
+}
+
+void
+jw_i64(struct jw *jw, int64_t v)
+{
+	add_number(jw, v < 0, v < 0 ? -(uint64_t)v : (uint64_t)v);
+}
+
+void
+jw_bool(struct jw *jw, bool v)
+{
+	jw_raw(jw, v ? "true" : "false", v ? 4 : 5);
+}
+
+void
+jw_null(struct jw *jw)
+{
+	jw_raw(jw, "null", 4);
+}
+
+/* Text that is known to need no escape. */
+static void
+add_plain(struct jw *jw, const char *s, size_t len)
+{
+	before_value(jw);
+	sbuf_addc(jw->sb, '"');
+	sbuf_addn(jw->sb, s, len);
+	sbuf_addc(jw->sb, '"');
+}
+
+void
+jw_hash(struct jw *jw, const struct hash *h)
+{
+	char hex[HASH_HEX_LEN + 1];
+
+	add_plain(jw, hash_hex(h, hex), HASH_HEX_LEN);
+}
+
+void
+jw_id(struct jw *jw, const struct id *id)
+{
+	char hex[ID_HEX_LEN + 1];
+
+	add_plain(jw, id_hex(id, hex), ID_HEX_LEN);
+}
+
+void
+jw_kstr(struct jw *jw, const char *key, const char *s)
+{
+	jw_key(jw, key);
+	jw_str(jw, s);
+}
+
+void
+jw_ku64(struct jw *jw, const char *key, uint64_t v)
+{
+	jw_key(jw, key);
+	jw_u64(jw, v);
+}
+
+void
+jw_ki64(struct jw *jw, const char *key, int64_t v)
+{
+	jw_key(jw, key);
+	jw_i64(jw, v);
+}
+
+void
+jw_kbool(struct jw *jw, const char *key, bool v)
+{
+	jw_key(jw, key);
+	jw_bool(jw, v);
+}
+
+void
+jw_khash(struct jw *jw, const char *key, const struct hash *h)
+{
+	jw_key(jw, key);
+	jw_hash(jw, h);
+}
+
+void
+jw_kid(struct jw *jw, const char *key, const struct id *id)
+{
+	jw_key(jw, key);
+	jw_id(jw, id);
+}
+
+void
+jw_ktime_us(struct jw *jw, const char *key, int64_t us)
+{
+	char text[RFC3339_MAX];
+
+	jw_key(jw, key);
+	rfc3339_us(us, text);
+	add_plain(jw, text, strlen(text));
+}
+
+void
+jw_ktime_ns(struct jw *jw, const char *key, int64_t ns)
+{
+	char text[RFC3339_MAX];
+
+	jw_key(jw, key);
+	rfc3339_ns(ns, text);
+	add_plain(jw, text, strlen(text));
+}
