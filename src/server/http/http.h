@@ -23,12 +23,14 @@ enum http_next {
 	HTTP_ANSWERED, /* the answer is set; an unread body is dealt with here (drain a little, then close) */
 	HTTP_WHOLE,    /* collect the body, at most body_max bytes, then call end() */
 	HTTP_STREAM,   /* call body() with each piece, at most body_max bytes in all, then end() */
-	HTTP_LATER,    /* no room now: call head() again in a moment (at most until the idle deadline, then 503) */
+	HTTP_LATER,    /* no room now: call head() again in 20 ms (at most until the idle deadline, then fail() with UNAVAILABLE) */
 };
 
 /**
  * The application behind the server.  All callbacks of one request run on worker threads, one at a time, in this order:
  * head, body*, end; then done, exactly once, on whatever path the request ended (answered, aborted, timed out, shutdown).
+ * A request that was refused here sees fail and done only.  A connection that ends before its request's head is complete, and
+ * one that is turned away when it is accepted, is no request and is not heard of.
  */
 struct http_service {
 	void *ctx;
@@ -45,7 +47,10 @@ struct http_service {
 	/** The request is over; release what http_set_user() attached.  May be called while the answer was never sent. */
 	void (*done)(void *ctx, struct http_request *rq);
 
-	/** Write an error's answer (http_answer_*).  Also for requests that never reached head(): ${rq} then has no method or target. */
+	/**
+	 * Write an error's answer (http_answer_*).  Also for requests that never reached head(): ${rq} then may have no method or
+	 * target.  NULL, or no answer set: a plain problem body is sent.  405 for a refused method has its Allow header already.
+	 */
 	void (*fail)(void *ctx, struct http_request *rq, const struct err *err);
 };
 
@@ -78,21 +83,28 @@ struct arena *http_arena(struct http_request *rq);
 /** http_request_id(rq): 16 hex digits, in the log and in every answer's Dray-Request-Id. */
 const char *http_request_id(const struct http_request *rq);
 
-/** http_peer(rq): the client's address as text, for the log. */
+/** http_peer(rq): the client's address as text, without a port: "127.0.0.1", "::1", "192.0.2.7" (also of a dual-stack socket). */
 const char *http_peer(const struct http_request *rq);
 
 void http_set_user(struct http_request *rq, void *user);
 void *http_user(const struct http_request *rq);
 
-/** http_note(rq, key, value): add a field to the request's line in the access log; ${value} is copied. */
+/** http_note(rq, key, value): add one of 8 fields to the request's line in the access log; ${key} is static, ${value} copied. */
 void http_note(struct http_request *rq, const char *key, const char *value);
 
 /* ---- answering ---------------------------------------------------------------------------------------------------------- */
 
-/** http_add_header(rq, name, value): before one of the answers below.  Values with control bytes are refused (asserted). */
+/**
+ * http_add_header(rq, name, value): before or after one of the answers below, until the callback returns.  Values with control
+ * bytes are refused (asserted).  Date, Content-Length, Connection and Dray-Request-Id are ours; Cache-Control is no-store
+ * unless set here.
+ */
 void http_add_header(struct http_request *rq, const char *name, const char *value);
 
-/** http_answer(rq, status, type, p, len): bytes, copied.  ${type} NULL: no body type.  HEAD sends the length only. */
+/**
+ * http_answer(rq, status, type, p, len): bytes, copied.  ${type} NULL: no body type.  HEAD sends the length only; 204 and 304
+ * send no body.  A second answer replaces the first; its added headers stay.
+ */
 void http_answer(struct http_request *rq, int status, const char *type, const void *p, size_t len);
 
 /** http_answer_sbuf(rq, status, type, sb): takes the builder's text without copying. */
@@ -119,10 +131,22 @@ bool http_answered(const struct http_request *rq);
 
 struct http_opts {
 	const char *listen;         /* "HOST:PORT"; "[::1]:8080"; port 0 picks a free one */
-	const char *const *hosts;   /* allowed Host names besides the listen address, NULL-terminated; NULL: none */
+	/*
+	 * Allowed Host names, NULL-terminated; NULL: none.  Always allowed are the listen host, localhost, 127.0.0.1 and [::1];
+	 * on a wildcard address also every IP literal (rebinding needs a name).  Ports are not compared.
+	 */
+	const char *const *hosts;
 	unsigned workers;           /* 0: 8, bound by fsync rather than by cores */
-	unsigned connections_max;   /* 0: 4096 or what the descriptor limit allows */
+	unsigned connections_max;   /* 0: 4096 or three quarters of the descriptor limit; 64 of one address (IPv6: /64), loopback
+	                             * excepted.  Beyond: 503 and close, with no request read */
 	bool access_log;
+
+	/* Deadlines in milliseconds; 0: as limits.h has them.  Tests shorten them. */
+	unsigned head_deadline_ms;  /* from a head's first byte to its last */
+	unsigned idle_ms;           /* between requests */
+	unsigned body_window_ms;    /* HTTP_BODY_RATE_MIN is checked over this span */
+	unsigned write_stall_ms;    /* the peer takes nothing of an answer */
+	unsigned drain_ms;          /* reading on after an early answer */
 };
 
 /** http_start(opts, service, out, err): listen and serve until http_stop.  ${service} is copied; its ctx outlives the server. */
@@ -132,5 +156,8 @@ err_code http_start(const struct http_opts *opts, const struct http_service *ser
 /** http_address(s): "127.0.0.1:43211", what it really listens on. */
 const char *http_address(const struct http_server *s);
 
-/** http_stop(s, grace_ms): accept no more, let running requests end for up to ${grace_ms}, then cut them.  Frees ${s}. */
+/**
+ * http_stop(s, grace_ms): accept no more, let running requests end for up to ${grace_ms}, then cut them.  Frees ${s}.
+ * A callback that runs is always waited for: a thread cannot be cut.
+ */
 void http_stop(struct http_server *s, int64_t grace_ms);
