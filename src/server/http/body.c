@@ -145,8 +145,8 @@ enum body_step
 body_read(struct conn *c, struct err *err)
 {
 	enum body_step step = BODY_FULL; /* of the framings' steps: there may be more */
-	uint8_t *p;
-	size_t cap;
+	uint8_t *p = NULL;
+	size_t cap = 0;
 
 	while (step == BODY_FULL) {
 		if (space(c, &p, &cap, err))

@@ -4,8 +4,6 @@
  */
 #include "server/http/http_internal.h"
 
-#include <assert.h>
-
 /* The request is over: the service forgets it, and what could block is released here and not on the loop. */
 static enum outcome
 over(struct http_request *rq, enum outcome out)
@@ -125,8 +123,7 @@ run(struct http_request *rq)
 	case JOB_ABANDON:
 		return over(rq, OUT_LOST);
 	}
-	assert(!"a job that does not exist");
-	return OUT_LOST;
+	abort(); /* no such job */
 }
 
 void
