@@ -41,7 +41,7 @@ err_code chunk_header_len(const uint8_t *p, size_t len, size_t *header_len, stru
 
 /**
  * chunk_header_parse(p, len, arena, out, err): read a whole header (${len} ≥ its length; the payload may follow).
- * Errors     CHUNK_INVALID.   Ownership  out->blocks lives in ${arena}.
+ * Errors     CHUNK_INVALID; NO_MEM when ${arena} has no room for 1,024 × 48 bytes.   Ownership  out->blocks lives in ${arena}.
  */
 err_code chunk_header_parse(const uint8_t *p, size_t len, struct arena *arena, struct chunk_header *out, struct err *err);
 
@@ -56,8 +56,8 @@ err_code chunk_block_open(struct codec *codec, const struct chunk_block *b, cons
 /* ---- verifying a container as it arrives ---------------------------------------------------------------------------- */
 
 /**
- * A verifier that is fed a container piece by piece and keeps one header and one block in memory (≤ 256 KiB), whatever the
- * container's size.  One thread at a time.
+ * A verifier that is fed a container piece by piece and keeps one header and one block in memory (≤ 300 KiB with its decoder),
+ * whatever the container's size.  One thread at a time.
  */
 struct chunk_check;
 
@@ -67,7 +67,7 @@ void chunk_check_freep(struct chunk_check **c);
 
 /**
  * chunk_check_feed(c, p, len, err): the next bytes.  Refuses as soon as something is wrong.
- * Errors     CHUNK_INVALID (also bytes after the end), ENCODING_INVALID, HASH_MISMATCH.
+ * Errors     CHUNK_INVALID (also bytes after the end, and whatever follows a refusal), ENCODING_INVALID, HASH_MISMATCH.
  */
 err_code chunk_check_feed(struct chunk_check *c, const uint8_t *p, size_t len, struct err *err);
 

@@ -1,0 +1,97 @@
+/*
+ * Cutting on the grid.  The file is read in pieces of 16 blocks: large enough that a system call and a seek cost nothing beside
+ * hashing, small enough to stay in the second-level cache between the read and the hash.
+ */
+
+#include "chunk/cut.h"
+
+#include <assert.h>
+#include <fcntl.h>
+
+#include "base/pathat.h"
+
+#define PIECE_LEN (1 * MIB)
+
+static_assert(PIECE_LEN % BLOCK_LEN_MAX == 0, "a piece is whole blocks, so only the file's last block is short");
+
+uint64_t
+cut_block_count(uint64_t size)
+{
+	return size / BLOCK_LEN_MAX + (size % BLOCK_LEN_MAX != 0);
+}
+
+uint32_t
+cut_block_len(uint64_t size, uint64_t i)
+{
+	assert(i < cut_block_count(size));
+	return (uint32_t)MIN(BLOCK_LEN_MAX, size - i * BLOCK_LEN_MAX);
+}
+
+/* Cut the ${len} bytes of a piece that lies at ${offset} of the file. */
+static err_code
+cut_piece(uint64_t offset, const uint8_t *p, size_t len, cut_fn fn, void *ctx, struct err *err)
+{
+	for (size_t pos = 0; pos < len; pos += BLOCK_LEN_MAX) {
+		uint32_t block_len = (uint32_t)MIN(BLOCK_LEN_MAX, len - pos);
+		struct hash hash = hash_of(p + pos, block_len);
+		err_code rc = fn(ctx, offset + pos, p + pos, block_len, &hash, err);
+
+		if (rc)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+err_code
+cut_fd(int fd, uint64_t size, cut_fn fn, void *ctx, struct err *err)
+{
+	AUTO(freep) uint8_t *buf = NULL;
+	err_code rc;
+
+	if (size == 0)
+		return ERR_OK;
+	if (size > PIECE_LEN)
+		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: nothing depends on it */
+	buf = xmalloc(MIN(size, PIECE_LEN));
+	for (uint64_t offset = 0; offset < size; offset += PIECE_LEN) {
+		size_t len = MIN(size - offset, PIECE_LEN);
+		size_t got = 0;
+
+		rc = pread_full(fd, buf, len, offset, &got, err);
+		if (rc)
+			return rc;
+		if (got < len)
+			return err_reason(err, ERR_IO, "shrunk", "the file ends at %llu of %llu bytes: it changed while it was read",
+			    (unsigned long long)(offset + got), (unsigned long long)size);
+		rc = cut_piece(offset, buf, len, fn, ctx, err);
+		if (rc)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+static err_code
+add_block(void *ctx, uint64_t offset, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err)
+{
+	(void)offset;
+	(void)p;
+	(void)err;
+	content_hash_add(ctx, hash, len);
+	return ERR_OK;
+}
+
+err_code
+cut_hash_fd(int fd, uint64_t size, struct hash *out, struct err *err)
+{
+	struct content_hash c;
+	err_code rc;
+
+	content_hash_init(&c);
+	rc = cut_fd(fd, size, add_block, &c, err);
+	if (rc) {
+		content_hash_fini(&c);
+		return rc;
+	}
+	*out = content_hash_final(&c);
+	return ERR_OK;
+}
