@@ -1,0 +1,251 @@
+#include <errno.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/pathat.h"
+#include "base/sbuf.h"
+#include "client/folder.h"
+
+#define DOT ".dray"
+#define TOKEN_FILE DOT "/token"
+#define LOCK_FILE DOT "/lock"
+#define STATE_FILE DOT "/state.db"
+
+static char *
+path_join(const char *dir, const char *name)
+{
+	struct sbuf sb = SBUF(PATH_MAX + 64);
+
+	sbuf_addf(&sb, "%s/%s", strcmp(dir, "/") == 0 ? "" : dir, name);
+	return sbuf_take(&sb);
+}
+
+static bool
+is_linked(const char *dir)
+{
+	AUTO(freep) char *state = path_join(dir, STATE_FILE);
+
+	return access(state, F_OK) == 0;
+}
+
+err_code
+folder_find(const char *dir, char **out, struct err *err)
+{
+	AUTO(freep) char *at = realpath(dir ? dir : ".", NULL);
+	char *slash;
+
+	*out = NULL;
+	if (!at)
+		return err_errno(err, "%s", dir ? dir : ".");
+	for (;;) {
+		if (is_linked(at)) {
+			*out = TAKE(at);
+			return ERR_OK;
+		}
+		slash = strrchr(at, '/');
+		if (!slash || slash[1] == '\0')
+			break;
+		slash[slash == at] = '\0'; /* the root keeps its slash */
+	}
+	return err_set(err, ERR_NOT_LINKED, "%s is not linked to a project, nor is a folder above it; dray link does that",
+	    dir ? dir : "this folder");
+}
+
+static err_code
+read_token(struct folder *f, struct err *err)
+{
+	AUTO(closep) int fd = -1;
+	char buf[TOKEN_LEN + 2];
+	size_t got;
+	err_code rc;
+
+	rc = pathat_open(f->root, TOKEN_FILE, O_RDONLY, 0, &fd, err);
+	if (rc)
+		return err_wrap(err, "token of %s", f->path);
+	rc = read_full(fd, buf, sizeof buf, &got, err);
+	if (rc)
+		return err_wrap(err, "token of %s", f->path);
+	while (got > 0 && buf[got - 1] == '\n')
+		got--;
+	f->token = arena_strndup(f->arena, buf, got);
+	if (!token_check(f->token, got))
+		return err_set(err, ERR_TOKEN_INVALID, "the token in %s/" TOKEN_FILE " is damaged; unlink and link again", f->path);
+	return ERR_OK;
+}
+
+static err_code
+take_lock(struct folder *f, struct err *err)
+{
+	err_code rc = pathat_open(f->root, LOCK_FILE, O_RDWR | O_CREAT, 0600, &f->lock, err);
+
+	if (rc)
+		return err_wrap(err, "lock %s", f->path);
+	if (flock(f->lock, LOCK_EX | LOCK_NB) == 0)
+		return ERR_OK;
+	if (errno == EWOULDBLOCK)
+		return err_set(err, ERR_ROOT_IN_USE, "another dray is working on %s", f->path);
+	return err_errno(err, "lock %s", f->path);
+}
+
+err_code
+folder_open(const char *path, struct folder **out, struct err *err)
+{
+	AUTO(folder_freep) struct folder *f = xcalloc(1, sizeof *f);
+	AUTO(freep) char *dot = path_join(path, DOT);
+	err_code rc;
+
+	*out = NULL;
+	f->root = f->lock = -1;
+	f->path = xstrdup(path);
+	f->arena = arena_new(64 * KIB);
+	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (f->root < 0)
+		return err_errno(err, "%s", path);
+	rc = take_lock(f, err);
+	if (rc)
+		return rc;
+	rc = state_open(dot, &f->state, err);
+	if (rc)
+		return err_wrap(err, "state of %s", path);
+	rc = state_link_get(f->state, f->arena, &f->link, err);
+	if (rc)
+		return err_wrap(err, "%s", path);
+	rc = read_token(f, err);
+	if (rc)
+		return rc;
+	*out = TAKE(f);
+	return ERR_OK;
+}
+
+void
+folder_free(struct folder *f)
+{
+	if (!f)
+		return;
+	state_free(f->state);
+	closep(&f->lock);
+	closep(&f->root);
+	arena_free(f->arena);
+	free(f->path);
+	free(f);
+}
+
+void
+folder_freep(struct folder **f)
+{
+	folder_free(*f);
+}
+
+err_code
+folder_remote(const struct folder *f, bool *cancel, struct remote **out, struct err *err)
+{
+	struct remote_opts opts = {
+		.url = f->link.url,
+		.token = f->token,
+		.project = f->link.project,
+		.cancel = cancel,
+	};
+
+	return remote_open(&opts, out, err);
+}
+
+static err_code
+write_token(int root, const char *token, struct err *err)
+{
+	AUTO(closep) int fd = -1;
+	err_code rc = pathat_open(root, TOKEN_FILE, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err);
+
+	if (rc)
+		return rc;
+	rc = write_full(fd, token, strlen(token), err);
+	if (rc)
+		return rc;
+	if (fsync(fd) < 0)
+		return err_errno(err, "fsync " TOKEN_FILE);
+	return ERR_OK;
+}
+
+static err_code
+fill(int root, const char *path, const struct state_link *link, const char *token, struct err *err)
+{
+	AUTO(freep) char *dot = path_join(path, DOT);
+	struct state *state = NULL;
+	err_code rc;
+
+	rc = write_token(root, token, err);
+	if (rc)
+		return rc;
+	rc = state_open(dot, &state, err);
+	if (rc)
+		return rc;
+	rc = state_link_put(state, link, err);
+	state_free(state);
+	if (rc)
+		return rc;
+	return pathat_fsync_dir(root, DOT, err);
+}
+
+/* What link makes, in the order in which unlink takes it away: state.db last, since it is what makes a folder linked. */
+static const char *const LINK_FILES[] = { TOKEN_FILE, LOCK_FILE, STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE };
+
+static err_code
+remove_files(int root, struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(LINK_FILES); i++) {
+		err_code rc = pathat_unlink(root, LINK_FILES[i], 0, err);
+		if (rc && rc != ERR_NOT_FOUND)
+			return err_wrap(err, "remove %s", LINK_FILES[i]);
+	}
+	return ERR_OK;
+}
+
+err_code
+folder_create(const char *path, const struct state_link *link, const char *token, struct err *err)
+{
+	AUTO(freep) char *above = NULL;
+	AUTO(closep) int root = -1;
+	struct err ignored;
+	err_code rc;
+
+	if (folder_find(path, &above, &ignored) == ERR_OK)
+		return err_set(err, ERR_EXISTS, "%s is linked already; dray unlink %s forgets that link", above, above);
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_errno(err, "%s", path);
+	rc = pathat_mkdir(root, DOT, 0700, err);
+	if (rc && rc != ERR_EXISTS)
+		return err_wrap(err, "%s", path);
+	rc = fill(root, path, link, token, err);
+	if (rc) {
+		rc = err_wrap(err, "link %s", path);
+		if (remove_files(root, &ignored) == ERR_OK)
+			(void)!pathat_unlink(root, DOT, AT_REMOVEDIR, &ignored); /* stays where there is a trash */
+	}
+	return rc;
+}
+
+err_code
+folder_remove(const char *path, bool *trash_kept, struct err *err)
+{
+	AUTO(closep) int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err_code rc;
+
+	if (root < 0)
+		return err_errno(err, "%s", path);
+	rc = remove_files(root, err);
+	if (rc)
+		return rc;
+	/* tmp is empty between syncs; the trash goes only when nothing is in it, since its files are the user's (I8). */
+	rc = pathat_unlink(root, DOT "/tmp", AT_REMOVEDIR, err);
+	if (rc && rc != ERR_NOT_FOUND && rc != ERR_NOT_EMPTY)
+		return err_wrap(err, "unlink %s", path);
+	rc = pathat_unlink(root, DOT "/trash", AT_REMOVEDIR, err);
+	*trash_kept = rc == ERR_NOT_EMPTY;
+	if (rc && rc != ERR_NOT_FOUND && rc != ERR_NOT_EMPTY)
+		return err_wrap(err, "unlink %s", path);
+	rc = pathat_unlink(root, DOT, AT_REMOVEDIR, err);
+	if (rc == ERR_NOT_EMPTY || rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	return rc ? err_wrap(err, "unlink %s", path) : ERR_OK;
+}

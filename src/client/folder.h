@@ -1,0 +1,44 @@
+#pragma once
+/**
+ * A linked folder: its root, its .dray directory (0700: state.db, token, lock, tmp, trash) and the lock that keeps a second
+ * dray off it.
+ */
+
+#include "client/remote/remote.h"
+#include "client/state/state.h"
+
+struct folder {
+	char *path;               /* absolute, without trailing slash */
+	int root;                 /* directory descriptor */
+	int lock;                 /* holds the lock while open, -1 without */
+	struct state *state;
+	struct arena *arena;      /* owns the text of link and token */
+	struct state_link link;
+	const char *token;
+};
+
+/**
+ * folder_find(dir, out, err): the linked folder that ${dir} (NULL: the current directory) is, or lies in.  The caller frees *out.
+ * Errors     NOT_LINKED; NOT_FOUND when ${dir} does not exist.
+ */
+err_code folder_find(const char *dir, char **out, struct err *err);
+
+/**
+ * folder_open(path, out, err): open the folder that folder_find found and lock it.
+ * Errors     NOT_LINKED, ROOT_IN_USE, DB, IO.
+ */
+err_code folder_open(const char *path, struct folder **out, struct err *err);
+void folder_free(struct folder *f);
+void folder_freep(struct folder **f);
+
+/** folder_remote(f, cancel, out, err): the server that the folder is linked to. */
+err_code folder_remote(const struct folder *f, bool *cancel, struct remote **out, struct err *err);
+
+/**
+ * folder_create(path, link, token, err): make .dray in ${path} and remember the link.  Leaves nothing behind on failure.
+ * Errors     EXISTS when it is linked already or lies in, or holds, a linked folder.
+ */
+err_code folder_create(const char *path, const struct state_link *link, const char *token, struct err *err);
+
+/** folder_remove(path, trash_kept, err): forget the link; the files stay, and .dray/trash where there is something in it. */
+err_code folder_remove(const char *path, bool *trash_kept, struct err *err);
