@@ -1,0 +1,258 @@
+#include "base/map.h"
+#include "client/feed.h"
+
+#define PAGE_MEMORY_MAX (64 * MIB) /* a page of 1,000 files with the longest paths and extents stays far below */
+#define EXTENT_LEN (sizeof(struct hash) + 8)
+
+uint8_t *
+extents_pack(struct arena *a, const struct wire_extent *x, uint32_t n, size_t *len)
+{
+	uint8_t *out = arena_must(a, MAX(n * EXTENT_LEN, 1));
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t *p = out + i * EXTENT_LEN;
+		memcpy(p, x[i].chunk.b, sizeof x[i].chunk.b);
+		put_u32le(p + 32, x[i].first);
+		put_u32le(p + 36, x[i].count);
+	}
+	*len = n * EXTENT_LEN;
+	return out;
+}
+
+struct wire_extent *
+extents_unpack(struct arena *a, const uint8_t *p, size_t len, uint32_t *n)
+{
+	struct wire_extent *x;
+
+	*n = (uint32_t)(len / EXTENT_LEN);
+	if (*n == 0)
+		return NULL;
+	x = arena_must(a, *n * sizeof *x);
+	for (uint32_t i = 0; i < *n; i++, p += EXTENT_LEN) {
+		memcpy(x[i].chunk.b, p, sizeof x[i].chunk.b);
+		x[i].first = get_u32le(p + 32);
+		x[i].count = get_u32le(p + 36);
+	}
+	return x;
+}
+
+/** A reading of the feed from where the state stands to its end. */
+struct feed {
+	struct state *state;
+	struct remote *remote;
+	struct state_place place;
+	bool whole;       /* everything is listed again: what is known here and not listed has been deleted there */
+	struct map *seen; /* ids, while ${whole} */
+};
+
+static struct entry
+entry_of(const struct wire_file *f)
+{
+	return (struct entry){
+		.path = f->path,
+		.kind = (enum entry_kind)f->kind,
+		.size = f->size,
+		.mode = f->mode,
+		.mtime_ns = f->mtime_ns,
+		.content = f->content,
+		.content_known = true,
+		.target = f->target ? f->target : "",
+		.id = f->id,
+		.version = f->version,
+	};
+}
+
+/* The server is not trusted: a path that could leave the root, or a number that could not be, stops the sync here (I11). */
+static err_code
+check(const struct wire_file *f, struct err *err)
+{
+	err_code rc = path_ok(f->path, strlen(f->path), err);
+
+	if (rc)
+		return err_set(err, ERR_PROTOCOL, "the server sent an unacceptable path (%s)", err_info(rc)->code);
+	if (f->version <= 0 || f->size < 0 || (uint64_t)f->size > FILE_SIZE_MAX)
+		return err_set(err, ERR_PROTOCOL, "the server sent a file with impossible numbers: %s", f->path);
+	return ERR_OK;
+}
+
+static err_code
+store_file(struct feed *feed, struct arena *a, const struct wire_file *f, struct err *err)
+{
+	struct entry e = entry_of(f), base;
+	const uint8_t *extra;
+	size_t extra_len;
+	err_code rc;
+
+	rc = check(f, err);
+	if (rc)
+		return rc;
+	if (feed->whole && !f->deleted)
+		map_put(feed->seen, f->id.b, sizeof f->id.b, feed);
+	rc = state_base_by_id(feed->state, &f->id, a, &base, err);
+	if (rc == ERR_NOT_FOUND && f->deleted)
+		return state_pending_remove(feed->state, &f->id, err); /* came and went while we were away */
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	if (rc == ERR_OK && base.version >= f->version)
+		return state_pending_remove(feed->state, &f->id, err); /* our own commit coming back */
+	extra = extents_pack(a, f->extents, f->extent_count, &extra_len);
+	return state_pending_put(feed->state, &e, f->deleted, extra, extra_len, err);
+}
+
+static err_code
+mark_unlisted(struct feed *feed, bool allow_shrink, struct err *err)
+{
+	AUTO(state_walk_freep) struct state_walk *walk = NULL;
+	AUTO(arena_freep) struct arena *a = arena_new(2 * GIB);
+	struct entry *gone = NULL;
+	const struct entry *e;
+	size_t n = 0, known = 0;
+	err_code rc = state_base_walk(feed->state, &walk, err);
+
+	while (rc == ERR_OK && (rc = state_walk_next(walk, &e, err)) == ERR_OK && e) {
+		known++;
+		if (map_get(feed->seen, e->id.b, sizeof e->id.b))
+			continue;
+		struct entry *copy = arena_must(a, sizeof *copy + sizeof gone);
+		*copy = *e;
+		copy->path = arena_strdup(a, e->path);
+		copy->target = "";
+		*(struct entry **)(void *)(copy + 1) = gone; /* a list through the arena */
+		gone = copy;
+		n++;
+	}
+	if (rc)
+		return rc;
+	if (!allow_shrink && n * 4 > known && n > 100)
+		return err_set(err, ERR_SERVER_SHRUNK, "the server lists %zu of the %zu entries that this folder knows", known - n, known);
+	for (; gone; gone = *(struct entry **)(void *)(gone + 1)) {
+		rc = state_pending_put(feed->state, gone, true, NULL, 0, err);
+		if (rc)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+static err_code
+store_page(struct feed *feed, struct arena *a, const struct wire_page *page, bool allow_shrink, struct err *err)
+{
+	err_code rc = state_begin(feed->state, err);
+
+	for (size_t i = 0; rc == ERR_OK && i < page->n; i++)
+		rc = store_file(feed, a, &page->files[i], err);
+	if (rc == ERR_OK && feed->whole && !page->has_more)
+		rc = mark_unlisted(feed, allow_shrink, err);
+	if (rc == ERR_OK) {
+		feed->place.clock = page->cursor.clock;
+		feed->place.epoch = page->cursor.epoch;
+		feed->place.digest = page->digest;
+		feed->place.known = true;
+		/* A whole listing counts only when it is complete; an interrupted one starts again. */
+		if (!feed->whole || !page->has_more)
+			rc = state_place_put(feed->state, &feed->place, err);
+	}
+	if (rc == ERR_OK)
+		rc = state_commit(feed->state, err);
+	if (rc)
+		state_abort(feed->state);
+	return rc;
+}
+
+/* After a restore of the server: forget what was agreed, so that both trees are united and nothing counts as deleted. */
+static err_code
+forget_base(struct feed *feed, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(2 * GIB);
+	AUTO(state_walk_freep) struct state_walk *walk = NULL;
+	struct name {
+		struct name *next;
+		const char *path;
+	} *names = NULL;
+	const struct entry *e;
+	err_code rc = state_base_walk(feed->state, &walk, err);
+
+	while (rc == ERR_OK && (rc = state_walk_next(walk, &e, err)) == ERR_OK && e) {
+		struct name *n = arena_must(a, sizeof *n);
+		*n = (struct name){ .next = names, .path = arena_strdup(a, e->path) };
+		names = n;
+	}
+	if (rc == ERR_OK)
+		rc = state_begin(feed->state, err);
+	for (; rc == ERR_OK && names; names = names->next)
+		rc = state_base_remove(feed->state, names->path, err);
+	return rc;
+}
+
+static err_code
+start_over(struct feed *feed, bool keep_local, struct err *err)
+{
+	err_code rc = keep_local ? forget_base(feed, err) : state_begin(feed->state, err);
+
+	feed->place.known = false;
+	feed->place.clock = feed->place.reported = 0;
+	feed->whole = !keep_local;
+	if (rc == ERR_OK)
+		rc = state_pending_clear(feed->state, err);
+	if (rc == ERR_OK)
+		rc = state_place_put(feed->state, &feed->place, err);
+	if (rc == ERR_OK)
+		rc = state_commit(feed->state, err);
+	if (rc)
+		state_abort(feed->state);
+	return rc;
+}
+
+static err_code
+next_page(struct feed *feed, struct arena *a, struct wire_page *page, struct err *err)
+{
+	struct cursor since = { .clock = feed->place.clock, .epoch = feed->place.epoch, .has_epoch = true };
+	err_code rc = remote_changes(feed->remote, feed->place.known ? &since : NULL, a, page, err);
+
+	if (rc)
+		return rc;
+	/* A feed that does not advance would keep us here for ever. */
+	if (page->cursor.clock < since.clock || (page->has_more && page->cursor.clock == since.clock))
+		return err_set(err, ERR_PROTOCOL, "the server's change feed does not advance");
+	return ERR_OK;
+}
+
+static err_code
+read_all(struct feed *feed, bool allow_shrink, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(PAGE_MEMORY_MAX);
+	unsigned restarts = 0;
+	struct wire_page page = { .has_more = true };
+	err_code rc;
+
+	while (page.has_more) {
+		arena_reset(a);
+		rc = next_page(feed, a, &page, err);
+		if ((rc == ERR_EPOCH_CHANGED || rc == ERR_CURSOR_EXPIRED) && restarts++ == 0) {
+			rc = start_over(feed, rc == ERR_EPOCH_CHANGED, err);
+			page.has_more = true;
+		} else if (rc == ERR_OK) {
+			rc = store_page(feed, a, &page, allow_shrink, err);
+		}
+		if (rc)
+			return err_wrap(err, "changes of the server");
+	}
+	return ERR_OK;
+}
+
+err_code
+feed_pull(struct state *state, struct remote *remote, bool allow_shrink, struct err *err)
+{
+	AUTO(map_freep) struct map *seen = map_new();
+	struct feed feed = { .state = state, .remote = remote, .seen = seen };
+	struct state_totals totals;
+	err_code rc;
+
+	rc = state_place_get(state, &feed.place, err);
+	if (rc)
+		return rc;
+	rc = state_totals(state, &totals, err);
+	if (rc)
+		return rc;
+	feed.whole = !feed.place.known && totals.entries > 0;
+	return read_all(&feed, allow_shrink, err);
+}

@@ -1,0 +1,22 @@
+#pragma once
+/**
+ * The server's change feed into the state's pending rows.
+ */
+
+#include "client/remote/remote.h"
+#include "client/state/state.h"
+
+/**
+ * feed_pull(state, remote, allow_shrink, err): read the feed to its end.  Each page and the cursor behind it are stored in one transaction,
+ * so a crash repeats a page and loses none (I7).
+ *
+ * A cursor that the server no longer takes starts over: after a restore of the server (EPOCH_CHANGED) with an empty base, so that
+ * the two sides are united and nothing is deleted; after a long absence (CURSOR_EXPIRED) with the whole listing, in which what
+ * is missing has been deleted.
+ * Errors     SERVER_SHRUNK when such a listing lacks more than a quarter of what is known here, unless ${allow_shrink}; PROTOCOL.
+ */
+err_code feed_pull(struct state *state, struct remote *remote, bool allow_shrink, struct err *err);
+
+/** A file's extents as they are kept with a pending row, and back (${a} owns the result). */
+uint8_t *extents_pack(struct arena *a, const struct wire_extent *x, uint32_t n, size_t *len);
+struct wire_extent *extents_unpack(struct arena *a, const uint8_t *p, size_t len, uint32_t *n);

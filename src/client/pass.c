@@ -1,0 +1,436 @@
+#include "base/clock.h"
+#include "base/thread.h"
+#include "client/feed.h"
+#include "client/pass.h"
+#include "client/scan/scan.h"
+
+#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 400 bytes each */
+#define HASH_THREADS 2
+
+/** A name that differs somewhere. */
+struct row {
+	struct diff_item item;
+	bool remote_set; /* the server has said something about this name; else remote is base */
+	bool local_set;  /* the scan has; else local is base */
+};
+
+/** A pass while it is made. */
+struct gather {
+	struct pass *pass;
+	struct folder *folder;
+	const struct pass_opts *opts;
+	int64_t now_ns;
+	struct map *rows;         /* path -> struct row */
+	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
+	bool frozen_subtrees;
+	struct state_walk *walk;  /* base rows, in step with the scan */
+	const struct entry *base; /* its present row, NULL at the end */
+	struct refresh {
+		struct refresh *next;
+		struct entry entry;
+	} *refreshed;             /* base rows whose stat is to be recorded anew */
+};
+
+static struct entry *
+keep(struct arena *a, const struct entry *e)
+{
+	struct entry *copy = arena_must(a, sizeof *copy);
+
+	*copy = *e;
+	copy->path = arena_strdup(a, e->path);
+	copy->target = e->target ? arena_strdup(a, e->target) : "";
+	return copy;
+}
+
+static struct row *
+row_at(struct gather *g, const char *path)
+{
+	struct row *row = map_get(g->rows, path, strlen(path));
+
+	if (!row) {
+		row = arena_must(g->pass->arena, sizeof *row);
+		row->item.path = arena_strdup(g->pass->arena, path);
+		map_put(g->rows, path, strlen(path), row);
+	}
+	return row;
+}
+
+static void
+add_problem(struct pass *p, const char *path, const char *reason, const char *detail)
+{
+	if ((p->problem_count & (p->problem_count + 1)) == 0) /* grow at 2^n - 1 */
+		p->problems = xrealloc(p->problems, (2 * p->problem_count + 2) * sizeof *p->problems);
+	p->problems[p->problem_count++] = (struct problem){
+		.path = arena_strdup(p->arena, path),
+		.reason = reason,
+		.detail = arena_strdup(p->arena, detail),
+	};
+}
+
+/* ---- the local side ------------------------------------------------------------------------------------------------------ */
+
+/* A part of the tree that could not be read is not "absent": nothing is concluded about it (I9). */
+static bool
+is_frozen(const struct gather *g, const char *path)
+{
+	size_t len = strlen(path);
+
+	if (map_count(g->frozen) == 0)
+		return false;
+	if (map_get(g->frozen, path, len))
+		return true;
+	if (!g->frozen_subtrees)
+		return false;
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	for (; len > 0; len--) {
+		const struct scan_problem *p;
+		if (path[len - 1] != '/')
+			continue;
+		p = map_get(g->frozen, path, len - 1);
+		if (p && p->subtree)
+			return true;
+	}
+	return false;
+}
+
+static void
+on_problem(void *ctx, const struct scan_problem *problem)
+{
+	struct gather *g = ctx;
+	struct scan_problem *copy = arena_must(g->pass->arena, sizeof *copy);
+
+	*copy = *problem;
+	copy->path = arena_strdup(g->pass->arena, problem->path);
+	map_put(g->frozen, copy->path, strlen(copy->path), copy);
+	g->frozen_subtrees |= problem->subtree;
+	add_problem(g->pass, problem->path, problem->reason, problem->subtree ? "nothing beneath it was looked at" : "");
+}
+
+static err_code
+next_base(struct gather *g, struct err *err)
+{
+	err_code rc = state_walk_next(g->walk, &g->base, err);
+
+	if (rc == ERR_OK && g->base)
+		g->pass->known++;
+	return rc;
+}
+
+/* Base rows that the scan has passed without finding them are gone from the disk. */
+static err_code
+base_until(struct gather *g, const char *path, struct err *err)
+{
+	while (g->base && (!path || path_cmp(g->base->path, path) < 0)) {
+		if (!is_frozen(g, g->base->path)) {
+			struct row *row = row_at(g, g->base->path);
+			row->item.base = keep(g->pass->arena, g->base);
+			row->local_set = true;
+		}
+		err_code rc = next_base(g, err);
+		if (rc)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+/* Touched, but size and time say nothing: look at the bytes.  Makes ${e} the entry with known content. */
+static err_code
+look(struct gather *g, struct entry *e, struct err *err)
+{
+	struct entry hashed;
+	err_code rc = scan_hash(g->folder->root, e, g->now_ns, &hashed, err);
+
+	if (rc == ERR_OK) {
+		hashed.path = e->path;
+		hashed.target = "";
+		*e = hashed;
+		return ERR_OK;
+	}
+	if (rc == ERR_BUSY || rc == ERR_NOT_FOUND || rc == ERR_DENIED)
+		return ERR_OK; /* stays unknown: taken for edited; sending it will say what is wrong */
+	return rc;
+}
+
+static err_code
+same_or_row(struct gather *g, const struct entry *found, struct err *err)
+{
+	struct entry e = *found;
+	const struct entry *base = g->base;
+	struct row *row;
+
+	if (e.kind == base->kind) {
+		if (e.kind == ENTRY_FILE && entry_same_disk(&e, base))
+			return ERR_OK;
+		if (e.kind != ENTRY_FILE && entry_same_content(&e, base) && entry_same_meta(&e, base))
+			return ERR_OK;
+		if (e.kind == ENTRY_FILE && e.size == base->size && e.mtime_ns == base->mtime_ns) {
+			err_code rc = look(g, &e, err);
+			if (rc)
+				return rc;
+			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
+				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
+				e.id = base->id;
+				e.version = base->version;
+				r->entry = *keep(g->pass->arena, &e);
+				r->next = g->refreshed;
+				g->refreshed = r;
+				return ERR_OK;
+			}
+		}
+	}
+	row = row_at(g, e.path);
+	row->item.base = keep(g->pass->arena, base);
+	row->item.local = keep(g->pass->arena, &e);
+	row->local_set = true;
+	return ERR_OK;
+}
+
+static err_code
+on_found(void *ctx, const struct entry *e, struct err *err)
+{
+	struct gather *g = ctx;
+	err_code rc = base_until(g, e->path, err);
+
+	if (rc)
+		return rc;
+	g->pass->scanned++;
+	if (g->base && path_cmp(g->base->path, e->path) == 0) {
+		rc = same_or_row(g, e, err);
+		return rc ? rc : next_base(g, err);
+	}
+	struct row *row = row_at(g, e->path);
+	row->item.local = keep(g->pass->arena, e);
+	row->local_set = true;
+	return ERR_OK;
+}
+
+static err_code
+gather_local(struct gather *g, struct err *err)
+{
+	struct scan_opts scan = {
+		.root = g->folder->root,
+		.now_ns = g->now_ns,
+		.cancel = g->opts->cancel,
+		.progress = g->opts->progress,
+		.ctx = g->opts->ctx,
+	};
+	err_code rc = state_base_walk(g->folder->state, &g->walk, err);
+
+	if (rc == ERR_OK)
+		rc = next_base(g, err);
+	if (rc == ERR_OK)
+		rc = scan_walk(&scan, on_found, on_problem, g, err);
+	if (rc == ERR_OK)
+		rc = base_until(g, NULL, err);
+	state_walk_free(g->walk);
+	return rc ? err_wrap(err, "scan %s", g->folder->path) : ERR_OK;
+}
+
+/* ---- the server's side --------------------------------------------------------------------------------------------------- */
+
+/* A name that only the server talks about: on disk it is as in the base tree. */
+static err_code
+fill_from_base(struct gather *g, struct row *row, struct err *err)
+{
+	struct entry base;
+	err_code rc;
+
+	if (row->local_set || row->item.base)
+		return ERR_OK;
+	rc = state_base_get(g->folder->state, row->item.path, g->pass->arena, &base, err);
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (rc)
+		return rc;
+	row->item.base = row->item.local = keep(g->pass->arena, &base);
+	return ERR_OK;
+}
+
+static err_code
+on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err)
+{
+	struct gather *g = ctx;
+	struct entry base;
+	struct row *row;
+	err_code rc = state_base_by_id(g->folder->state, &e->id, g->pass->arena, &base, err);
+
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	if (rc == ERR_OK) { /* where it was it is no more, unless something else has been put there */
+		row = row_at(g, base.path);
+		row->remote_set = true;
+		rc = fill_from_base(g, row, err);
+		if (rc)
+			return rc;
+	}
+	if (deleted)
+		return ERR_OK;
+	row = row_at(g, e->path);
+	row->remote_set = true;
+	row->item.remote = keep(g->pass->arena, e);
+	if (extra_len > 0) {
+		struct pass_extents *x = arena_must(g->pass->arena, sizeof *x);
+		x->x = extents_unpack(g->pass->arena, extra, extra_len, &x->count);
+		map_put(g->pass->extents, row->item.path, strlen(row->item.path), x);
+	}
+	return fill_from_base(g, row, err);
+}
+
+/* ---- joining ----------------------------------------------------------------------------------------------------------------- */
+
+static int
+item_cmp(const void *a, const void *b)
+{
+	return path_cmp(((const struct diff_item *)a)->path, ((const struct diff_item *)b)->path);
+}
+
+static struct diff_item *
+join(struct gather *g, size_t *n)
+{
+	struct diff_item *items = arena_must(g->pass->arena, (map_count(g->rows) + 1) * sizeof *items);
+	size_t pos = 0, key_len;
+	const void *key;
+	void *value;
+
+	*n = 0;
+	while (map_next(g->rows, &pos, &key, &key_len, &value)) {
+		struct row *row = value;
+		if (is_frozen(g, row->item.path))
+			continue;
+		if (!row->remote_set)
+			row->item.remote = row->item.base;
+		items[(*n)++] = row->item;
+	}
+	qsort(items, *n, sizeof *items, item_cmp);
+	return items;
+}
+
+struct hash_job {
+	struct gather *g;
+	struct diff_item *item;
+	struct entry *entry;
+	err_code rc;
+	struct err err;
+};
+
+static void
+hash_job(void *arg)
+{
+	struct hash_job *job = arg;
+
+	if (job->g->opts->cancel && *job->g->opts->cancel)
+		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
+	else
+		job->rc = look(job->g, job->entry, &job->err);
+}
+
+/* Where both sides changed a file, whether it is a conflict depends on bytes that nobody has read yet. */
+static err_code
+resolve(struct gather *g, struct diff_item *items, size_t n, struct err *err)
+{
+	struct workq *q = NULL;
+	struct hash_job *jobs = NULL;
+	size_t count = 0;
+	err_code rc = ERR_OK;
+
+	for (size_t i = 0; i < n; i++)
+		count += diff_needs_content(&items[i]);
+	if (count == 0)
+		return ERR_OK;
+	jobs = xcalloc(count, sizeof *jobs);
+	q = workq_new("hash", HASH_THREADS, 0);
+	count = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!diff_needs_content(&items[i]))
+			continue;
+		struct hash_job *job = &jobs[count++];
+		job->g = g;
+		job->entry = keep(g->pass->arena, items[i].local);
+		items[i].local = job->entry;
+		workq_push(q, hash_job, job);
+	}
+	workq_drain(q);
+	workq_free(q);
+	for (size_t i = 0; i < count && rc == ERR_OK; i++) {
+		rc = jobs[i].rc;
+		if (rc && err)
+			*err = jobs[i].err;
+	}
+	free(jobs);
+	return rc;
+}
+
+static err_code
+record_refreshed(struct gather *g, struct err *err)
+{
+	err_code rc;
+
+	if (!g->refreshed)
+		return ERR_OK;
+	rc = state_begin(g->folder->state, err);
+	for (struct refresh *r = g->refreshed; rc == ERR_OK && r; r = r->next)
+		rc = state_base_put(g->folder->state, &r->entry, err);
+	if (rc == ERR_OK)
+		rc = state_commit(g->folder->state, err);
+	if (rc)
+		state_abort(g->folder->state);
+	return rc;
+}
+
+static err_code
+gather_all(struct gather *g, struct err *err)
+{
+	struct diff_item *items;
+	size_t n;
+	err_code rc = gather_local(g, err);
+
+	if (rc == ERR_OK)
+		rc = record_refreshed(g, err);
+	if (rc == ERR_OK)
+		rc = state_pending_each(g->folder->state, on_pending, g, err);
+	if (rc)
+		return rc;
+	items = join(g, &n);
+	rc = resolve(g, items, n, err);
+	if (rc == ERR_OK)
+		diff_plan(items, n, g->pass->arena, &g->pass->plan);
+	return rc;
+}
+
+err_code
+pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
+{
+	AUTO(pass_freep) struct pass *p = xcalloc(1, sizeof *p);
+	struct gather g = { .pass = p, .folder = f, .opts = opts, .now_ns = clock_wall_ns() };
+	err_code rc;
+
+	*out = NULL;
+	p->arena = arena_new(PASS_MEMORY_MAX);
+	p->extents = map_new();
+	g.rows = map_new();
+	g.frozen = map_new();
+	rc = gather_all(&g, err);
+	map_free(g.rows);
+	map_free(g.frozen);
+	if (rc == ERR_OK)
+		*out = TAKE(p);
+	return rc;
+}
+
+void
+pass_free(struct pass *p)
+{
+	if (!p)
+		return;
+	map_free(p->extents);
+	free(p->problems);
+	arena_free(p->arena);
+	free(p);
+}
+
+void
+pass_freep(struct pass **p)
+{
+	pass_free(*p);
+}
