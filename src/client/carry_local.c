@@ -1,0 +1,428 @@
+/*
+ * The local half of a plan.  What happens at once (directories, links, moves, deletions, modes) goes first, in the plan's order;
+ * then contents are fetched and installed in batches.  A base row is written only after what it says is durable on disk: the
+ * records wait for apply_flush, or for apply_install, which flushes what it installs.
+ */
+
+#include "client/carry_internal.h"
+
+#define INSTALL_BATCH 256          /* files that share a flush */
+#define INSTALL_BATCH_BYTES (64 * MIB)
+
+/* ---- records -------------------------------------------------------------------------------------------------------------- */
+
+static struct record *
+record_add(struct carry *c)
+{
+	if (c->record_count == c->record_cap) {
+		c->record_cap = MAX(64, 2 * c->record_cap);
+		c->records = xrealloc(c->records, c->record_cap * sizeof *c->records);
+	}
+	c->records[c->record_count] = (struct record){ 0 };
+	return &c->records[c->record_count++];
+}
+
+/* ${installed} is now on disk as the server's ${remote}. */
+static void
+record_put(struct carry *c, const struct entry *installed, const struct entry *remote)
+{
+	struct record *r = record_add(c);
+
+	r->put = true;
+	r->entry = *installed;
+	r->entry.path = remote->path;
+	r->entry.mode = remote->mode; /* as agreed, even where the umask took a bit */
+	r->entry.content = remote->content;
+	r->entry.content_known = true;
+	r->entry.target = remote->target;
+	r->entry.id = remote->id;
+	r->entry.version = remote->version;
+	r->settled = remote->id;
+}
+
+static void
+record_remove(struct carry *c, const struct entry *base)
+{
+	struct record *r = record_add(c);
+
+	r->path = base->path;
+	r->settled = base->id;
+}
+
+static err_code
+write_records(struct carry *c, struct err *err)
+{
+	struct state *s = c->env->folder->state;
+	err_code rc;
+
+	if (c->record_count == 0)
+		return ERR_OK;
+	rc = state_begin(s, err);
+	for (size_t i = 0; rc == ERR_OK && i < c->record_count; i++) {
+		struct record *r = &c->records[i];
+		rc = r->put ? state_base_put(s, &r->entry, err) : state_base_remove(s, r->path, err);
+		if (rc == ERR_OK && !id_is_zero(&r->settled))
+			rc = state_pending_remove(s, &r->settled, err);
+	}
+	if (rc == ERR_OK)
+		rc = state_commit(s, err);
+	if (rc)
+		state_abort(s);
+	c->record_count = 0;
+	return rc;
+}
+
+/* The directory that holds ${path} gets its agreed time back when all is done. */
+static void
+touch_parent(struct carry *c, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+
+	if (len > 0 && !map_get(c->touched, path, len))
+		map_put(c->touched, path, len, arena_strndup(c->arena, path, len));
+}
+
+/* ---- what happens at once ------------------------------------------------------------------------------------------------- */
+
+/* Same bytes on both sides: only mode and time are to be set. */
+static bool
+only_meta(const struct plan_op *op)
+{
+	return op->local && op->local->kind == op->remote->kind && op->local->content_known &&
+	    entry_same_content(op->local, op->remote);
+}
+
+static bool
+fetches(const struct plan_op *op)
+{
+	return (op->act == ACT_PULL || op->act == ACT_CONFLICT) && op->remote && op->remote->kind == ENTRY_FILE && !only_meta(op);
+}
+
+static err_code
+pull_at_once(struct carry *c, const struct plan_op *op, struct entry *installed, struct err *err)
+{
+	if (only_meta(op))
+		return apply_meta(c->apply, op->remote, op->local, installed, err);
+	if (op->remote->kind == ENTRY_DIR)
+		return apply_mkdir(c->apply, op->remote, op->local, installed, err);
+	return apply_link(c->apply, op->remote, op->local, installed, err);
+}
+
+static err_code
+do_pull(struct carry *c, const struct plan_op *op, struct err *err)
+{
+	struct entry installed;
+	err_code rc = pull_at_once(c, op, &installed, err);
+
+	if (rc)
+		return rc;
+	record_put(c, &installed, op->remote);
+	touch_parent(c, op->path);
+	if (op->remote->kind == ENTRY_DIR && !map_get(c->touched, op->path, strlen(op->path)))
+		map_put(c->touched, op->path, strlen(op->path), arena_strdup(c->arena, op->path));
+	c->env->result->pulled++;
+	return ERR_OK;
+}
+
+/* Keep what is here under another name; the next look finds it as a new file and sends it. */
+static err_code
+do_conflict(struct carry *c, const struct plan_op *op, struct err *err)
+{
+	struct sync_result *result = c->env->result;
+	char copy[PATH_LEN_MAX + 256];
+	err_code rc = apply_aside(c->apply, op->path, op->local, c->env->folder->link.device_name, c->now_us, copy, err);
+	struct plan_op pull = *op;
+
+	if (rc)
+		return rc;
+	result->conflicts = xrealloc(result->conflicts, (result->conflict_count + 1) * sizeof *result->conflicts);
+	result->conflicts[result->conflict_count++] = (struct sync_conflict){
+		.path = arena_strdup(result->arena, op->path),
+		.copy = arena_strdup(result->arena, copy),
+	};
+	c->again = true;
+	touch_parent(c, op->path);
+	if (!op->remote || fetches(op))
+		return ERR_OK;
+	pull.local = NULL;
+	return do_pull(c, &pull, err);
+}
+
+/*
+ * The file is where the server has it, with the bytes and the mode it had here: the base row says exactly that, and the server's
+ * newer state stays pending unless the move was all of it.  What else changed on either side is the next look's.
+ */
+static err_code
+do_move(struct carry *c, const struct plan_op *op, struct err *err)
+{
+	struct entry installed, agreed = *op->base;
+	struct record *r;
+	bool all = entry_same_content(op->base, op->remote) && entry_same_meta(op->base, op->remote);
+	err_code rc = apply_move(c->apply, op->from, op->path, op->local, &installed, err);
+
+	if (rc)
+		return rc;
+	if (all)
+		agreed.version = op->remote->version;
+	agreed.path = op->path;
+	agreed.dev = installed.dev;
+	agreed.ino = installed.ino;
+	/* The stat is trusted only if the local file was as agreed; an edited one must look edited. */
+	agreed.ctime_ns = op->local && entry_same_disk(op->local, op->base) ? installed.ctime_ns : 0;
+	r = record_add(c);
+	r->put = true;
+	r->entry = agreed;
+	if (all)
+		r->settled = op->remote->id;
+	else
+		c->again = true;
+	touch_parent(c, op->from);
+	touch_parent(c, op->path);
+	c->env->result->moved_local++;
+	return ERR_OK;
+}
+
+static err_code
+do_delete(struct carry *c, const struct plan_op *op, struct err *err)
+{
+	err_code rc = apply_delete(c->apply, op->local, err);
+
+	if (rc)
+		return rc;
+	record_remove(c, op->base);
+	touch_parent(c, op->path);
+	c->env->result->deleted_local++;
+	return ERR_OK;
+}
+
+static err_code
+do_adopt(struct carry *c, const struct plan_op *op)
+{
+	record_put(c, op->local, op->remote);
+	return ERR_OK;
+}
+
+static err_code
+do_at_once(struct carry *c, const struct plan_op *op, struct err *err)
+{
+	switch (op->act) {
+	case ACT_CONFLICT:
+		return do_conflict(c, op, err);
+	case ACT_PULL:
+		return fetches(op) ? ERR_OK : do_pull(c, op, err);
+	case ACT_MOVE_LOCAL:
+		return do_move(c, op, err);
+	case ACT_DELETE_LOCAL:
+		return do_delete(c, op, err);
+	case ACT_ADOPT:
+		return do_adopt(c, op);
+	case ACT_FORGET:
+		record_remove(c, op->base);
+		return ERR_OK;
+	case ACT_SKIP:
+		sync_problem(c->env->result, op->path, op->reason, "");
+		return ERR_OK;
+	case ACT_PUSH:
+	case ACT_DELETE_REMOTE:
+	case ACT_MOVE_REMOTE:
+		return ERR_OK;
+	}
+	return ERR_OK;
+}
+
+static err_code
+all_at_once(struct carry *c, struct err *err)
+{
+	const struct plan *plan = &c->pass->plan;
+	struct err why;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+		err_code rc;
+		if (carry_skips(c, op))
+			continue;
+		rc = do_at_once(c, op, &why);
+		if (rc && (rc = carry_failed(c, op->path, rc, &why, err)) != ERR_OK)
+			return rc;
+	}
+	if (c->record_count > 0) {
+		err_code rc = apply_flush(c->apply, err);
+		if (rc)
+			return rc;
+	}
+	return write_records(c, err);
+}
+
+/* ---- contents ----------------------------------------------------------------------------------------------------------------- */
+
+/** Files that have been fetched and wait to be installed together. */
+struct install {
+	struct carry *c;
+	struct apply_install items[INSTALL_BATCH];
+	const struct pull_file *files[INSTALL_BATCH];
+	char names[INSTALL_BATCH][APPLY_TEMP_NAME_MAX];
+	size_t n;
+	uint64_t bytes;
+};
+
+static err_code
+install_batch(struct install *in, struct err *err)
+{
+	struct carry *c = in->c;
+
+	if (in->n == 0)
+		return ERR_OK;
+	apply_install(c->apply, in->items, in->n);
+	for (size_t i = 0; i < in->n; i++) {
+		const struct apply_install *item = &in->items[i];
+		err_code rc = item->code;
+		if (rc == ERR_OK) {
+			record_put(c, &item->installed, item->want);
+			touch_parent(c, item->want->path);
+			c->env->result->pulled++;
+			c->env->result->content_down += (uint64_t)item->want->size;
+			continue;
+		}
+		rc = carry_failed(c, item->want->path, rc, &item->err, err);
+		if (rc)
+			return rc;
+	}
+	in->n = 0;
+	in->bytes = 0;
+	return write_records(c, err);
+}
+
+static err_code
+open_temp(void *ctx, const struct pull_file *f, int *fd, char *name, struct err *err)
+{
+	struct install *in = ctx;
+
+	(void)f;
+	return apply_temp(in->c->apply, fd, name, err);
+}
+
+static err_code
+fetched(void *ctx, const struct pull_file *f, const char *name, err_code code, const struct err *why, struct err *err)
+{
+	struct install *in = ctx;
+	const struct plan_op *op = f->op;
+
+	if (code) {
+		if (name)
+			apply_temp_drop(in->c->apply, name);
+		return carry_failed(in->c, op->path, code, why, err);
+	}
+	memcpy(in->names[in->n], name, strlen(name) + 1);
+	in->items[in->n] = (struct apply_install){
+		.temp = in->names[in->n],
+		.want = f->want,
+		.expect = op->act == ACT_CONFLICT ? NULL : op->local, /* a conflict has moved it aside */
+	};
+	in->files[in->n++] = f;
+	in->bytes += (uint64_t)f->want->size;
+	if (in->n == INSTALL_BATCH || in->bytes >= INSTALL_BATCH_BYTES)
+		return install_batch(in, err);
+	return ERR_OK;
+}
+
+static struct pull_file *
+files_to_fetch(struct carry *c, size_t *n)
+{
+	const struct plan *plan = &c->pass->plan;
+	struct pull_file *files = arena_must(c->arena, (plan->n + 1) * sizeof *files);
+
+	*n = 0;
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+		const struct pass_extents *x;
+		if (!fetches(op) || carry_skips(c, op))
+			continue;
+		x = map_get(c->pass->extents, op->path, strlen(op->path));
+		files[(*n)++] = (struct pull_file){
+			.op = op,
+			.want = op->remote,
+			.extents = x ? x->x : NULL,
+			.extent_count = x ? x->count : 0,
+		};
+	}
+	return files;
+}
+
+static err_code
+fetch_all(struct carry *c, struct err *err)
+{
+	size_t n;
+	struct pull_file *files = files_to_fetch(c, &n);
+	struct install *in;
+	struct transfer_env env = {
+		.root = c->env->folder->root,
+		.remote = c->env->remote,
+		.state = c->env->folder->state,
+		.parallel = c->env->opts->parallel,
+		.cancel = c->env->opts->cancel,
+		.progress = c->progress,
+	};
+	struct err ignored;
+	err_code rc;
+
+	if (n == 0)
+		return ERR_OK;
+	in = xcalloc(1, sizeof *in);
+	in->c = c;
+	env.ctx = in;
+	report_start(c->env->opts->report, "Receiving", c->progress);
+	rc = pull_run(&env, files, n, open_temp, fetched, err);
+	/* What has arrived is installed also when the rest could not be fetched. */
+	if (rc == ERR_OK)
+		rc = install_batch(in, err);
+	else
+		(void)!install_batch(in, &ignored);
+	report_stop(c->env->opts->report);
+	free(in);
+	return rc;
+}
+
+/* ---- directory times ----------------------------------------------------------------------------------------------------------- */
+
+static err_code
+restore_dir(struct carry *c, const char *path, struct err *err)
+{
+	struct entry base, installed;
+	err_code rc = state_base_get(c->env->folder->state, path, c->arena, &base, err);
+
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (rc || base.kind != ENTRY_DIR)
+		return rc;
+	rc = apply_dir_time(c->apply, &base, &installed, err);
+	return rc == ERR_NOT_FOUND || rc == ERR_PARENT_NOT_DIRECTORY ? ERR_OK : rc;
+}
+
+static err_code
+restore_dirs(struct carry *c, struct err *err)
+{
+	size_t pos = 0, len;
+	const void *key;
+	void *path;
+
+	while (map_next(c->touched, &pos, &key, &len, &path)) {
+		struct err why;
+		err_code rc = restore_dir(c, path, &why);
+		if (rc && (rc = carry_failed(c, path, rc, &why, err)) != ERR_OK)
+			return rc;
+	}
+	return ERR_OK;
+}
+
+err_code
+carry_local(struct carry *c, struct err *err)
+{
+	err_code rc = all_at_once(c, err);
+
+	if (rc == ERR_OK)
+		rc = fetch_all(c, err);
+	if (rc == ERR_OK)
+		rc = restore_dirs(c, err);
+	return rc;
+}

@@ -1,0 +1,30 @@
+#pragma once
+/**
+ * What the user sees while a sync runs: a progress bar on a terminal, plain lines elsewhere, nothing with --json or --quiet.
+ * Everything goes to standard error; results are the commands' and go to standard output.
+ */
+
+#include "client/transfer/transfer.h"
+
+struct report;
+
+struct report_opts {
+	bool quiet; /* no progress at all */
+	bool bar;   /* a terminal: repaint one line; else a line at most every 10 s */
+};
+
+struct report *report_new(const struct report_opts *opts);
+void report_free(struct report *r);
+
+/** report_scanned(r, entries): the scan has come this far. */
+void report_scanned(struct report *r, uint64_t entries);
+
+/**
+ * report_start(r, "Receiving", progress), report_stop(r): show the transfer's counts until stopped, from a thread of its own.
+ * ${progress} must live until report_stop.
+ */
+void report_start(struct report *r, const char *verb, struct transfer_progress *progress);
+void report_stop(struct report *r);
+
+/** report_clear(r): take the bar off the screen, before something else is printed. */
+void report_clear(struct report *r);

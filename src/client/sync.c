@@ -1,0 +1,234 @@
+#include "base/clock.h"
+#include "client/carry.h"
+#include "client/feed.h"
+
+#define ROUNDS_MAX 8              /* a conflict takes two, a moved and edited file two; more means that somebody keeps writing */
+#define RESULT_MEMORY_MAX (1 * GIB)
+#define MASS_DELETE_MIN 100       /* entries, and */
+#define MASS_DELETE_PERCENT 25    /* of what is known: more is held until somebody says that it was meant (I9) */
+
+void
+sync_problem(struct sync_result *r, const char *path, const char *reason, const char *detail)
+{
+	for (size_t i = 0; i < r->problem_count; i++)
+		if (strcmp(r->problems[i].path, path) == 0)
+			return;
+	r->problems = xrealloc(r->problems, (r->problem_count + 1) * sizeof *r->problems);
+	r->problems[r->problem_count++] = (struct problem){
+		.path = arena_strdup(r->arena, path),
+		.reason = arena_strdup(r->arena, reason),
+		.detail = arena_strdup(r->arena, detail ? detail : ""),
+	};
+}
+
+static void
+scanned(void *ctx, uint64_t entries)
+{
+	report_scanned(ctx, entries);
+}
+
+/* ---- holds ----------------------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_delete(enum act act)
+{
+	return act == ACT_DELETE_LOCAL || act == ACT_DELETE_REMOTE;
+}
+
+/* So many deletions at once are more often a mistake than a wish: leave them out of the plan and say so. */
+static void
+hold_deletes(struct pass *pass, const struct sync_opts *opts, struct sync_result *result)
+{
+	struct plan *plan = &pass->plan;
+	size_t deletes = plan->deletes_local + plan->deletes_remote, kept = 0;
+
+	if (opts->allow_mass_delete || deletes <= MASS_DELETE_MIN || deletes * 100 <= pass->known * MASS_DELETE_PERCENT)
+		return;
+	for (size_t i = 0; i < plan->n; i++)
+		if (!is_delete(plan->ops[i].act))
+			plan->ops[kept++] = plan->ops[i];
+	plan->n = kept;
+	result->held_deletes = deletes;
+}
+
+/* ---- a round ----------------------------------------------------------------------------------------------------------------------- */
+
+static size_t
+steps(const struct plan *plan)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n; i++)
+		n += plan->ops[i].act != ACT_SKIP;
+	return n;
+}
+
+static void
+copy_problems(struct sync_result *result, const struct pass *pass)
+{
+	for (size_t i = 0; i < pass->problem_count; i++)
+		sync_problem(result, pass->problems[i].path, pass->problems[i].reason, pass->problems[i].detail);
+}
+
+static err_code
+look(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct pass **pass, struct err *err)
+{
+	struct pass_opts look_opts = { .cancel = opts->cancel, .progress = scanned, .ctx = opts->report };
+	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
+
+	if (rc)
+		return rc;
+	rc = pass_open(f, &look_opts, pass, err);
+	report_clear(opts->report);
+	return rc;
+}
+
+static err_code
+rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct map *given_up,
+    struct err *err)
+{
+	struct carry_env env = { .folder = f, .remote = remote, .opts = opts, .result = result, .given_up = given_up };
+	bool again = true;
+
+	for (unsigned round = 0; again && round < ROUNDS_MAX; round++) {
+		AUTO(pass_freep) struct pass *pass = NULL;
+		err_code rc = look(f, remote, opts, &pass, err);
+		if (rc)
+			return rc;
+		copy_problems(result, pass);
+		hold_deletes(pass, opts, result);
+		if (opts->dry_run) {
+			result->planned = TAKE(pass);
+			return ERR_OK;
+		}
+		again = false;
+		rc = carry_out(&env, pass, &again, err);
+		if (rc)
+			return rc;
+		if (steps(&pass->plan) == 0)
+			break;
+	}
+	if (again)
+		sync_problem(result, "", "busy", "files kept changing while they were synced; run it again");
+	return ERR_OK;
+}
+
+/* ---- where we are -------------------------------------------------------------------------------------------------------------- */
+
+/* Tell the server how far this device has come; once for each new place. */
+static err_code
+report_place(struct folder *f, struct remote *remote, struct state_place *place, struct err *err)
+{
+	struct cursor at = { .clock = place->clock, .epoch = place->epoch, .has_epoch = true };
+	err_code rc;
+
+	if (!place->known || place->reported == place->clock)
+		return ERR_OK;
+	rc = remote_checkpoint_put(remote, &at, err);
+	if (rc == ERR_OK)
+		place->reported = place->clock;
+	return rc;
+}
+
+static err_code
+conclude(struct folder *f, struct remote *remote, struct sync_result *result, struct err *err)
+{
+	struct state_totals totals;
+	struct state_place place;
+	err_code rc = state_totals(f->state, &totals, err);
+
+	if (rc == ERR_OK)
+		rc = state_place_get(f->state, &place, err);
+	if (rc)
+		return rc;
+	result->entries = totals.entries;
+	result->files = totals.files;
+	result->bytes = totals.bytes;
+	result->clock = place.clock;
+	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
+	    hash_eq(&totals.digest, &place.digest);
+	rc = report_place(f, remote, &place, err);
+	if (rc)
+		return rc;
+	if (result->identical)
+		place.synced_at = clock_wall_us();
+	rc = state_begin(f->state, err);
+	if (rc == ERR_OK)
+		rc = state_place_put(f->state, &place, err);
+	if (rc == ERR_OK)
+		rc = state_commit(f->state, err);
+	if (rc)
+		state_abort(f->state);
+	return rc;
+}
+
+/*
+ * Nothing is left to do and yet the sums differ: what we remember is wrong (a damaged or rolled back state).  Have everything listed
+ * again; what is equal is adopted, nothing is sent twice.
+ */
+static err_code
+repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct map *given_up,
+    struct err *err)
+{
+	struct state_place place;
+	err_code rc = state_place_get(f->state, &place, err);
+
+	if (rc == ERR_OK)
+		rc = state_begin(f->state, err);
+	if (rc)
+		return rc;
+	place.known = false;
+	place.clock = 0;
+	rc = state_place_put(f->state, &place, err);
+	if (rc == ERR_OK)
+		rc = state_commit(f->state, err);
+	if (rc) {
+		state_abort(f->state);
+		return rc;
+	}
+	rc = rounds(f, remote, opts, result, given_up, err);
+	return rc ? rc : conclude(f, remote, result, err);
+}
+
+static err_code
+run(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct err *err)
+{
+	AUTO(map_freep) struct map *given_up = map_new();
+	err_code rc = rounds(f, remote, opts, result, given_up, err);
+
+	if (rc || opts->dry_run)
+		return rc;
+	rc = conclude(f, remote, result, err);
+	if (rc == ERR_OK && !result->identical && result->problem_count == 0 && result->held_deletes == 0)
+		rc = repair(f, remote, opts, result, given_up, err);
+	if (rc == ERR_OK && !result->identical && result->problem_count == 0 && result->held_deletes == 0)
+		sync_problem(result, "", "digest_differs", "the server's tree is not the one that is here; run it again");
+	return rc;
+}
+
+err_code
+sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out, struct err *err)
+{
+	int64_t started_ms = clock_mono_ms();
+	struct remote *remote;
+	err_code rc;
+
+	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX) };
+	rc = folder_remote(f, opts->cancel, &remote, err);
+	if (rc)
+		return rc;
+	rc = run(f, remote, opts, out, err);
+	remote_stats(remote, &out->line);
+	remote_free(remote);
+	out->elapsed_ms = clock_mono_ms() - started_ms;
+	return rc;
+}
+
+void
+sync_result_fini(struct sync_result *r)
+{
+	pass_free(r->planned);
+	free(r->conflicts);
+	free(r->problems);
+	arena_free(r->arena);
+}

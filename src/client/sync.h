@@ -1,0 +1,49 @@
+#pragma once
+/**
+ * A synchronisation from beginning to end: read the feed, look at all three sides, carry out the plan, again while there is
+ * something left to do, then say where we are.
+ */
+
+#include "client/pass.h"
+#include "client/report.h"
+
+struct sync_opts {
+	bool allow_mass_delete;
+	bool dry_run;         /* plan only */
+	unsigned parallel;    /* requests at once, 0: the default */
+	bool *cancel;         /* set by a signal handler */
+	struct report *report;
+};
+
+/** A local state that was kept beside the server's. */
+struct sync_conflict {
+	const char *path, *copy;
+};
+
+struct sync_result {
+	struct arena *arena;  /* owns the text */
+	uint64_t pushed, pulled, moved_local, moved_remote, deleted_local, deleted_remote; /* entries */
+	uint64_t content_up, content_down; /* bytes of the files that were sent and fetched */
+	struct sync_conflict *conflicts;
+	size_t conflict_count;
+	struct problem *problems; /* what stays unsynced */
+	size_t problem_count;
+	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
+	uint64_t entries, files, bytes; /* of the agreed tree */
+	bool identical;       /* proven by the digest */
+	int64_t clock;        /* of the project, at which that holds */
+	struct remote_stats line;
+	int64_t elapsed_ms;
+	struct pass *planned; /* with dry_run: the plan that was not carried out */
+};
+
+/**
+ * sync_run(f, opts, out, err): errors stop the whole; what concerns single entries is in ${out}, which is filled in any case and
+ * freed with sync_result_fini.
+ * Errors     NETWORK, TOKEN_*, PROTOCOL, CANCELLED, NO_SPACE, SERVER_SHRUNK, IO, DB.
+ */
+err_code sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out, struct err *err);
+void sync_result_fini(struct sync_result *r);
+
+/** sync_problem(r, path, reason, detail): one more entry that stays unsynced; once for each path. */
+void sync_problem(struct sync_result *r, const char *path, const char *reason, const char *detail);
