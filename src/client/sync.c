@@ -10,9 +10,8 @@
 void
 sync_problem(struct sync_result *r, const char *path, const char *reason, const char *detail)
 {
-	for (size_t i = 0; i < r->problem_count; i++)
-		if (strcmp(r->problems[i].path, path) == 0)
-			return;
+	if (map_put(r->problem_paths, path, strlen(path), r))
+		return;
 	r->problems = xrealloc(r->problems, (r->problem_count + 1) * sizeof *r->problems);
 	r->problems[r->problem_count++] = (struct problem){
 		.path = arena_strdup(r->arena, path),
@@ -213,7 +212,7 @@ sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out
 	struct remote *remote;
 	err_code rc;
 
-	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX) };
+	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX), .problem_paths = map_new() };
 	rc = folder_remote(f, opts->cancel, &remote, err);
 	if (rc)
 		return rc;
@@ -230,5 +229,6 @@ sync_result_fini(struct sync_result *r)
 	pass_free(r->planned);
 	free(r->conflicts);
 	free(r->problems);
+	map_free(r->problem_paths);
 	arena_free(r->arena);
 }

@@ -28,6 +28,7 @@ struct sync_result {
 	size_t conflict_count;
 	struct problem *problems; /* what stays unsynced */
 	size_t problem_count;
+	struct map *problem_paths;
 	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
 	uint64_t entries, files, bytes; /* of the agreed tree */
 	bool identical;       /* proven by the digest */

@@ -1,0 +1,164 @@
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "client/cli.h"
+#include "client/feed.h"
+#include "client/plan_show.h"
+
+#define LIST_MAX 20
+#define OUTPUT_MAX (256 * MIB)
+
+/** What status has found out. */
+struct status {
+	struct state_totals totals;
+	struct state_place place;
+	bool online;
+	struct err offline;   /* why not */
+	struct pass *pass;
+	bool identical;
+};
+
+static err_code
+find_out(struct folder *f, struct status *st, struct err *err)
+{
+	struct pass_opts opts = { .cancel = cli_cancel() };
+	struct remote *remote;
+	err_code rc = folder_remote(f, cli_cancel(), &remote, err);
+
+	if (rc)
+		return rc;
+	/* A server that cannot be reached is worth saying, and no reason not to look at the disk. */
+	rc = feed_pull(f->state, remote, true, &st->offline);
+	remote_free(remote);
+	st->online = rc == ERR_OK;
+	if (rc == ERR_CANCELLED || rc == ERR_DB) {
+		*err = st->offline;
+		return rc;
+	}
+	rc = pass_open(f, &opts, &st->pass, err);
+	if (rc == ERR_OK)
+		rc = state_totals(f->state, &st->totals, err);
+	if (rc == ERR_OK)
+		rc = state_place_get(f->state, &st->place, err);
+	if (rc)
+		return rc;
+	st->identical = st->online && st->pass->plan.n == 0 && st->pass->problem_count == 0 && st->totals.pending == 0 &&
+	    hash_eq(&st->totals.digest, &st->place.digest);
+	return ERR_OK;
+}
+
+static void
+show_json(const struct folder *f, const struct status *st)
+{
+	struct sbuf sb = SBUF(OUTPUT_MAX);
+	struct jw jw = JW(&sb);
+
+	jw_object(&jw);
+	jw_kstr(&jw, "folder", f->path);
+	jw_kstr(&jw, "server", f->link.url);
+	jw_kid(&jw, "project", &f->link.project);
+	jw_kstr(&jw, "project_name", f->link.project_name);
+	jw_kid(&jw, "device", &f->link.device);
+	jw_kstr(&jw, "device_name", f->link.device_name);
+	jw_kbool(&jw, "online", st->online);
+	if (!st->online)
+		jw_kstr(&jw, "offline_reason", st->offline.msg);
+	jw_kbool(&jw, "in_sync", st->identical);
+	if (st->place.known)
+		jw_ktime_us(&jw, "at", st->place.clock);
+	if (st->place.synced_at)
+		jw_ktime_us(&jw, "synced_at", st->place.synced_at);
+	jw_ku64(&jw, "entries", st->totals.entries);
+	jw_ku64(&jw, "files", st->totals.files);
+	jw_ku64(&jw, "bytes", st->totals.bytes);
+	jw_khash(&jw, "digest", &st->totals.digest);
+	jw_key(&jw, "plan");
+	plan_json(&jw, &st->pass->plan);
+	jw_key(&jw, "unsynced");
+	problems_json(&jw, st->pass->problems, st->pass->problem_count);
+	jw_end_object(&jw);
+	sbuf_addc(&sb, '\n');
+	cli_print(&sb);
+}
+
+static void
+show_text(const struct cli *cli, const struct folder *f, const struct status *st)
+{
+	struct sbuf sb = SBUF(OUTPUT_MAX);
+	char size[SIZE_HUMAN_MAX], at[RFC3339_MAX];
+	size_t max = cli->verbose ? SIZE_MAX : LIST_MAX;
+
+	sbuf_add(&sb, "Folder    ");
+	cli_escape(&sb, f->path);
+	sbuf_add(&sb, "\nProject   \"");
+	cli_escape(&sb, f->link.project_name);
+	sbuf_addf(&sb, "\" on %s\nDevice    ", f->link.url);
+	cli_escape(&sb, f->link.device_name);
+	sbuf_addf(&sb, "\nAgreed    %" PRIu64 " entries, %s in %" PRIu64 " files\n", st->totals.entries,
+	    size_human(st->totals.bytes, size), st->totals.files);
+	sbuf_addf(&sb, "Last sync %s\n", st->place.synced_at ? rfc3339_us(st->place.synced_at, at) : "never");
+	if (!st->online) {
+		sbuf_add(&sb, "Server    cannot be asked: ");
+		cli_escape(&sb, st->offline.msg);
+		sbuf_addc(&sb, '\n');
+	}
+	if (st->identical)
+		sbuf_addf(&sb, "State     identical to the server at %s\n", rfc3339_us(st->place.clock, at));
+	else if (st->pass->plan.n == 0)
+		sbuf_addf(&sb, "State     nothing to do%s\n", st->online ? "" : " here");
+	else
+		sbuf_addf(&sb, "State     %zu entries differ; dray sync would:\n", st->pass->plan.n);
+	plan_show(&sb, &st->pass->plan, max);
+	if (st->pass->problem_count) {
+		sbuf_addf(&sb, "Unsynced  %zu:\n", st->pass->problem_count);
+		problems_show(&sb, st->pass->problems, st->pass->problem_count, max);
+	}
+	cli_print(&sb);
+}
+
+static err_code
+show_status(const struct cli *cli, enum exit_code *code, struct err *err)
+{
+	AUTO(freep) char *path = NULL;
+	AUTO(folder_freep) struct folder *f = NULL;
+	struct status st = { 0 };
+	err_code rc = folder_find(cli->arg_count ? cli->args[0] : NULL, &path, err);
+
+	if (rc == ERR_OK)
+		rc = folder_open(path, &f, err);
+	if (rc)
+		return rc;
+	rc = find_out(f, &st, err);
+	if (rc == ERR_OK) {
+		if (cli->json)
+			show_json(f, &st);
+		else
+			show_text(cli, f, &st);
+		*code = st.identical ? EXIT_IN_SYNC : EXIT_REMAINS;
+	}
+	pass_free(st.pass);
+	return rc;
+}
+
+static enum exit_code
+run(const struct cli *cli)
+{
+	struct err err = { 0 };
+	enum exit_code code = EXIT_IN_SYNC;
+
+	return show_status(cli, &code, &err) ? cli_fail(cli, &err) : code;
+}
+
+const struct command COMMAND_STATUS = {
+	.name = "status",
+	.args = "[DIR]",
+	.summary = "Tell whether a linked folder is in sync, and what differs",
+	.options = "jv",
+	.args_min = 0,
+	.args_max = 1,
+	.run = run,
+	.help = "Looks at the disk and asks the server; changes nothing in the tree.\n\n"
+	        "Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
+	        "the server could not be asked.\n",
+};

@@ -1,0 +1,229 @@
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "client/cli.h"
+#include "client/plan_show.h"
+
+#define LIST_MAX 20               /* lines of a list unless --verbose */
+#define OUTPUT_MAX (256 * MIB)
+
+static size_t
+list_max(const struct cli *cli)
+{
+	return cli->verbose ? SIZE_MAX : LIST_MAX;
+}
+
+static enum exit_code
+exit_of(const struct sync_result *r)
+{
+	return r->conflict_count || r->problem_count || r->held_deletes ? EXIT_REMAINS : EXIT_IN_SYNC;
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------------------------------------- */
+
+static void
+conflicts_json(struct jw *jw, const struct sync_result *r)
+{
+	jw_array(jw);
+	for (size_t i = 0; i < r->conflict_count; i++) {
+		jw_object(jw);
+		jw_path(jw, "path", r->conflicts[i].path);
+		jw_path(jw, "copy", r->conflicts[i].copy);
+		jw_end_object(jw);
+	}
+	jw_end_array(jw);
+}
+
+static void
+show_json(const struct folder *f, const struct sync_result *r)
+{
+	struct sbuf sb = SBUF(OUTPUT_MAX);
+	struct jw jw = JW(&sb);
+
+	jw_object(&jw);
+	jw_kstr(&jw, "folder", f->path);
+	jw_kid(&jw, "project", &f->link.project);
+	jw_kbool(&jw, "in_sync", r->identical);
+	jw_ktime_us(&jw, "at", r->clock);
+	jw_ku64(&jw, "entries", r->entries);
+	jw_ku64(&jw, "files", r->files);
+	jw_ku64(&jw, "bytes", r->bytes);
+	jw_ku64(&jw, "sent", r->pushed);
+	jw_ku64(&jw, "fetched", r->pulled);
+	jw_ku64(&jw, "moved_here", r->moved_local);
+	jw_ku64(&jw, "moved_there", r->moved_remote);
+	jw_ku64(&jw, "deleted_here", r->deleted_local);
+	jw_ku64(&jw, "deleted_there", r->deleted_remote);
+	jw_ku64(&jw, "held_deletes", r->held_deletes);
+	jw_ku64(&jw, "content_sent", r->content_up);
+	jw_ku64(&jw, "content_fetched", r->content_down);
+	jw_ku64(&jw, "requests", r->line.requests);
+	jw_ku64(&jw, "retries", r->line.retries);
+	jw_ku64(&jw, "wire_up", r->line.bytes_up);
+	jw_ku64(&jw, "wire_down", r->line.bytes_down);
+	jw_ki64(&jw, "elapsed_ms", r->elapsed_ms);
+	jw_key(&jw, "conflicts");
+	conflicts_json(&jw, r);
+	jw_key(&jw, "unsynced");
+	problems_json(&jw, r->problems, r->problem_count);
+	if (r->planned) {
+		jw_key(&jw, "plan");
+		plan_json(&jw, &r->planned->plan);
+	}
+	jw_end_object(&jw);
+	sbuf_addc(&sb, '\n');
+	cli_print(&sb);
+}
+
+/* ---- text ---------------------------------------------------------------------------------------------------------------------- */
+
+static void
+add_count(struct sbuf *sb, uint64_t n, const char *what, uint64_t bytes)
+{
+	char size[SIZE_HUMAN_MAX];
+
+	if (n == 0)
+		return;
+	sbuf_addf(sb, "%s%" PRIu64 " %s", sb->len ? ", " : "", n, what);
+	if (bytes)
+		sbuf_addf(sb, " (%s)", size_human(bytes, size));
+}
+
+static void
+show_done(struct sbuf *out, const struct sync_result *r)
+{
+	struct sbuf sb = SBUF(4 * KIB);
+	char up[SIZE_HUMAN_MAX], down[SIZE_HUMAN_MAX];
+
+	add_count(&sb, r->pushed, "sent", r->content_up);
+	add_count(&sb, r->pulled, "fetched", r->content_down);
+	add_count(&sb, r->moved_remote, "moved there", 0);
+	add_count(&sb, r->moved_local, "moved here", 0);
+	add_count(&sb, r->deleted_remote, "deleted there", 0);
+	add_count(&sb, r->deleted_local, "deleted here", 0);
+	sbuf_addf(out, "%s in %.1f s; %s up, %s down in %" PRIu64 " requests.\n", sb.len ? sbuf_str(&sb) : "No changes",
+	    (double)r->elapsed_ms / 1000, size_human(r->line.bytes_up, up), size_human(r->line.bytes_down, down), r->line.requests);
+	sbuf_fini(&sb);
+}
+
+static void
+show_conflicts(struct sbuf *out, const struct cli *cli, const struct sync_result *r)
+{
+	if (r->conflict_count == 0)
+		return;
+	sbuf_addf(out, "%zu conflict%s; both versions are kept:\n", r->conflict_count, r->conflict_count == 1 ? "" : "s");
+	for (size_t i = 0; i < r->conflict_count && i < list_max(cli); i++) {
+		sbuf_add(out, "  ");
+		cli_escape(out, r->conflicts[i].path);
+		sbuf_add(out, "\n    yours is now: ");
+		cli_escape(out, r->conflicts[i].copy);
+		sbuf_addc(out, '\n');
+	}
+	if (r->conflict_count > list_max(cli))
+		sbuf_addf(out, "  ... and %zu more (--verbose lists all)\n", r->conflict_count - list_max(cli));
+}
+
+static void
+show_remains(struct sbuf *out, const struct cli *cli, const struct sync_result *r)
+{
+	if (r->held_deletes)
+		sbuf_addf(out, "%" PRIu64 " deletions are held back, since so many at once may be a mistake; look, then run with "
+		               "--allow-mass-delete.\n", r->held_deletes);
+	if (r->problem_count) {
+		sbuf_addf(out, "%zu not synced:\n", r->problem_count);
+		problems_show(out, r->problems, r->problem_count, list_max(cli));
+	}
+}
+
+static void
+show_place(struct sbuf *out, const struct sync_result *r)
+{
+	char at[RFC3339_MAX], size[SIZE_HUMAN_MAX];
+
+	if (r->identical)
+		sbuf_addf(out, "In sync: %" PRIu64 " entries, %s, proven identical to the server at %s.\n", r->entries,
+		    size_human(r->bytes, size), rfc3339_us(r->clock, at));
+}
+
+static void
+show_text(const struct cli *cli, const struct sync_result *r)
+{
+	struct sbuf sb = SBUF(OUTPUT_MAX);
+
+	if (r->planned) {
+		if (r->planned->plan.n == 0)
+			sbuf_add(&sb, "Nothing to do.\n");
+		else
+			sbuf_addf(&sb, "Would do:\n");
+		plan_show(&sb, &r->planned->plan, list_max(cli));
+		show_remains(&sb, cli, r);
+	} else {
+		show_done(&sb, r);
+		show_conflicts(&sb, cli, r);
+		show_remains(&sb, cli, r);
+		show_place(&sb, r);
+	}
+	cli_print(&sb);
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+sync_folder(const struct cli *cli, enum exit_code *code, struct err *err)
+{
+	AUTO(freep) char *path = NULL;
+	AUTO(folder_freep) struct folder *f = NULL;
+	struct report_opts report_opts = { .quiet = cli->quiet || cli->json, .bar = isatty(STDERR_FILENO) };
+	struct sync_opts opts = {
+		.allow_mass_delete = cli->allow_mass_delete,
+		.dry_run = cli->dry_run,
+		.parallel = cli->parallel,
+		.cancel = cli_cancel(),
+	};
+	struct sync_result result;
+	err_code rc = folder_find(cli->arg_count ? cli->args[0] : NULL, &path, err);
+
+	if (rc == ERR_OK)
+		rc = folder_open(path, &f, err);
+	if (rc)
+		return rc;
+	opts.report = report_new(&report_opts);
+	rc = sync_run(f, &opts, &result, err);
+	report_free(opts.report);
+	if (rc == ERR_OK) {
+		if (cli->json)
+			show_json(f, &result);
+		else if (!cli->quiet)
+			show_text(cli, &result);
+		*code = exit_of(&result);
+	}
+	sync_result_fini(&result);
+	return rc;
+}
+
+static enum exit_code
+run(const struct cli *cli)
+{
+	struct err err = { 0 };
+	enum exit_code code = EXIT_IN_SYNC;
+
+	return sync_folder(cli, &code, &err) ? cli_fail(cli, &err) : code;
+}
+
+const struct command COMMAND_SYNC = {
+	.name = "sync",
+	.args = "[DIR]",
+	.summary = "Bring a linked folder and its project to the same state, once",
+	.options = "nPDjqv",
+	.args_min = 0,
+	.args_max = 1,
+	.run = run,
+	.help = "DIR may be the linked folder or lie in it.  Interrupting is safe: run it again to go on.\n\n"
+	        "When a file was changed on both sides, the server's version keeps the name and yours is\n"
+	        "kept beside it as \"name (conflict DEVICE DATE).ext\".  What is replaced or deleted here\n"
+	        "goes to .dray/trash.\n\n"
+	        "Exit status: 0 in sync, 1 error, 2 wrong usage, 3 finished but conflicts or unsynced\n"
+	        "entries remain; each is listed with its reason.\n",
+};

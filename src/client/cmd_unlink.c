@@ -1,0 +1,61 @@
+#include "base/jw.h"
+#include "client/cli.h"
+#include "client/folder.h"
+
+static err_code
+unlink_folder(const struct cli *cli, struct err *err)
+{
+	AUTO(freep) char *path = NULL;
+	struct folder *f;
+	bool trash_kept;
+	struct sbuf sb = SBUF(64 * KIB);
+	struct jw jw = JW(&sb);
+	err_code rc = folder_find(cli->arg_count ? cli->args[0] : NULL, &path, err);
+
+	if (rc)
+		return rc;
+	/* Opening takes the lock, so a running sync is not pulled the ground from under. */
+	rc = folder_open(path, &f, err);
+	if (rc == ERR_ROOT_IN_USE)
+		return rc;
+	if (rc == ERR_OK)
+		folder_free(f); /* a damaged link can be forgotten too */
+	rc = folder_remove(path, &trash_kept, err);
+	if (rc)
+		return rc;
+	if (cli->json) {
+		jw_object(&jw);
+		jw_kstr(&jw, "folder", path);
+		jw_kbool(&jw, "trash_kept", trash_kept);
+		jw_end_object(&jw);
+		sbuf_addc(&sb, '\n');
+	} else if (!cli->quiet) {
+		sbuf_add(&sb, "Unlinked ");
+		cli_escape(&sb, path);
+		sbuf_add(&sb, "; its files stay as they are.\n");
+		if (trash_kept)
+			sbuf_add(&sb, "What syncs replaced or deleted here is still in .dray/trash.\n");
+		sbuf_add(&sb, "The device's token stays valid until it is revoked on the server.\n");
+	}
+	cli_print(&sb);
+	return ERR_OK;
+}
+
+static enum exit_code
+run(const struct cli *cli)
+{
+	struct err err = { 0 };
+
+	return unlink_folder(cli, &err) ? cli_fail(cli, &err) : EXIT_IN_SYNC;
+}
+
+const struct command COMMAND_UNLINK = {
+	.name = "unlink",
+	.args = "[DIR]",
+	.summary = "Forget the link of a folder; its files stay",
+	.options = "jq",
+	.args_min = 0,
+	.args_max = 1,
+	.run = run,
+	.help = "The server keeps the project and the device; drayd device revoke ends its token.\n",
+};

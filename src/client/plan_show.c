@@ -1,0 +1,101 @@
+#include "base/utf8.h"
+#include "client/cli.h"
+#include "client/plan_show.h"
+
+/* What an operation is called; for people (a word and an arrow's direction) and in JSON. */
+static const struct {
+	const char *word, *people;
+} ACTS[] = {
+	[ACT_ADOPT] = { "adopt", "same" },
+	[ACT_FORGET] = { "forget", "gone" },
+	[ACT_PUSH] = { "push", "send" },
+	[ACT_DELETE_REMOTE] = { "delete_remote", "delete there" },
+	[ACT_MOVE_REMOTE] = { "move_remote", "move there" },
+	[ACT_PULL] = { "pull", "fetch" },
+	[ACT_DELETE_LOCAL] = { "delete_local", "delete here" },
+	[ACT_MOVE_LOCAL] = { "move_local", "move here" },
+	[ACT_CONFLICT] = { "conflict", "conflict" },
+	[ACT_SKIP] = { "skip", "skip" },
+};
+
+void
+jw_path(struct jw *jw, const char *key, const char *path)
+{
+	struct sbuf sb = SBUF(4 * (PATH_LEN_MAX + 256));
+
+	if (utf8_valid(path, strlen(path))) {
+		jw_kstr(jw, key, path);
+		return;
+	}
+	cli_escape(&sb, path);
+	jw_kstr(jw, key, sbuf_str(&sb));
+	sbuf_fini(&sb);
+}
+
+void
+plan_show(struct sbuf *sb, const struct plan *plan, size_t max)
+{
+	for (size_t i = 0; i < plan->n && i < max; i++) {
+		const struct plan_op *op = &plan->ops[i];
+		sbuf_addf(sb, "  %-12s ", ACTS[op->act].people);
+		if (op->from) {
+			cli_escape(sb, op->from);
+			sbuf_add(sb, " -> ");
+		}
+		cli_escape(sb, op->path);
+		if (op->reason && *op->reason)
+			sbuf_addf(sb, "  (%s)", op->reason);
+		sbuf_addc(sb, '\n');
+	}
+	if (plan->n > max)
+		sbuf_addf(sb, "  ... and %zu more (--verbose lists all)\n", plan->n - max);
+}
+
+void
+plan_json(struct jw *jw, const struct plan *plan)
+{
+	jw_array(jw);
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+		jw_object(jw);
+		jw_kstr(jw, "act", ACTS[op->act].word);
+		jw_path(jw, "path", op->path);
+		if (op->from)
+			jw_path(jw, "from", op->from);
+		jw_kstr(jw, "reason", op->reason ? op->reason : "");
+		jw_end_object(jw);
+	}
+	jw_end_array(jw);
+}
+
+void
+problems_show(struct sbuf *sb, const struct problem *problems, size_t n, size_t max)
+{
+	for (size_t i = 0; i < n && i < max; i++) {
+		sbuf_add(sb, "  ");
+		cli_escape(sb, *problems[i].path ? problems[i].path : ".");
+		sbuf_addf(sb, ": %s", problems[i].reason);
+		if (*problems[i].detail) {
+			sbuf_add(sb, " (");
+			cli_escape(sb, problems[i].detail);
+			sbuf_addc(sb, ')');
+		}
+		sbuf_addc(sb, '\n');
+	}
+	if (n > max)
+		sbuf_addf(sb, "  ... and %zu more (--verbose lists all)\n", n - max);
+}
+
+void
+problems_json(struct jw *jw, const struct problem *problems, size_t n)
+{
+	jw_array(jw);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(jw);
+		jw_path(jw, "path", problems[i].path);
+		jw_kstr(jw, "reason", problems[i].reason);
+		jw_path(jw, "detail", problems[i].detail);
+		jw_end_object(jw);
+	}
+	jw_end_array(jw);
+}

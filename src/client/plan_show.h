@@ -1,0 +1,16 @@
+#pragma once
+/** Showing plans and what remains, for people and as JSON. */
+
+#include "base/jw.h"
+#include "client/sync.h"
+
+/** plan_show(sb, plan, max): a line an operation, at most ${max}, then how many more. */
+void plan_show(struct sbuf *sb, const struct plan *plan, size_t max);
+void plan_json(struct jw *jw, const struct plan *plan);
+
+/** problems_show(sb, problems, n, max): a line each: path and why. */
+void problems_show(struct sbuf *sb, const struct problem *problems, size_t n, size_t max);
+void problems_json(struct jw *jw, const struct problem *problems, size_t n);
+
+/** jw_path(jw, path): a path as a JSON string; bytes that are not UTF-8 are shown escaped. */
+void jw_path(struct jw *jw, const char *key, const char *path);
