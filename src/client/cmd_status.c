@@ -7,6 +7,7 @@
 #include "client/plan_show.h"
 
 #define LIST_MAX 20
+#define RETRY_MS 1000 /* who asks for the status wants an answer, not patience */
 #define OUTPUT_MAX (256 * MIB)
 
 /** What status has found out. */
@@ -24,7 +25,7 @@ find_out(struct folder *f, struct status *st, struct err *err)
 {
 	struct pass_opts opts = { .cancel = cli_cancel() };
 	struct remote *remote;
-	err_code rc = folder_remote(f, cli_cancel(), &remote, err);
+	err_code rc = folder_remote(f, RETRY_MS, cli_cancel(), &remote, err);
 
 	if (rc)
 		return rc;

@@ -138,12 +138,13 @@ folder_freep(struct folder **f)
 }
 
 err_code
-folder_remote(const struct folder *f, bool *cancel, struct remote **out, struct err *err)
+folder_remote(const struct folder *f, int64_t retry_ms, bool *cancel, struct remote **out, struct err *err)
 {
 	struct remote_opts opts = {
 		.url = f->link.url,
 		.token = f->token,
 		.project = f->link.project,
+		.retry_ms = retry_ms,
 		.cancel = cancel,
 	};
 

@@ -31,8 +31,8 @@ err_code folder_open(const char *path, struct folder **out, struct err *err);
 void folder_free(struct folder *f);
 void folder_freep(struct folder **f);
 
-/** folder_remote(f, cancel, out, err): the server that the folder is linked to. */
-err_code folder_remote(const struct folder *f, bool *cancel, struct remote **out, struct err *err);
+/** folder_remote(f, retry_ms, cancel, out, err): the server that the folder is linked to; ${retry_ms} as in remote_opts. */
+err_code folder_remote(const struct folder *f, int64_t retry_ms, bool *cancel, struct remote **out, struct err *err);
 
 /**
  * folder_create(path, link, token, err): make .dray in ${path} and remember the link.  Leaves nothing behind on failure.

@@ -116,7 +116,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 
 /* Tell the server how far this device has come; once for each new place. */
 static err_code
-report_place(struct folder *f, struct remote *remote, struct state_place *place, struct err *err)
+report_place(struct remote *remote, struct state_place *place, struct err *err)
 {
 	struct cursor at = { .clock = place->clock, .epoch = place->epoch, .has_epoch = true };
 	err_code rc;
@@ -146,7 +146,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	result->clock = place.clock;
 	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
 	    hash_eq(&totals.digest, &place.digest);
-	rc = report_place(f, remote, &place, err);
+	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
 	if (result->identical)
@@ -213,7 +213,7 @@ sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out
 	err_code rc;
 
 	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX), .problem_paths = map_new() };
-	rc = folder_remote(f, opts->cancel, &remote, err);
+	rc = folder_remote(f, 0, opts->cancel, &remote, err);
 	if (rc)
 		return rc;
 	rc = run(f, remote, opts, out, err);
