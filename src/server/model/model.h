@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/id.h"
+#include "base/path.h"
 #include "chunk/blocklist.h"
 
 enum kind { KIND_FILE = 0, KIND_DIR = 1, KIND_LINK = 2 }; /* stored as numbers: never renumber */
@@ -118,26 +119,8 @@ struct checkpoint {
 #define FILE_PATH_MAX (PATH_LEN_MAX + 1)
 char *file_path(const struct file *f, char *out);
 
-/**
- * path_check(p, len, err): is this a path that dray stores?  Relative, '/'-separated, UTF-8, no empty, "." or ".." component, no
- * NUL, ≤ 255 bytes a component, ≤ 4,096 in all, ≤ 256 deep, no component ".dray".
- * Errors     PATH_INVALID (reasons empty_component, dot, traversal, absolute, trailing_slash, nul), NAME_TOO_LONG, PATH_TOO_LONG,
- *            NAME_NOT_UTF8, NAME_RESERVED.
- */
-err_code path_check(const char *p, size_t len, struct err *err);
-
-/** path_split(path, dir_len): the last component of ${path}; *dir_len the length of what is before its '/', 0 at the top. */
-const char *path_split(const char *path, size_t *dir_len);
-
-/** path_unportable(p): whether some device could not hold the name as it is (Windows characters and names, trailing space or dot,
- * controls, bidi and zero-width characters). */
-bool path_unportable(const char *p);
-
 /** title_check(p, len, what, err): names of projects and devices: 1..200 bytes of UTF-8, no control characters. */
 err_code title_check(const char *p, size_t len, const char *what, struct err *err);
 
-/**
- * file_digest(f): what a live file adds to its project's digest (docs/protocol/digest.md): SHA-256 of
- * id[16] · u64 version · content[32] · u32 mode · u8 kind · u64 size · path, numbers little-endian.
- */
+/** file_digest(f): what a live file adds to its project's digest: tree_digest_entry (chunk/tree_digest.h) of its fields. */
 struct hash file_digest(const struct file *f);
