@@ -4,13 +4,17 @@
  * one conformance suite holds both.  No rules here: domain/ decides, meta remembers.
  *
  * Everything happens in a transaction.  A reader sees one instant.  A writer excludes other writers (of its project at least)
- * from meta_begin on, so what it has read stays true until it commits; it sees its own writes at once.  After meta_commit returned ERR_OK the effect survives
- * power loss (I2, I4); on any error nothing of it happened, unless the code is UNAVAILABLE, where the outcome is unknown.
+ * from meta_begin on, so what it has read stays true until it commits; it sees its own writes at once.  After meta_commit returned
+ * ERR_OK the effect survives power loss (I2, I4); on any error nothing of it happened, unless the code is UNAVAILABLE, where the
+ * outcome is unknown.
  *
  * Ownership  text and arrays that come out live in the transaction's arena, until commit or abort; copy what must live longer.
  *            What goes in is borrowed for the call.
  * Threads    a transaction belongs to one thread; transactions of different threads run at the same time.
- * Errors     NOT_FOUND where one row was asked for; EXISTS on a key that is taken; NO_SPACE; DB; UNAVAILABLE (retry).
+ * Errors     NOT_FOUND where one row was asked for, and where a row would belong to a project, device or transfer that is not there;
+ *            EXISTS on a key that is taken; NO_SPACE; DB; UNAVAILABLE (retry).  A write that failed leaves the transaction fit for
+ *            meta_abort only, unless the function itself names the error (EXISTS of an add, NOT_FOUND of a get).
+ * Paging     ${after} 0, "" or NULL: from the start.
  */
 
 #include "base/arena.h"
@@ -68,6 +72,7 @@ err_code meta_device_get(struct meta_tx *tx, const struct id *id, struct device 
 err_code meta_device_by_token(struct meta_tx *tx, const struct hash *token_hash, struct device *out, struct err *err);
 err_code meta_device_revoke(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err);
 err_code meta_device_seen(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err);
+/** Replaces; ROLE_NONE takes the grant away. */
 err_code meta_grant_set(struct meta_tx *tx, const struct grant *g, struct err *err);
 /** ROLE_NONE without error when there is no grant. */
 err_code meta_grant_get(struct meta_tx *tx, const struct id *device, const struct id *project, enum role *out, struct err *err);
@@ -88,7 +93,7 @@ err_code meta_file_get(struct meta_tx *tx, const struct id *project, const struc
 /** A live file by path ("dir/name"). */
 err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err);
 
-/** Insert or replace the row of file->id.  EXISTS when another live file has the path. */
+/** Insert or replace the row of file->id.  EXISTS when another live file has the path, or another file the version. */
 err_code meta_file_put(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err);
 
 /** Live files with version > after, by version: the listing in clock order. */
@@ -137,11 +142,12 @@ err_code meta_chunk_get(struct meta_tx *tx, const struct id *project, const stru
 
 err_code meta_transfer_add(struct meta_tx *tx, const struct id *project, const struct transfer *t, struct err *err);
 err_code meta_transfer_get(struct meta_tx *tx, const struct id *project, const struct id *id, struct transfer *out, struct err *err);
+/** Ends an open transfer: its progress, chunk numbers and block pages go.  One that has ended stays as it ended. */
 err_code meta_transfer_end(struct meta_tx *tx, const struct id *project, const struct id *id, enum transfer_state state,
     int64_t now_us, struct err *err);
 /** Open transfers of a device in all projects. */
 err_code meta_transfer_open_count(struct meta_tx *tx, const struct id *device, unsigned *n, struct err *err);
-/** Open transfers whose expires_at ≤ now become TRANSFER_EXPIRED; *n of them. */
+/** Open transfers whose expires_at ≤ now end as TRANSFER_EXPIRED; *n of them. */
 err_code meta_transfer_expire(struct meta_tx *tx, int64_t now_us, unsigned *n, struct err *err);
 
 /** Chunk number ${n} of a transfer has arrived; EXISTS when ${n} holds another chunk, ERR_OK when it holds this one. */
@@ -161,19 +167,34 @@ err_code meta_transfer_blocks_get(struct meta_tx *tx, const struct id *transfer,
 /** Progress is one small row while a transfer runs, gone when it ends (meta_transfer_end deletes it); events are milestones. */
 err_code meta_transfer_progress(struct meta_tx *tx, const struct id *transfer, int64_t bytes_done, int64_t now_us,
     struct err *err);
+struct transfer_progress {
+	int64_t bytes_done, updated_at;
+};
+err_code meta_transfer_progress_get(struct meta_tx *tx, const struct id *transfer, struct transfer_progress *out,
+    struct err *err);
 err_code meta_transfer_event(struct meta_tx *tx, const struct id *project, const struct id *transfer, const char *event,
     int64_t now_us, struct err *err);
+struct transfer_event {
+	const char *event;
+	int64_t at;
+};
+/** Oldest first. */
+err_code meta_transfer_event_list(struct meta_tx *tx, const struct id *transfer, unsigned limit, struct transfer_event **out,
+    size_t *n, struct err *err);
+/** Milestones older than ${before_us} go. */
+err_code meta_transfer_event_expire(struct meta_tx *tx, int64_t before_us, struct err *err);
 
 /* ---- snapshots, checkpoints, idempotency ---------------------------------------------------------------------------------------- */
 
 err_code meta_snapshot_add(struct meta_tx *tx, const struct id *project, const struct snapshot *s, struct err *err);
-/** The newest one of ${format} that has not expired. */
+/** The one of ${format} with the newest clock that has not expired. */
 err_code meta_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, int64_t now_us, struct snapshot *out,
     struct err *err);
-/** Removes rows that have expired; hands them out so that their objects can be deleted. */
+/** Removes rows whose expires_at ≤ now; hands them out, in no order, so that their objects can be deleted. */
 err_code meta_snapshot_expire(struct meta_tx *tx, const struct id *project, int64_t now_us, struct snapshot **out, size_t *n,
     struct err *err);
 
+/** Insert or replace; device_name is not stored: get reads it from the device. */
 err_code meta_checkpoint_put(struct meta_tx *tx, const struct id *project, const struct checkpoint *c, struct err *err);
 err_code meta_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct checkpoint *out,
     struct err *err);

@@ -1,0 +1,421 @@
+/* Files, versions, block lists and chunks in memory. */
+#include "server/meta/meta_mem_internal.h"
+
+/* ---- files ------------------------------------------------------------------------------------------------------------- */
+
+static void
+path_key(struct mem_key *k, const struct id *project, const char *dir, const char *name)
+{
+	mem_key_of_id(k, project);
+	mem_key_text(k, dir);
+	mem_key_text(k, name);
+}
+
+static void
+clock_key(struct mem_key *k, const struct id *project, int64_t version)
+{
+	mem_key_of_id(k, project);
+	mem_key_i64(k, version);
+}
+
+static struct file
+file_out(struct meta_tx *tx, const struct file *row)
+{
+	struct file f = *row;
+
+	f.dir = mem_out_text(tx, row->dir);
+	f.name = mem_out_text(tx, row->name);
+	f.target = mem_out_text(tx, row->target);
+	return f;
+}
+
+static const struct file *
+file_row(struct meta_tx *tx, const struct id *project, const struct id *id)
+{
+	struct mem_key k;
+
+	mem_key_of_ids(&k, project, id);
+	return mem_get(tx, MEM_FILE, &k);
+}
+
+err_code
+mem_file_get(struct meta_tx *tx, const struct id *project, const struct id *id, struct file *out, struct err *err)
+{
+	const struct file *row = file_row(tx, project, id);
+
+	if (!row)
+		return err_set(err, ERR_NOT_FOUND, "no such file");
+	*out = file_out(tx, row);
+	return ERR_OK;
+}
+
+err_code
+mem_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err)
+{
+	const struct file *row;
+	struct mem_key k;
+	size_t dir_len;
+	const char *name = path_split(path, &dir_len);
+	char dir[FILE_PATH_MAX];
+
+	if (dir_len > PATH_LEN_MAX || strlen(name) > PATH_LEN_MAX)
+		return err_set(err, ERR_NOT_FOUND, "no such path");
+	memcpy(dir, path, dir_len);
+	dir[dir_len] = '\0';
+	path_key(&k, project, dir, name);
+	row = mem_get(tx, MEM_FILE_PATH, &k);
+	if (!row)
+		return err_set(err, ERR_NOT_FOUND, "no such path");
+	*out = file_out(tx, row);
+	return ERR_OK;
+}
+
+/* Whether another file than ${file} has that key. */
+static bool
+taken(struct meta_tx *tx, enum mem_which which, const struct mem_key *k, const struct file *file)
+{
+	const struct file *row = mem_get(tx, which, k);
+
+	return row && !id_eq(&row->id, &file->id);
+}
+
+static err_code
+file_check(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err)
+{
+	struct mem_key k;
+	err_code rc;
+
+	rc = mem_need_project(tx, project, err);
+	if (rc)
+		return rc;
+	path_key(&k, project, file->dir, file->name);
+	if (!file->deleted_at && taken(tx, MEM_FILE_PATH, &k, file))
+		return err_set(err, ERR_EXISTS, "another file has the path");
+	clock_key(&k, project, file->version);
+	if (taken(tx, MEM_FILE_VERSION, &k, file))
+		return err_set(err, ERR_EXISTS, "another file has the version");
+	return ERR_OK;
+}
+
+/* The other keys of a row that is replaced. */
+static void
+file_unindex(struct meta_tx *tx, const struct id *project, const struct file *old)
+{
+	struct mem_key k;
+
+	clock_key(&k, project, old->version);
+	mem_table_del(mem_writable(tx, MEM_FILE_VERSION), &k);
+	if (old->deleted_at)
+		return;
+	path_key(&k, project, old->dir, old->name);
+	mem_table_del(mem_writable(tx, MEM_FILE_PATH), &k);
+}
+
+err_code
+mem_file_put(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err)
+{
+	const struct file *old = file_row(tx, project, &file->id);
+	struct file *row;
+	struct mem_key k;
+	err_code rc;
+
+	rc = file_check(tx, project, file, err);
+	if (rc)
+		return rc;
+	if (old)
+		file_unindex(tx, project, old);
+	row = mem_keep(tx, file, sizeof *file);
+	row->dir = mem_keep_text(tx, file->dir);
+	row->name = mem_keep_text(tx, file->name);
+	row->target = mem_keep_text(tx, file->target);
+	mem_key_of_ids(&k, project, &file->id);
+	mem_put(tx, MEM_FILE, &k, row);
+	clock_key(&k, project, file->version);
+	mem_put(tx, MEM_FILE_VERSION, &k, row);
+	if (!file->deleted_at) {
+		path_key(&k, project, file->dir, file->name);
+		mem_put(tx, MEM_FILE_PATH, &k, row);
+	}
+	return ERR_OK;
+}
+
+static void
+file_push(struct meta_tx *tx, struct file **out, size_t *n, const struct file *row)
+{
+	*out = mem_grow(tx, *out, *n, sizeof **out);
+	(*out)[(*n)++] = file_out(tx, row);
+}
+
+static void
+by_clock(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, bool tombstones, struct file **out,
+    size_t *n)
+{
+	const struct mem_table *t = mem_table(tx, MEM_FILE_VERSION);
+	const struct file *row;
+	struct mem_key prefix, k;
+
+	mem_key_of_id(&prefix, project);
+	clock_key(&k, project, after);
+	*out = NULL;
+	*n = 0;
+	for (size_t pos = mem_table_after(t, &k); *n < limit && (row = mem_table_at(t, pos, &prefix)); pos++) {
+		if (tombstones || !row->deleted_at)
+			file_push(tx, out, n, row);
+	}
+}
+
+err_code
+mem_file_page(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out, size_t *n,
+    struct err *err)
+{
+	(void)err;
+	by_clock(tx, project, after, limit, false, out, n);
+	return ERR_OK;
+}
+
+err_code
+mem_file_changes(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out, size_t *n,
+    struct err *err)
+{
+	(void)err;
+	by_clock(tx, project, after, limit, true, out, n);
+	return ERR_OK;
+}
+
+/* Rows of ${prefix} after (dir, name); those outside of "${within}…" are left out unless it is NULL. */
+static void
+by_path(struct meta_tx *tx, const struct mem_key *prefix, const struct mem_key *after, const char *within, unsigned limit,
+    struct file **out, size_t *n)
+{
+	const struct mem_table *t = mem_table(tx, MEM_FILE_PATH);
+	const struct file *row;
+
+	for (size_t pos = mem_table_after(t, after); *n < limit && (row = mem_table_at(t, pos, prefix)); pos++) {
+		if (within && !beneath_within(within, row->dir))
+			break;
+		file_push(tx, out, n, row);
+	}
+}
+
+err_code
+mem_file_dir(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_name, unsigned limit,
+    struct file **out, size_t *n, struct err *err)
+{
+	struct mem_key prefix, after;
+
+	(void)err;
+	mem_key_of_id(&prefix, project);
+	mem_key_text(&prefix, dir);
+	after = prefix;
+	mem_key_text(&after, after_name ? after_name : "");
+	*out = NULL;
+	*n = 0;
+	by_path(tx, &prefix, &after, NULL, limit, out, n);
+	return ERR_OK;
+}
+
+err_code
+mem_file_tree(struct meta_tx *tx, const struct id *project, const char *after_dir, const char *after_name, unsigned limit,
+    struct file **out, size_t *n, struct err *err)
+{
+	struct mem_key prefix, after;
+
+	(void)err;
+	mem_key_of_id(&prefix, project);
+	path_key(&after, project, after_dir ? after_dir : "", after_name ? after_name : "");
+	*out = NULL;
+	*n = 0;
+	by_path(tx, &prefix, &after, NULL, limit, out, n);
+	return ERR_OK;
+}
+
+err_code
+mem_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir, const char *after_name,
+    unsigned limit, struct file **out, size_t *n, struct err *err)
+{
+	const char *from = after_dir ? after_dir : "", *name = after_name ? after_name : "";
+	char first[BENEATH_MAX];
+	struct mem_key prefix, after;
+	err_code rc;
+
+	if (!*dir)
+		return mem_file_tree(tx, project, from, name, limit, out, n, err);
+	*out = NULL;
+	*n = 0;
+	if (strcmp(from, dir) <= 0) {
+		rc = mem_file_dir(tx, project, dir, strcmp(from, dir) == 0 ? name : "", limit, out, n, err);
+		if (rc)
+			return rc;
+	}
+	beneath_first(dir, first);
+	mem_key_of_id(&prefix, project);
+	if (strcmp(from, first) < 0)
+		path_key(&after, project, first, "");
+	else
+		path_key(&after, project, from, name);
+	by_path(tx, &prefix, &after, first, limit, out, n);
+	return ERR_OK;
+}
+
+/* ---- versions ---------------------------------------------------------------------------------------------------------- */
+
+static void
+version_key(struct mem_key *k, const struct id *project, const struct id *file, int64_t version)
+{
+	mem_key_of_ids(k, project, file);
+	mem_key_i64(k, version);
+}
+
+static struct version
+version_out(struct meta_tx *tx, const struct version *row)
+{
+	struct version v = *row;
+
+	v.path = mem_out_text(tx, row->path);
+	v.target = mem_out_text(tx, row->target);
+	return v;
+}
+
+err_code
+mem_version_add(struct meta_tx *tx, const struct id *project, const struct version *v, struct err *err)
+{
+	struct version *row;
+	struct mem_key k;
+	err_code rc;
+
+	rc = mem_need_project(tx, project, err);
+	if (rc)
+		return rc;
+	version_key(&k, project, &v->file, v->version);
+	if (mem_get(tx, MEM_VERSION, &k))
+		return err_set(err, ERR_EXISTS, "the version exists");
+	row = mem_keep(tx, v, sizeof *v);
+	row->path = mem_keep_text(tx, v->path);
+	row->target = mem_keep_text(tx, v->target);
+	mem_put(tx, MEM_VERSION, &k, row);
+	return ERR_OK;
+}
+
+err_code
+mem_version_get(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version, struct version *out,
+    struct err *err)
+{
+	const struct version *row;
+	struct mem_key k;
+
+	version_key(&k, project, file, version);
+	row = mem_get(tx, MEM_VERSION, &k);
+	if (!row)
+		return err_set(err, ERR_NOT_FOUND, "no such version");
+	*out = version_out(tx, row);
+	return ERR_OK;
+}
+
+err_code
+mem_version_list(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t before, unsigned limit,
+    struct version **out, size_t *n, struct err *err)
+{
+	const struct mem_table *t = mem_table(tx, MEM_VERSION);
+	const struct version *row;
+	struct mem_key prefix, k;
+
+	(void)err;
+	mem_key_of_ids(&prefix, project, file);
+	version_key(&k, project, file, before);
+	*out = NULL;
+	*n = 0;
+	for (size_t pos = mem_table_seek(t, &k); pos > 0 && *n < limit; pos--) {
+		row = mem_table_at(t, pos - 1, &prefix);
+		if (!row)
+			break;
+		*out = mem_grow(tx, *out, *n, sizeof **out);
+		(*out)[(*n)++] = version_out(tx, row);
+	}
+	return ERR_OK;
+}
+
+/* ---- block lists ------------------------------------------------------------------------------------------------------- */
+
+static void
+blocks_key(struct mem_key *k, const struct id *project, const struct hash *content, uint32_t page)
+{
+	mem_key_of_hash(k, project, content);
+	mem_key_i64(k, page);
+}
+
+err_code
+mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t *packed,
+    size_t len, struct err *err)
+{
+	struct mem_bytes row;
+	struct mem_key k;
+	err_code rc;
+
+	rc = mem_need_project(tx, project, err);
+	if (rc)
+		return rc;
+	blocks_key(&k, project, content, page);
+	if (mem_get(tx, MEM_BLOCKS, &k))
+		return ERR_OK;
+	row = (struct mem_bytes){ .p = mem_keep(tx, packed, len), .len = len };
+	mem_put(tx, MEM_BLOCKS, &k, mem_keep(tx, &row, sizeof row));
+	return ERR_OK;
+}
+
+err_code
+mem_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t **packed,
+    size_t *len, struct err *err)
+{
+	const struct mem_bytes *row;
+	struct mem_key k;
+
+	blocks_key(&k, project, content, page);
+	row = mem_get(tx, MEM_BLOCKS, &k);
+	if (!row)
+		return err_set(err, ERR_NOT_FOUND, "no such page of a block list");
+	*packed = arena_memdup(tx->arena, row->p, row->len);
+	*len = row->len;
+	return ERR_OK;
+}
+
+err_code
+mem_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *has, struct err *err)
+{
+	struct mem_key k;
+
+	(void)err;
+	blocks_key(&k, project, content, 0);
+	*has = mem_get(tx, MEM_BLOCKS, &k) != NULL;
+	return ERR_OK;
+}
+
+/* ---- chunks ------------------------------------------------------------------------------------------------------------ */
+
+err_code
+mem_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *c, struct err *err)
+{
+	struct mem_key k;
+	err_code rc;
+
+	rc = mem_need_project(tx, project, err);
+	if (rc)
+		return rc;
+	mem_key_of_hash(&k, project, &c->id);
+	if (!mem_get(tx, MEM_CHUNK, &k))
+		mem_put(tx, MEM_CHUNK, &k, mem_keep(tx, c, sizeof *c));
+	return ERR_OK;
+}
+
+err_code
+mem_chunk_get(struct meta_tx *tx, const struct id *project, const struct hash *id, struct chunk *out, struct err *err)
+{
+	const struct chunk *row;
+	struct mem_key k;
+
+	mem_key_of_hash(&k, project, id);
+	row = mem_get(tx, MEM_CHUNK, &k);
+	if (!row)
+		return err_set(err, ERR_NOT_FOUND, "no such chunk");
+	*out = *row;
+	return ERR_OK;
+}
