@@ -263,12 +263,15 @@ accept_one(struct http_server *s, union address *a)
 	return accept4(s->listen_fd, &a->sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-/* Out of descriptors: spend the reserve on saying so.  Without one, stop listening for a moment. */
+/*
+ * Out of descriptors: spend the reserve on saying so.  True when there may be more to accept.  Without a reserve, stop listening
+ * for a moment.  Note that accept says EMFILE before it looks whether anybody waits at all.
+ */
 static bool
 accept_short(struct http_server *s)
 {
 	union address a;
-	int fd;
+	int fd = -1;
 
 	if (s->reserve_fd >= 0) {
 		close(s->reserve_fd);
@@ -276,12 +279,13 @@ accept_short(struct http_server *s)
 		if (fd >= 0)
 			turn_away(s, fd);
 		s->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		if (fd >= 0)
-			return true;
 	}
-	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
-	s->accept_again_ms = s->now_ms + ACCEPT_PAUSE_MS;
-	return false;
+	if (s->reserve_fd < 0) {
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
+		s->accept_again_ms = s->now_ms + ACCEPT_PAUSE_MS;
+		return false;
+	}
+	return fd >= 0;
 }
 
 void
