@@ -21,7 +21,3 @@ void diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct 
 
 /** diff_needs_content(item): whether the decision depends on the local content, which is not known: hash it, then plan. */
 bool diff_needs_content(const struct diff_item *item);
-
-/** conflict_name(path, device, time_us, attempt, out): "dir/name (conflict DEVICE 2026-11-22 14.00.00).ext", cut at a character to fit 255
- * bytes with suffix and extension kept; attempt > 0 appends a number.  Pure.  ${out}: PATH_LEN_MAX + 256. */
-char *conflict_name(const char *path, const char *device, int64_t time_us, unsigned attempt, char *out);

@@ -38,6 +38,12 @@ bool entry_same_meta(const struct entry *a, const struct entry *b);
 /** entry_same_disk(a, b): the stat of both is one: nothing has touched the file since. */
 bool entry_same_disk(const struct entry *a, const struct entry *b);
 
+/**
+ * entry_mode_through(stored, disk, mask): the mode to compare: ${stored} when the disk shows it less ${mask} (the umask), else the disk's.
+ * So what a umask took away at the install is not seen as a change and sent back, which would narrow everyone's modes.
+ */
+uint32_t entry_mode_through(uint32_t stored, uint32_t disk, uint32_t mask);
+
 /** path_cmp(a, b): the order of scans, states and plans: by directory (bytes), then by name. */
 int path_cmp(const char *a, const char *b);
 
