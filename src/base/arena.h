@@ -7,7 +7,10 @@
 
 struct arena;
 
-/** arena_new(max): an arena that hands out at most ${max} bytes in all.  Free with arena_free (NULL is fine). */
+/**
+ * arena_new(max): an arena that hands out at most ${max} bytes in all, gaps for alignment included.  Free with arena_free
+ * (NULL is fine).
+ */
 struct arena *arena_new(size_t max);
 void arena_free(struct arena *a);
 void arena_freep(struct arena **a);

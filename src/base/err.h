@@ -40,8 +40,10 @@ const struct err_info *err_info(err_code code);
 /** err_by_code(text): the code whose stable name is ${text}, or ERR_OK when there is none. */
 err_code err_by_code(const char *text);
 
-/** err_set(err, code, fmt, …): record an error and return ${code}.  ${err} may be NULL when nobody wants the message; errno
- * is kept.  Messages end at sizeof msg - 1 bytes, between two characters. */
+/**
+ * err_set(err, code, fmt, …): record an error and return ${code}.  ${err} may be NULL when nobody wants the message; errno is
+ * kept.  Messages end at sizeof msg - 1 bytes, between two characters.
+ */
 #define err_set(err, code, ...) err_set_at(__FILE__, __LINE__, err, code, NULL, 0, __VA_ARGS__)
 
 /** err_reason(err, code, reason, fmt, …): as err_set, with a static machine-readable reason. */

@@ -2,7 +2,8 @@
 /**
  * The log: one line an event, "TIME LEVEL message key=value …" on standard error, or one JSON object a line.  The only
  * global state of dray.  Values are escaped, so no input can forge a line.  Secrets are never passed here.  Thread-safe; a
- * log that cannot be written is dropped, the service goes on.
+ * log that cannot be written is dropped, the service goes on.  A line is at most PIPE_BUF (4,096) bytes; one that is cut says
+ * truncated=true.
  */
 
 #include "base/err.h"

@@ -19,8 +19,9 @@
 #include "base/limits.h"
 
 /*
- * openat2 answers EAGAIN when a rename anywhere on the system ran beside a lookup that it could not prove safe.  In practice
- * the next try succeeds; the limit is for whoever renames in a loop to keep us busy.
+ * openat2 may answer EAGAIN when a rename ran beside a lookup that it could not prove safe.  Today's kernels do so only for
+ * "..", which we refuse ourselves, but the manual promises no more than "try again"; the limit is for whoever renames in a
+ * loop to keep us busy.
  */
 #define TRIES_MAX 128
 
