@@ -97,6 +97,8 @@ folder_open(const char *path, struct folder **out, struct err *err)
 
 	*out = NULL;
 	f->root = f->lock = -1;
+	f->mask = umask(0); /* can only be read by setting it; no other thread runs yet */
+	umask(f->mask);
 	f->path = xstrdup(path);
 	f->arena = arena_new(64 * KIB);
 	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -4,6 +4,8 @@
  * dray off it.
  */
 
+#include <sys/stat.h>
+
 #include "client/remote/remote.h"
 #include "client/state/state.h"
 
@@ -11,6 +13,7 @@ struct folder {
 	char *path;               /* absolute, without trailing slash */
 	int root;                 /* directory descriptor */
 	int lock;                 /* holds the lock while open, -1 without */
+	mode_t mask;              /* the process's umask */
 	struct state *state;
 	struct arena *arena;      /* owns the text of link and token */
 	struct state_link link;

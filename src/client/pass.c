@@ -20,6 +20,7 @@ struct gather {
 	struct folder *folder;
 	const struct pass_opts *opts;
 	int64_t now_ns;
+	uint32_t mask;            /* the umask: bits that an install here could not set are not a change */
 	struct map *rows;         /* path -> struct row */
 	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
 	bool frozen_subtrees;
@@ -159,8 +160,9 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 	const struct entry *base = g->base;
 	struct row *row;
 
+	e.mode = entry_mode_through(base->mode, e.mode, g->mask);
 	if (e.kind == base->kind) {
-		if (e.kind == ENTRY_FILE && entry_same_disk(&e, base))
+		if (e.kind == ENTRY_FILE && entry_same_meta(&e, base) && entry_same_disk(&e, base))
 			return ERR_OK;
 		if (e.kind != ENTRY_FILE && entry_same_content(&e, base) && entry_same_meta(&e, base))
 			return ERR_OK;
@@ -402,7 +404,7 @@ err_code
 pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
 {
 	AUTO(pass_freep) struct pass *p = xcalloc(1, sizeof *p);
-	struct gather g = { .pass = p, .folder = f, .opts = opts, .now_ns = clock_wall_ns() };
+	struct gather g = { .pass = p, .folder = f, .opts = opts, .now_ns = clock_wall_ns(), .mask = f->mask };
 	err_code rc;
 
 	*out = NULL;

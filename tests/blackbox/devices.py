@@ -1,0 +1,120 @@
+"""Devices for black-box tests: a folder, the real dray, and trees compared to the last bit."""
+import hashlib
+import json
+import os
+import pathlib
+import random
+import stat
+import subprocess
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("DRAY_BIN", ROOT / "build/debug"))
+
+
+class Device:
+    """A folder linked to a project of a running server."""
+
+    def __init__(self, server, project, folder, name):
+        self.folder = pathlib.Path(folder)
+        self.name = name
+        self.token = server.device(project, name)
+        run = self.dray("link", server.url, "--project", project, str(self.folder))
+        assert run.returncode == 0, run.stderr
+
+    def dray(self, *args, **more):
+        env = dict(os.environ, DRAY_TOKEN=self.token, **more.pop("env", {}))
+        return subprocess.run([BIN / "dray", *args], capture_output=True, text=True, env=env, timeout=600, **more)
+
+    def start(self, *args, **more):
+        """A sync of its own, to be killed."""
+        return subprocess.Popen([BIN / "dray", "sync", *args, str(self.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, **more)
+
+    def sync(self, *args, expect=0):
+        run = self.dray("sync", "--json", *args, str(self.folder))
+        assert run.returncode == expect, f"{self.name}: exit {run.returncode}\n{run.stdout}\n{run.stderr}"
+        return json.loads(run.stdout)
+
+    def status(self):
+        run = self.dray("status", "--json", str(self.folder))
+        assert run.returncode in (0, 3), run.stderr
+        return json.loads(run.stdout)
+
+    def tree(self):
+        return tree_of(self.folder)
+
+    def path(self, name):
+        return self.folder / name
+
+    def write(self, name, data):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return path
+
+
+def tree_of(folder):
+    """{path: (kind, mode, mtime_ns, size or target, hash)} of everything but .dray; bytes as names, so that any name compares."""
+    found = {}
+    root = os.fsencode(folder)
+    for dirpath, dirs, files in os.walk(root):
+        if dirpath == root and b".dray" in dirs:
+            dirs.remove(b".dray")
+        for name in dirs + files:
+            path = os.path.join(dirpath, name)
+            st = os.lstat(path)
+            rel = os.path.relpath(path, root)
+            if stat.S_ISLNK(st.st_mode):
+                found[rel] = ("link", None, st.st_mtime_ns, os.readlink(path), None)
+            elif stat.S_ISDIR(st.st_mode):
+                found[rel] = ("dir", stat.S_IMODE(st.st_mode), st.st_mtime_ns, None, None)
+            else:
+                digest = hashlib.sha256()
+                with open(path, "rb") as f:
+                    for piece in iter(lambda: f.read(1 << 20), b""):
+                        digest.update(piece)
+                found[rel] = ("file", stat.S_IMODE(st.st_mode), st.st_mtime_ns, st.st_size, digest.hexdigest())
+    return found
+
+
+def assert_same(a, b):
+    """Two trees are the same, or the first few differences are shown."""
+    differing = [p for p in sorted(set(a) | set(b)) if a.get(p) != b.get(p)]
+    shown = "\n".join(f"{p!r}: {a.get(p)} | {b.get(p)}" for p in differing[:10])
+    assert not differing, f"{len(differing)} entries differ:\n{shown}"
+
+
+def contents(tree):
+    """Names and bytes only."""
+    return {p: (kind, what, digest) for p, (kind, _, _, what, digest) in tree.items()}
+
+
+ODD_NAMES = ["plain", "with space", " leading", "trailing ", "quote\"s'", "new\nline", "tab\t", "-dash", "--help", "~", "$(x)", "`y`",
+             "back\\slash", "semi;colon", "star*", "question?", "percent%41", "a:b", "CON", "nul.txt", "dot.", "...", "ünïcödé", "日本語",
+             "e\u0301", "é", "\u202ecod.exe", "\u200bzero", "emoji 🎬", "=cmd()", "__proto__", "<img src=x onerror=alert(1)>", "UPPER", "upper",
+             "x" * 255, "ß" * 127, ".hidden", "..hidden", "#fragment", "a&b=c", "\x01ctl", "\x7fdel"]
+
+
+def fill(folder, seed=1, files=200):
+    """A tree with everything that a tree can hold: odd names, links, empty files and directories, modes, old and new times."""
+    rng = random.Random(seed)
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ODD_NAMES:
+        (folder / "odd").mkdir(exist_ok=True)
+        (folder / "odd" / name).write_bytes(name.encode())
+        (folder / "odd dirs" / name).mkdir(parents=True, exist_ok=True)
+    for i in range(files):
+        path = folder / f"d{i % 17}" / f"e{i % 5}" / f"file{i}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = rng.choice([0, 1, 100, 5000, 65535, 65536, 65537, 200_000])
+        path.write_bytes(rng.randbytes(size) if i % 2 else (b"text %d " % i) * (size // 8))
+        path.chmod(rng.choice([0o644, 0o600, 0o755, 0o444, 0o400]))
+        os.utime(path, ns=(0, rng.choice([0, 1, -1_500_000_001, 999_999_999, 1_700_000_000_123_456_789, 4_102_444_800_000_000_000])))
+    (folder / "large").write_bytes(rng.randbytes(9 * 1024 * 1024 + 12345))
+    (folder / "empty dir").mkdir(exist_ok=True)
+    for name, target in [("relative", "d0/e0"), ("dangling", "no/such"), ("absolute", "/etc/passwd"), ("up", "../.."), ("self", "self"),
+                         ("odd\nlink", "tar\nget"), ("long", "t" * 4000)]:
+        os.symlink(target, folder / name)
+        os.utime(folder / name, ns=(0, rng.randrange(10**18)), follow_symlinks=False)
+    os.utime(folder / "empty dir", ns=(0, 1_234_567_890_987_654_321))
