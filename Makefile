@@ -1,35 +1,109 @@
 # The front door: meson and ninja do the work behind it.
 #
-#   make run      build, start a server, sync a real tree between two folders through it, leave the server running
-#   make test     everything that a change must pass (debug build with sanitizers)
-#   make help     the rest
+#   make run         build, start a server, sync a real tree between two folders through it, leave the server running
+#   make stop        stop that server
+#   make test        everything that a change must pass (debug build with sanitizers); under 20 minutes
+#   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, more kills
+#   make bench       figures beside rsync and the limits of the machine; appends to bench/history/
+#   make release     build/release/drayd and build/release/dray, hardened
+#   make install     install a release; honours PREFIX (/usr/local) and DESTDIR
+#   make debug       build/debug: sanitizers on, deliberate faults compiled in
+#   make fmt, lint   clang-format, clang-tidy
+#   make clean       remove build/
 
 SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 PREFIX ?= /usr/local
 DESTDIR ?=
-CC ?= gcc
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+JOBS := $(shell nproc)
+
+SANITIZE := --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+RELEASE := --buildtype=release -Db_pie=true -Db_lto=true -Dtests=false
 
 .PHONY: help
 help:
 	@sed -n 's/^#   //p' Makefile
 
-#   make debug    build/debug: sanitizers on, deliberate faults compiled in
-.PHONY: debug
-debug: setup build/debug/build.ninja
+# ---- building -------------------------------------------------------------------------------------------------------
+
+.PHONY: debug release install
+debug: setup-build build/debug/build.ninja
 	ninja -C build/debug
 
 build/debug/build.ninja:
-	CC=$(CC) meson setup build/debug --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+	CC=$(CC) meson setup build/debug $(SANITIZE)
 
-#   make release  build/release/drayd and build/release/dray, hardened
-.PHONY: release
-release: setup build/release/build.ninja
-	ninja -C build/release
+release: setup-build build/release/build.ninja
+	ninja -C build/release drayd dray
 
 build/release/build.ninja:
-	CC=$(CC) meson setup build/release --buildtype=release -Db_pie=true -Db_lto=true -Dtests=false
+	CC=$(CC) meson setup build/release $(RELEASE)
 
-.PHONY: setup
-setup:
-	@tools/setup.sh build
+install: release
+	install -D -m 755 build/release/drayd "$(DESTDIR)$(PREFIX)/bin/drayd"
+	install -D -m 755 build/release/dray "$(DESTDIR)$(PREFIX)/bin/dray"
+	install -D -m 644 man/drayd.8 "$(DESTDIR)$(PREFIX)/share/man/man8/drayd.8"
+	install -D -m 644 man/dray.1 "$(DESTDIR)$(PREFIX)/share/man/man1/dray.1"
+	install -D -m 644 man/dray-errors.7 "$(DESTDIR)$(PREFIX)/share/man/man7/dray-errors.7"
+
+.PHONY: setup-build setup-test setup-run setup-bench
+setup-build setup-test setup-run setup-bench: setup-%:
+	@tools/setup.sh build $*
+
+# ---- using ----------------------------------------------------------------------------------------------------------
+
+.PHONY: run stop
+run: setup-run release
+	@tools/demo.sh start
+
+stop:
+	@tools/demo.sh stop
+
+# ---- testing --------------------------------------------------------------------------------------------------------
+
+.PHONY: test check-full check-clang check-tsan check-fuzz
+test: setup-test debug
+	tools/check_layers.py
+	$(PYTHON) tools/check_tools.py
+	meson test -C build/debug --print-errorlogs --num-processes $(JOBS)
+	$(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox
+
+check-full: test check-clang check-tsan check-fuzz
+	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox tests/crash
+
+# The other compiler, with the same warnings as errors.
+check-clang: setup-test
+	test -e build/clang/build.ninja || CC=clang meson setup build/clang $(SANITIZE)
+	ninja -C build/clang
+	meson test -C build/clang --print-errorlogs
+
+check-tsan: setup-test
+	test -e build/tsan/build.ninja || CC=$(CC) meson setup build/tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false
+	ninja -C build/tsan
+	meson test -C build/tsan --print-errorlogs
+
+# Ten minutes for each target.
+check-fuzz: setup-test
+	test -e build/fuzz/build.ninja || CC=clang meson setup build/fuzz $(SANITIZE) -Dfuzz=true
+	ninja -C build/fuzz
+	for f in build/fuzz/tests/fuzz/fuzz_*; do \
+		test -x $$f -a -f $$f || continue; \
+		mkdir -p build/fuzz/corpus/$${f##*/}; \
+		$$f -max_total_time=600 -timeout=5 -rss_limit_mb=1024 build/fuzz/corpus/$${f##*/} tests/fuzz/corpus/$${f##*fuzz_} || exit 1; \
+	done
+
+# ---- measuring, keeping ----------------------------------------------------------------------------------------------
+
+.PHONY: bench fmt lint clean
+bench: setup-bench release
+	$(PYTHON) bench/bench.py
+
+fmt:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+lint: debug
+	clang-tidy -p build/debug --quiet $$(git ls-files 'src/*.c')
+
+clean:
+	rm -rf build
