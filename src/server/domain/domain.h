@@ -10,6 +10,7 @@
  * Errors     each function names its own; NO_SPACE, UNAVAILABLE, READ_ONLY, DB, IO may come from below at any call.
  */
 
+#include "base/sbuf.h"
 #include "server/meta/meta.h"
 #include "server/store/store.h"
 

@@ -1,0 +1,107 @@
+/*
+ * One decision for every request (I12).  Both look-ups are made whatever the first one says, so a project that exists and is not
+ * the caller's costs, and answers, the same as one that does not.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/domain/access.h"
+#include "server/domain/domain_internal.h"
+
+/* What the tables say about a token; ${known}: the project exists and the device may know it. */
+struct finding {
+	struct device device;
+	enum role role;
+	bool known;
+};
+
+static err_code
+look(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct finding *f, struct err *err)
+{
+	struct project p;
+	enum role granted;
+	bool exists;
+	err_code rc;
+
+	rc = meta_device_by_token(tx, token_hash, &f->device, err);
+	if (rc == ERR_NOT_FOUND)
+		return err_set(err, ERR_TOKEN_INVALID, "the token is not known");
+	if (rc || !project)
+		return rc;
+	rc = meta_project_get(tx, project, &p, err);
+	exists = rc == ERR_OK;
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	rc = meta_grant_get(tx, &f->device.id, project, &granted, err);
+	if (rc)
+		return rc;
+	f->role = f->device.kind == DEVICE_OWNER ? ROLE_WRITER : granted;
+	f->known = exists && f->role != ROLE_NONE;
+	return ERR_OK;
+}
+
+static err_code
+decide(const struct finding *f, enum access need, const struct id *project, struct err *err)
+{
+	if (f->device.revoked_at)
+		return err_set(err, ERR_TOKEN_REVOKED, "the token was revoked");
+	if (project && !f->known)
+		return no_project(err);
+	if (need == ACCESS_OWNER && f->device.kind != DEVICE_OWNER)
+		return err_set(err, ERR_FORBIDDEN, "this needs the owner's token");
+	if (need == ACCESS_WRITER && f->role != ROLE_WRITER)
+		return err_set(err, ERR_FORBIDDEN, "this needs a writer's grant");
+	if (need == ACCESS_READER && f->role == ROLE_NONE)
+		return err_set(err, ERR_FORBIDDEN, "this needs a grant");
+	return ERR_OK;
+}
+
+/* When a device was last seen is for people to look at: a few minutes late is fine, and a failure is no reason to refuse. */
+static void
+note_seen(struct domain *d, const struct device *device)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct err err;
+	err_code rc;
+
+	if (!recent_due(d->seen, &device->id))
+		return;
+	rc = meta_begin(d->meta, META_WRITE, &tx, &err);
+	if (!rc)
+		rc = meta_device_seen(tx, &device->id, clock_wall_us(), &err);
+	if (!rc)
+		rc = meta_commit(&tx, &err);
+	if (rc)
+		log_error(&err, "cannot note when a device was last seen");
+}
+
+err_code
+access_check(struct domain *d, const char *token, enum access need, const struct id *project, struct arena *a,
+    struct caller *out, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct finding f = { .role = ROLE_NONE };
+	struct hash token_hash;
+	err_code rc;
+
+	*out = (struct caller){ .device.name = "" };
+	if (need == ACCESS_ANYONE)
+		return ERR_OK;
+	if (!token)
+		return err_set(err, ERR_AUTH_REQUIRED, "this needs a device token");
+	token_hash = hash_of(token, strlen(token));
+	rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = look(tx, &token_hash, project, &f, err);
+	if (!rc)
+		rc = decide(&f, need, project, err);
+	if (rc)
+		return rc;
+	out->device = f.device;
+	out->role = f.role;
+	out->device.name = arena_strdup(a, f.device.name);
+	if (!out->device.name)
+		return no_memory(err);
+	meta_abort(&tx); /* before the next transaction begins: one thread, one transaction */
+	note_seen(d, &out->device);
+	return ERR_OK;
+}

@@ -1,0 +1,149 @@
+#pragma once
+/**
+ * What the files of this folder share.  Only they include it.
+ *
+ * Locks: everything here is RANK_DOMAIN or RANK_LEAF.  A transaction may hold RANK_META from begin to end, so no RANK_DOMAIN
+ * lock is taken inside of one, and none is held while the store or metadata is asked.
+ */
+
+#include "base/map.h"
+#include "base/thread.h"
+#include "chunk/container.h"
+#include "server/domain/commit.h"
+#include "server/domain/domain.h"
+
+struct headers;
+struct registrar;
+struct snapshots;
+struct clocks;
+struct recent;
+
+struct domain {
+	struct meta *meta;
+	struct store *store;
+	struct headers *headers;
+	struct registrar *registrar;
+	struct snapshots *snapshots;
+	struct clocks *clocks;
+	struct recent *seen;     /* devices: when last_seen_at was written */
+	struct recent *progress; /* transfers: when the progress row was written */
+	void (*on_change)(void *ctx, const struct id *project, int64_t clock);
+	void *on_change_ctx;
+};
+
+/** How much one transaction's worth of rows is, where we page for ourselves. */
+#define ROWS_PAGE 1000
+
+/* ---- small things (domain.c) -------------------------------------------------------------------------------------------------- */
+
+err_code no_memory(struct err *err);
+/** no_project(err): one wording for "does not exist" and "not for you" (I12). */
+err_code no_project(struct err *err);
+/** project_in(tx, id, out, err): meta_project_get, with no_project. */
+err_code project_in(struct meta_tx *tx, const struct id *id, struct project *out, struct err *err);
+/** Copies out of a transaction, into ${a}; NO_MEM past its ceiling.  ${in} and ${out} may be the same. */
+err_code project_copy(struct arena *a, const struct project *in, struct project *out, struct err *err);
+err_code file_copy(struct arena *a, const struct file *in, struct file *out, struct err *err);
+/** limit_check(limit, err): 1..PAGE_LIMIT_MAX, else FIELD_RANGE. */
+err_code limit_check(unsigned limit, struct err *err);
+
+/** domain_changed(d, project, clock): a commit is durable: let waiters and listeners know. */
+void domain_changed(struct domain *d, const struct id *project, int64_t clock);
+
+/* ---- recent.c: "not more often than …", by id; remembers a bounded number and forgets all when full -------------------------- */
+
+struct recent *recent_new(int64_t every_ms);
+void recent_free(struct recent *r);
+/** recent_due(r, id): whether ${every_ms} have passed since it last said so for ${id}. */
+bool recent_due(struct recent *r, const struct id *id);
+void recent_forget(struct recent *r, const struct id *id);
+
+/* ---- clocks.c: the newest clock of each project that this process has seen --------------------------------------------------- */
+
+struct clocks *clocks_new(void);
+void clocks_free(struct clocks *c);
+void clocks_publish(struct clocks *c, const struct id *project, int64_t clock); /* never goes back */
+void clocks_forget(struct clocks *c, const struct id *project);
+/** clocks_past(c, project, since): true also when nothing is known, so that the asker looks for himself. */
+bool clocks_past(struct clocks *c, const struct id *project, int64_t since);
+
+/* ---- headers.c: parsed chunk headers, least recently used first out ------------------------------------------------------------ */
+
+struct header {
+	struct chunk_header h;
+	/* the rest is headers.c's */
+	struct store_key key;
+	struct header *newer, *older;
+	unsigned refs;
+	bool listed;
+};
+
+struct headers *headers_new(size_t max_bytes);
+void headers_free(struct headers *hs);
+/**
+ * header_get(d, key, out, err): a chunk's header, verified against its id; release it with header_release.
+ * Errors     NOT_FOUND (the store has no such object), CORRUPT (logged here), IO, UNAVAILABLE.
+ */
+err_code header_get(struct domain *d, const struct store_key *key, const struct header **out, struct err *err);
+void header_release(struct domain *d, const struct header **h); /* sets NULL; NULL inside is fine */
+/** header_offer(d, key, h): remember one that has just been verified. */
+void header_offer(struct domain *d, const struct store_key *key, const struct chunk_header *h);
+
+/* ---- registrar.c: chunks that have become durable are written down, many threads' in one transaction --------------------------- */
+
+struct registration {
+	struct id project, device;
+	struct id transfer; /* zero: belongs to none */
+	uint32_t n;
+	struct chunk chunk;
+	/* the rest is registrar.c's */
+	bool progress_due, done;
+	err_code rc;
+	struct err err;
+	struct registration *next;
+};
+
+struct registrar *registrar_new(void);
+void registrar_free(struct registrar *r);
+/** register_chunk(d, r, err): Errors NOT_FOUND (project, transfer), TRANSFER_GONE, CHUNK_CONFLICT.  Blocks until durable. */
+err_code register_chunk(struct domain *d, struct registration *r, struct err *err);
+
+/* ---- idem.c ---------------------------------------------------------------------------------------------------------------------- */
+
+/** idem_find(tx, idem, a, err): fills idem->replayed and the answer.  IDEMPOTENCY_MISMATCH.  NULL ${idem} is fine. */
+err_code idem_find(struct meta_tx *tx, struct idem *idem, struct arena *a, struct err *err);
+/** idem_keep(tx, idem, err): encode and remember the answer, in the effect's own transaction (I5). */
+err_code idem_keep(struct meta_tx *tx, struct idem *idem, struct err *err);
+
+/* ---- digest.c: the sums that a project keeps over its live files ------------------------------------------------------------------ */
+
+struct sums {
+	struct hash digest;
+	int64_t file_count, total_bytes;
+};
+void sums_add(struct sums *s, const struct file *f);
+void sums_sub(struct sums *s, const struct file *f);
+
+/* ---- transfer.c ------------------------------------------------------------------------------------------------------------------ */
+
+/** transfer_mine(tx, project, device, id, out, err): NOT_FOUND for another device's, as for one that does not exist (I12). */
+err_code transfer_mine(struct meta_tx *tx, const struct id *project, const struct id *device, const struct id *id,
+    struct transfer *out, struct err *err);
+/** transfer_open_mine: as transfer_mine; TRANSFER_GONE unless it is open. */
+err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const struct id *device, const struct id *id,
+    struct transfer *out, struct err *err);
+
+/* ---- commit ---------------------------------------------------------------------------------------------------------------------- */
+
+/**
+ * parent_check(tx, path, err): may something be put at ${path}?  *missing: how many bytes of ${path} name the deepest ancestor that
+ * exists, or SIZE_MAX when the parent itself does.  PARENT_NOT_DIRECTORY when an ancestor is not a directory.
+ */
+err_code parent_check(struct meta_tx *tx, const struct id *project, const char *path, size_t *existing, struct err *err);
+
+/* ---- snapshot.c ------------------------------------------------------------------------------------------------------------------ */
+
+struct snapshots *snapshots_new(void);
+void snapshots_free(struct snapshots *s);
+/** snapshot_expire(d, project, now_us, err): rows that have outlived SNAPSHOT_LIFE, and their objects. */
+err_code snapshot_expire(struct domain *d, const struct id *project, int64_t now_us, struct err *err);

@@ -1,0 +1,160 @@
+/*
+ * One read transaction from the first row to the last, so that the tree, the clock, the digest and the sums are of one instant.
+ * What a page has handed out is forgotten before the next is read: a million files take the memory of a thousand.
+ *
+ * The transaction is held while bytes go to the store's buffers; readers keep nobody from writing, and the fsync comes after it.
+ */
+#include <assert.h>
+
+#include "base/clock.h"
+#include "server/domain/snapshot_internal.h"
+
+#define PIECE_MAX (8 * MIB)   /* of encoded text before it is handed on: the longest single file object is far smaller */
+#define PIECE_FULL (64 * KIB)
+#define LIST_ARENA_MAX (64 * KIB)
+
+struct build {
+	struct domain *d;
+	const struct id *project;
+	const struct snapshot_encoder *encoder;
+	enum snapshot_form form;
+	struct meta_tx *tx;
+	struct pack *pack;
+	struct sbuf text;
+	struct arena *arena; /* one block list */
+	int64_t count;
+	char after_dir[FILE_PATH_MAX], after_name[NAME_LEN_MAX + 1];
+};
+
+static err_code
+flush(struct build *b, struct err *err)
+{
+	err_code rc = sbuf_done(&b->text, err);
+
+	if (!rc)
+		rc = pack_add(b->pack, sbuf_str(&b->text), b->text.len, err);
+	sbuf_reset(&b->text);
+	return rc;
+}
+
+/*
+ * Lines are for programs, which save a request a file when the lists of small files are there; the one large JSON document is for
+ * people and scripts, who have no use for them.
+ */
+static err_code
+list_of(struct build *b, const struct file *f, struct blocklist *out, bool *has, struct err *err)
+{
+	const uint8_t *packed;
+	size_t len;
+	err_code rc;
+
+	*has = false;
+	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0)
+		return ERR_OK;
+	rc = meta_blocks_get(b->tx, b->project, &f->content, 0, &packed, &len, err);
+	if (rc)
+		return rc;
+	arena_reset(b->arena);
+	rc = blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, b->arena, out, err);
+	*has = !rc && blocklist_bytes(out) == (uint64_t)f->size;
+	return rc;
+}
+
+static err_code
+add_file(struct build *b, const struct file *f, struct err *err)
+{
+	struct blocklist list;
+	bool has;
+	err_code rc = list_of(b, f, &list, &has, err);
+
+	if (rc)
+		return err_wrap(err, "%s", f->name);
+	b->encoder->file(b->encoder->ctx, &b->text, b->form, f, has ? &list : NULL, b->count == 0);
+	b->count++;
+	return b->text.len >= PIECE_FULL ? flush(b, err) : ERR_OK;
+}
+
+static void
+remember_place(struct build *b, const struct file *last)
+{
+	size_t dir_len = strlen(last->dir), name_len = strlen(last->name);
+
+	assert(dir_len < sizeof b->after_dir && name_len < sizeof b->after_name); /* stored paths are checked ones */
+	memcpy(b->after_dir, last->dir, dir_len + 1);
+	memcpy(b->after_name, last->name, name_len + 1);
+}
+
+static err_code
+add_files(struct build *b, struct err *err)
+{
+	struct file *rows;
+	size_t n = ROWS_PAGE;
+	err_code rc = ERR_OK;
+
+	while (!rc && n == ROWS_PAGE) {
+		meta_tx_trim(b->tx);
+		rc = meta_file_tree(b->tx, b->project, b->after_dir, b->after_name, ROWS_PAGE, &rows, &n, err);
+		if (!rc && n > 0)
+			remember_place(b, &rows[n - 1]);
+		for (size_t i = 0; !rc && i < n; i++)
+			rc = add_file(b, &rows[i], err);
+	}
+	return rc;
+}
+
+static err_code
+build_all(struct build *b, struct project *p, struct err *err)
+{
+	err_code rc = meta_begin(b->d->meta, META_READ, &b->tx, err);
+
+	if (!rc)
+		rc = project_in(b->tx, b->project, p, err);
+	if (rc)
+		return rc;
+	b->encoder->head(b->encoder->ctx, &b->text, b->form, p);
+	rc = add_files(b, err);
+	if (rc)
+		return rc;
+	assert(b->count == p->file_count); /* I4: the sums are of the same instant as the rows */
+	b->encoder->tail(b->encoder->ctx, &b->text, b->form);
+	return flush(b, err);
+}
+
+static void
+build_freep(struct build **bp)
+{
+	struct build *b = *bp;
+
+	meta_abort(&b->tx);
+	pack_free(b->pack);
+	sbuf_fini(&b->text);
+	arena_free(b->arena);
+	free(b);
+}
+
+err_code
+snapshot_build(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
+    const struct snapshot_encoder *encoder, struct snapshot *out, struct err *err)
+{
+	AUTO(build_freep) struct build *b = xcalloc(1, sizeof *b);
+	struct project p;
+	err_code rc;
+
+	b->d = d;
+	b->project = project;
+	b->encoder = encoder;
+	b->form = form;
+	b->text = SBUF(PIECE_MAX);
+	b->arena = arena_new(LIST_ARENA_MAX);
+	rc = pack_open(d, coding, &b->pack, err);
+	if (!rc)
+		rc = build_all(b, &p, err);
+	if (rc)
+		return rc;
+	meta_abort(&b->tx); /* before the fsync */
+	*out = (struct snapshot){ .id = id_new(), .clock = p.clock, .epoch = p.epoch, .digest = p.digest,
+		.file_count = p.file_count, .total_bytes = p.total_bytes, .created_at = clock_wall_us(),
+		.format = snapshot_format(form, coding) };
+	out->expires_at = out->created_at + SNAPSHOT_LIFE_US;
+	return pack_finish(b->pack, project, out, err);
+}

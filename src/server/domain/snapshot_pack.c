@@ -1,0 +1,157 @@
+/*
+ * Three codings behind one function each: bytes in, stored bytes out.  Level 3 of zstd and 6 of gzip: a snapshot is built once and
+ * sent often, but somebody waits for the first.
+ */
+#include <zlib.h>
+#include <zstd.h>
+
+#include "server/domain/snapshot_internal.h"
+
+#define OUT_LEN (64 * KIB)
+#define ZSTD_LEVEL 3
+#define GZIP_LEVEL 6
+#define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's framing */
+
+struct pack {
+	struct store_writer *writer;
+	struct sha sha;
+	int64_t raw_len, stored_len;
+	enum snapshot_coding coding;
+	ZSTD_CCtx *zstd;
+	z_stream gzip;
+	bool gzip_open;
+	uint8_t out[OUT_LEN];
+};
+
+err_code
+pack_open(struct domain *d, enum snapshot_coding coding, struct pack **out, struct err *err)
+{
+	struct pack *p = xcalloc(1, sizeof *p);
+	err_code rc;
+
+	p->coding = coding;
+	sha_init(&p->sha);
+	rc = store_open_writer(d->store, &p->writer, err);
+	if (!rc && coding == SNAPSHOT_ZSTD) {
+		p->zstd = ZSTD_createCCtx();
+		if (!p->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)))
+			rc = err_set(err, ERR_NO_MEM, "no memory for the compressor");
+	}
+	if (!rc && coding == SNAPSHOT_GZIP) {
+		p->gzip_open = deflateInit2(&p->gzip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+		if (!p->gzip_open)
+			rc = err_set(err, ERR_NO_MEM, "no memory for the compressor");
+	}
+	if (rc) {
+		pack_free(p);
+		return rc;
+	}
+	*out = p;
+	return ERR_OK;
+}
+
+void
+pack_free(struct pack *p)
+{
+	if (!p)
+		return;
+	store_abandon(&p->writer);
+	sha_fini(&p->sha);
+	ZSTD_freeCCtx(p->zstd);
+	if (p->gzip_open)
+		deflateEnd(&p->gzip);
+	free(p);
+}
+
+void
+pack_freep(struct pack **p)
+{
+	pack_free(*p);
+}
+
+static err_code
+store_bytes(struct pack *p, const uint8_t *bytes, size_t len, struct err *err)
+{
+	if (len == 0)
+		return ERR_OK;
+	sha_add(&p->sha, bytes, len);
+	p->stored_len += (int64_t)len;
+	return store_write(p->writer, bytes, len, err);
+}
+
+static err_code
+add_zstd(struct pack *p, const void *bytes, size_t len, bool last, struct err *err)
+{
+	ZSTD_inBuffer in = { .src = bytes, .size = len };
+	size_t left;
+
+	do {
+		ZSTD_outBuffer out = { .dst = p->out, .size = sizeof p->out };
+		err_code rc;
+
+		left = ZSTD_compressStream2(p->zstd, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
+		if (ZSTD_isError(left))
+			return err_set(err, ERR_INTERNAL, "zstd: %s", ZSTD_getErrorName(left));
+		rc = store_bytes(p, p->out, out.pos, err);
+		if (rc)
+			return rc;
+	} while (last ? left > 0 : in.pos < in.size);
+	return ERR_OK;
+}
+
+static err_code
+add_gzip(struct pack *p, const void *bytes, size_t len, bool last, struct err *err)
+{
+	p->gzip.next_in = (z_const Bytef *)(uintptr_t)bytes; /* zlib's type is not const; it only reads */
+	p->gzip.avail_in = (uInt)len;
+	do {
+		err_code rc;
+
+		p->gzip.next_out = p->out;
+		p->gzip.avail_out = sizeof p->out;
+		if (deflate(&p->gzip, last ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR)
+			return err_set(err, ERR_INTERNAL, "zlib: stream error");
+		rc = store_bytes(p, p->out, sizeof p->out - p->gzip.avail_out, err);
+		if (rc)
+			return rc;
+	} while (p->gzip.avail_out == 0);
+	return ERR_OK;
+}
+
+static err_code
+add(struct pack *p, const void *bytes, size_t len, bool last, struct err *err)
+{
+	switch (p->coding) {
+	case SNAPSHOT_PLAIN:
+		return store_bytes(p, bytes, len, err);
+	case SNAPSHOT_GZIP:
+		return add_gzip(p, bytes, len, last, err);
+	case SNAPSHOT_ZSTD:
+		return add_zstd(p, bytes, len, last, err);
+	}
+	return err_set(err, ERR_INTERNAL, "snapshot of unknown coding");
+}
+
+err_code
+pack_add(struct pack *p, const void *bytes, size_t len, struct err *err)
+{
+	if (len == 0)
+		return ERR_OK;
+	p->raw_len += (int64_t)len;
+	return add(p, bytes, len, false, err);
+}
+
+err_code
+pack_finish(struct pack *p, const struct id *project, struct snapshot *out, struct err *err)
+{
+	struct store_key key = { .project = *project };
+	err_code rc = add(p, "", 0, true, err);
+
+	if (rc)
+		return rc;
+	key.hash = sha_final(&p->sha);
+	out->object = key.hash;
+	out->stored_len = p->stored_len;
+	out->raw_len = p->raw_len;
+	return store_finish(&p->writer, &key, err);
+}

@@ -1,0 +1,256 @@
+/*
+ * Reading the tree.  Each page and the project row it is answered with come from one transaction, so the digest and the clock
+ * that a client keeps are those of what it was shown.
+ */
+#include "server/domain/tree.h"
+
+#include "base/fault.h"
+#include "server/domain/domain_internal.h"
+
+static const struct blocklist NO_LIST;
+
+/* The block list of a file whose whole content is one page; anything else is asked for page by page. */
+static err_code
+small_list(struct meta_tx *tx, const struct id *project, const struct file *f, struct arena *a, struct blocklist *out,
+    struct err *err)
+{
+	const uint8_t *packed;
+	size_t len;
+	err_code rc;
+
+	*out = NO_LIST;
+	if (f->kind != KIND_FILE || f->size == 0 || f->deleted_at || f->size > (int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX))
+		return ERR_OK;
+	rc = meta_blocks_get(tx, project, &f->content, 0, &packed, &len, err);
+	if (!rc)
+		rc = blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, out, err);
+	if (rc)
+		return err_wrap(err, "block list of %s", f->name);
+	if (blocklist_bytes(out) != (uint64_t)f->size)
+		*out = NO_LIST;
+	return ERR_OK;
+}
+
+/* What a page of ${n} rows becomes in the caller's arena; rows past ${limit} only say that there is more. */
+static err_code
+page_fill(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, unsigned limit, bool want_extents,
+    struct arena *a, struct tree_page *out, struct err *err)
+{
+	struct blocklist *lists = NULL;
+	err_code rc = ERR_OK;
+
+	out->has_more = n > limit;
+	out->n = out->has_more ? limit : n;
+	out->files = arena_array(a, out->n, sizeof *out->files);
+	if (want_extents)
+		lists = arena_array(a, out->n, sizeof *lists);
+	if (!out->files || (want_extents && !lists))
+		return no_memory(err);
+	for (size_t i = 0; !rc && i < out->n; i++) {
+		rc = file_copy(a, &rows[i], &out->files[i], err);
+		if (!rc && want_extents)
+			rc = small_list(tx, project, &rows[i], a, &lists[i], err);
+	}
+	out->lists = lists;
+	return rc;
+}
+
+typedef err_code (*by_clock_fn)(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit,
+    struct file **out, size_t *n, struct err *err);
+
+static err_code
+page_by_clock(struct domain *d, const struct id *project, by_clock_fn read, int64_t after, unsigned limit,
+    bool want_extents, struct arena *a, struct tree_page *out, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct project p;
+	struct file *rows;
+	size_t n;
+	err_code rc;
+
+	*out = (struct tree_page){ 0 };
+	rc = limit_check(limit, err);
+	if (!rc)
+		rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = project_in(tx, project, &p, err);
+	if (!rc)
+		rc = project_copy(a, &p, &out->project, err);
+	if (!rc)
+		rc = read(tx, project, after, limit + 1, &rows, &n, err);
+	if (!rc)
+		rc = page_fill(tx, project, rows, n, limit, want_extents, a, out, err);
+	if (rc)
+		return rc;
+	out->next = out->has_more ? out->files[out->n - 1].version : p.clock;
+	clocks_publish(d->clocks, project, p.clock);
+	return ERR_OK;
+}
+
+err_code
+tree_list(struct domain *d, const struct id *project, int64_t after, unsigned limit, bool want_extents, struct arena *a,
+    struct tree_page *out, struct err *err)
+{
+	return page_by_clock(d, project, meta_file_page, after, limit, want_extents, a, out, err);
+}
+
+err_code
+tree_changes(struct domain *d, const struct id *project, int64_t since, unsigned limit, bool want_extents, struct arena *a,
+    struct tree_page *out, struct err *err)
+{
+	if (FAULT("domain.since_off_by_one"))
+		since++;
+	return page_by_clock(d, project, meta_file_changes, since, limit, want_extents, a, out, err);
+}
+
+static err_code
+dir_check(struct meta_tx *tx, const struct id *project, const char *dir, struct err *err)
+{
+	struct file f;
+	err_code rc;
+
+	if (!dir[0])
+		return ERR_OK;
+	rc = path_check(dir, strlen(dir), err);
+	if (!rc)
+		rc = meta_file_at(tx, project, dir, &f, err);
+	if (rc == ERR_NOT_FOUND || (!rc && f.kind != KIND_DIR))
+		return err_set(err, ERR_NOT_FOUND, "there is no such directory here");
+	return rc;
+}
+
+err_code
+tree_dir(struct domain *d, const struct id *project, const char *dir, const char *after_name, unsigned limit,
+    struct arena *a, struct tree_page *out, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct project p;
+	struct file *rows;
+	size_t n;
+	err_code rc;
+
+	*out = (struct tree_page){ 0 };
+	rc = limit_check(limit, err);
+	if (!rc)
+		rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = project_in(tx, project, &p, err);
+	if (!rc)
+		rc = dir_check(tx, project, dir, err);
+	if (!rc)
+		rc = meta_file_dir(tx, project, dir, after_name ? after_name : "", limit + 1, &rows, &n, err);
+	if (!rc)
+		rc = project_copy(a, &p, &out->project, err);
+	if (!rc)
+		rc = page_fill(tx, project, rows, n, limit, false, a, out, err);
+	out->next = out->project.clock;
+	return rc;
+}
+
+bool
+tree_changed_since(struct domain *d, const struct id *project, int64_t since)
+{
+	return clocks_past(d->clocks, project, since);
+}
+
+err_code
+cursor_check(const struct project *project, bool has_epoch, const struct id *epoch, int64_t clock, struct err *err)
+{
+	if (clock < 0)
+		return err_set(err, ERR_CURSOR_INVALID, "a cursor is not negative");
+	if (has_epoch && !id_eq(epoch, &project->epoch))
+		return err_set(err, ERR_EPOCH_CHANGED, "the cursor is of another history of this project");
+	if (clock > project->clock)
+		return err_set(err, ERR_EPOCH_CHANGED, "the cursor is ahead of the project's clock");
+	if (clock != 0 && clock <= project->horizon)
+		return err_set(err, ERR_CURSOR_EXPIRED, "the cursor is older than the kept history");
+	return ERR_OK;
+}
+
+/* ---- one file ---------------------------------------------------------------------------------------------------------------------- */
+
+/* By path where ${path} is given, else by id.  Only live ones are seen. */
+static err_code
+live_file(struct meta_tx *tx, const struct id *project, const struct id *id, const char *path, struct file *out,
+    struct err *err)
+{
+	err_code rc = path ? path_check(path, strlen(path), err) : ERR_OK;
+
+	if (!rc)
+		rc = path ? meta_file_at(tx, project, path, out, err) : meta_file_get(tx, project, id, out, err);
+	if (rc == ERR_NOT_FOUND || (!rc && out->deleted_at))
+		return err_set(err, ERR_NOT_FOUND, "there is no such file here");
+	return rc;
+}
+
+static err_code
+one_file(struct domain *d, const struct id *project, const struct id *id, const char *path, struct arena *a,
+    struct file *out, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct file f;
+	err_code rc;
+
+	rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = live_file(tx, project, id, path, &f, err);
+	return rc ? rc : file_copy(a, &f, out, err);
+}
+
+err_code
+tree_file(struct domain *d, const struct id *project, const struct id *file, struct arena *a, struct file *out,
+    struct err *err)
+{
+	return one_file(d, project, file, NULL, a, out, err);
+}
+
+err_code
+tree_file_at(struct domain *d, const struct id *project, const char *path, struct arena *a, struct file *out,
+    struct err *err)
+{
+	return one_file(d, project, NULL, path, a, out, err);
+}
+
+/* Page ${page} of a content into ${out}; *there says whether it has one. */
+static err_code
+page_of(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, struct arena *a,
+    struct blocklist *out, bool *there, struct err *err)
+{
+	const uint8_t *packed;
+	size_t len;
+	err_code rc = meta_blocks_get(tx, project, content, page, &packed, &len, err);
+
+	*there = rc == ERR_OK;
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	if (rc || !out)
+		return rc;
+	return blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, out, err);
+}
+
+err_code
+tree_blocks(struct domain *d, const struct id *project, const struct id *file, uint64_t from, struct arena *a,
+    struct blocklist *out, struct file *file_out, bool *has_more, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	uint64_t page = from / BLOCKLIST_PAGE_BLOCKS;
+	struct file f;
+	bool there;
+	err_code rc;
+
+	*out = NO_LIST;
+	*has_more = false;
+	if (from % BLOCKLIST_PAGE_BLOCKS != 0 || page >= UINT32_MAX)
+		return err_set(err, ERR_FIELD_RANGE, "from: a multiple of %d", BLOCKLIST_PAGE_BLOCKS);
+	rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = live_file(tx, project, file, NULL, &f, err);
+	if (!rc)
+		rc = file_copy(a, &f, file_out, err);
+	if (rc || f.kind != KIND_FILE || f.size == 0)
+		return rc;
+	rc = page_of(tx, project, &f.content, (uint32_t)page, a, out, &there, err);
+	if (!rc && there && out->block_count == BLOCKLIST_PAGE_BLOCKS)
+		rc = page_of(tx, project, &f.content, (uint32_t)page + 1, a, NULL, has_more, err);
+	return rc;
+}
