@@ -29,7 +29,8 @@ void store_free(struct store *s);
  *
  * store_write appends; store_write_at overwrites bytes before the append position (a header that is known last).
  * store_finish makes the object durable under ${key}: after ERR_OK it survives power loss (I1), also when the key was there
- * already, in which case the old object stays and the new bytes are dropped.  Both store_finish and store_abandon release *w
+ * already, in which case the old object stays and the new bytes are dropped; an old object of another length can only be a
+ * damaged one, and is replaced.  A writer that failed to write answers that code again.  Both store_finish and store_abandon release *w
  * whatever they return and set it to NULL.  What a crash leaves of an unfinished writer is removed at the next open.
  */
 err_code store_open_writer(struct store *s, struct store_writer **w, struct err *err);
@@ -82,7 +83,8 @@ struct store *store_mem_new(void);
 
 /**
  * store_fault_new(inner): wraps ${inner} (taken) and fails on demand, for tests: the next call of ${op} after ${skip} more
- * answers ${code}.  ops: "open", "write", "finish", "read", "delete".
+ * answers ${code}.  ops: "open", "write", "finish" (nothing happened), "finished" (the object is there all the same), "read",
+ * "delete".  One failure an arming.
  */
 struct store *store_fault_new(struct store *inner);
 void store_fault_arm(struct store *fault, const char *op, unsigned skip, err_code code);

@@ -1,0 +1,71 @@
+#pragma once
+/**
+ * The parts of the local-directory store: store_fs.c (objects), store_fs_layout.c (directories, made at open) and
+ * store_fs_sync.c (what durable means, and free space).
+ */
+
+#include <stdatomic.h>
+
+#include "base/thread.h"
+#include "server/store/store_internal.h"
+
+#define FS_SHARDS 256
+#define FS_NAME_LEN (ID_HEX_LEN + 1 + HASH_HEX_LEN) /* <project>-<hash> */
+#define FS_NAME_SIZE (FS_NAME_LEN + 1)
+#define FS_TMP_NAME_SIZE 20 /* 16 hexadecimal digits and NUL */
+
+/** One of chunks/00…ff.  Its descriptor is kept open, so that no write error of the directory can go unseen between two fsyncs. */
+struct fs_shard {
+	int fd;
+	struct mutex mu; /* RANK_STORE; guards what follows */
+	struct cond cv;
+	uint64_t begun; /* fsyncs of the directory started so far */
+	uint64_t done;  /* the last of them that succeeded */
+	bool syncing;   /* one is running */
+};
+
+struct store_fs {
+	struct store base;
+	int root;            /* the directory itself */
+	int tmp;             /* root/tmp */
+	atomic_bool failed;  /* an fsync failed: no writes until the next start (I6) */
+	struct fs_shard shards[FS_SHARDS];
+
+	uint64_t reserve;
+	struct mutex room_mu;    /* RANK_LEAF; guards the two below */
+	int64_t room_checked_ms; /* when statvfs was last asked, monotonic; 0: never */
+	uint64_t room;           /* bytes free then, less what was written since */
+};
+
+/* ---- store_fs_layout.c ------------------------------------------------------------------------------------------------ */
+
+/** fs_layout_open(fs, dir, err): make what is missing, durably, open it, empty tmp, and try what the file system must be able to. */
+err_code fs_layout_open(struct store_fs *fs, const char *dir, struct err *err);
+
+/** fs_tmp_name(out): a name for tmp that nothing has.  Returns ${out}. */
+char *fs_tmp_name(char out[static FS_TMP_NAME_SIZE]);
+
+/* ---- store_fs_sync.c -------------------------------------------------------------------------------------------------- */
+
+/** fs_writable(fs, err): READ_ONLY once an fsync has failed. */
+err_code fs_writable(struct store_fs *fs, struct err *err);
+
+/**
+ * fs_sync_new(fs, fd, err): make the bytes of a file in tmp durable.  NO_SPACE, or READ_ONLY and the store has failed.
+ * fs_sync_old(fs, fd, err): the same for an object that has its name; every failure is READ_ONLY.
+ */
+err_code fs_sync_new(struct store_fs *fs, int fd, struct err *err);
+err_code fs_sync_old(struct store_fs *fs, int fd, struct err *err);
+
+/**
+ * fs_sync_shard(fs, shard, err): make every entry durable that was in ${shard} before the call.  Calls that wait together share
+ * one fsync.  READ_ONLY: the store has failed.
+ */
+err_code fs_sync_shard(struct store_fs *fs, struct fs_shard *shard, struct err *err);
+
+/** fs_room(fs, len, err): may ${len} more bytes be written?  NO_SPACE when that would eat into the reserve. */
+err_code fs_room(struct store_fs *fs, uint64_t len, struct err *err);
+
+/** fs_error(err, …): as err_errno, with the codes that errno has for a store: no descriptors is UNAVAILABLE, no quota NO_SPACE. */
+#define fs_error(err, ...) err_sys(err, fs_error_code(errno), errno, __VA_ARGS__)
+err_code fs_error_code(int sys);
