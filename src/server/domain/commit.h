@@ -53,6 +53,7 @@ struct commit {
 	/* results, in the caller's arena */
 	struct op_result *results;
 	struct project project; /* after the commit: clock, digest */
+	int64_t clock_before;   /* of the project: a device that had come this far has missed nothing */
 	struct hash *missing;   /* with CHUNKS_MISSING */
 	size_t missing_n;
 };

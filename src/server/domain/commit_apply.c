@@ -274,6 +274,7 @@ end(struct apply *ap, struct err *err)
 		rc = meta_project_total(ap->tx, ap->run->project, &ap->sums.digest, ap->sums.file_count, ap->sums.total_bytes, err);
 	if (!rc)
 		rc = project_copy(ap->run->a, &ap->project, &c->project, err);
+	c->clock_before = ap->project.clock;
 	c->project.clock = ap->clock_last;
 	c->project.digest = ap->sums.digest;
 	c->project.file_count = ap->sums.file_count;
