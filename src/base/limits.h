@@ -40,6 +40,7 @@
 #define JSON_BATCH_MAX (8 * MIB)  /* commit and block list bodies */
 #define JSON_DEPTH_MAX 32
 #define JSON_KEYS_MAX 64          /* keys of one object */
+#define JSON_VALUES_MAX 65536     /* values parsed at once: "[[],[],…" costs 100 times its bytes in memory */
 #define IDEMPOTENCY_KEY_MAX 128   /* bytes */
 #define IDEMPOTENCY_LIFE_US (24 * 3600 * INT64_C(1000000))
 

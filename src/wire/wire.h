@@ -8,6 +8,7 @@
  */
 
 #include "base/jw.h"
+#include "base/limits.h"
 #include "wire/json_in.h"
 
 /* ---- cursors ------------------------------------------------------------------------------------------------------------- */
@@ -33,9 +34,16 @@ bool token_check(const char *s, size_t len);
 
 /* ---- problems (RFC 9457) ---------------------------------------------------------------------------------------------------- */
 
-/** problem_write(jw, err, request_id): {type, title, status, code, detail, reason?, retryable, request_id} left open for more members. */
+/**
+ * problem_write(jw, err, request_id): {type, title, status, code, detail, reason?, retryable, request_id} left open for more members.
+ * What failed inside the server (status 500 and up) is the log's: the detail is then the hint of errors.def and not the message.
+ */
 void problem_write(struct jw *jw, const struct err *err, const char *request_id);
-/** problem_read(p, len, err): the error that a problem body tells, as ${err}->code (INTERNAL when unknown). */
+/**
+ * problem_read(status, p, len, err): the error that an answer of status ${status} ≥ 400 tells, as ${err}->code.  A body that is not a
+ * problem document did not come from a dray server: UNAVAILABLE for 502, 503 and 504, TOO_MANY_REQUESTS for 429 (a proxy in
+ * between), else PROTOCOL.  A problem whose code is unknown here is a newer server's: INTERNAL.
+ */
 err_code problem_read(int status, const uint8_t *p, size_t len, struct err *err);
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------ */
@@ -73,7 +81,7 @@ err_code wire_file_read(json_t *value, const char *where, struct arena *a, struc
 
 /** An answer of …/files, …/files/changes or a line-by-line snapshot; the arrays of changes are told apart by created and deleted. */
 struct wire_page {
-	struct wire_file *files; /* added, then modified, then deleted; or the listing */
+	struct wire_file *files; /* in the order of the document: added, modified, deleted; or the listing */
 	size_t n;
 	struct cursor cursor;    /* next_cursor, last_sync */
 	bool has_more;
@@ -98,6 +106,7 @@ enum wire_op_kind { WIRE_PUT, WIRE_DELETE, WIRE_MOVE, WIRE_RESTORE };
 struct wire_op {
 	enum wire_op_kind op;
 	const char *path;
+	size_t path_len; /* may hold a NUL: path_check() has an answer for it.  0 in wire_op_write: strlen */
 	int kind;
 	bool has_id, has_base, has_mode, has_mtime, has_content, has_transfer, has_from;
 	struct id id;
@@ -107,7 +116,7 @@ struct wire_op {
 	int64_t size;
 	struct hash content;
 	const char *target;
-	struct wire_extent *extents;
+	struct wire_extent *extents; /* with has_content and neither transfer nor from; none for an empty file */
 	uint32_t extent_count;
 	struct id transfer;
 	struct id from_file;
@@ -116,7 +125,10 @@ struct wire_op {
 
 void wire_op_write(struct jw *jw, const struct wire_op *op);
 
-/** wire_commit_read(p, len, a, ops, n, err): a request body {"operations":[…]}, ≤ COMMIT_OPS_MAX. */
+/**
+ * wire_commit_read(p, len, a, ops, n, err): a request body {"operations":[…]}, ≤ COMMIT_OPS_MAX.  Messages name the operation:
+ * "operations[3].size …".
+ */
 err_code wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_op **ops, size_t *n, struct err *err);
 
 /**
@@ -142,5 +154,11 @@ struct wire_commit_answer {
 	size_t n;
 	struct cursor cursor;
 	struct hash digest;
+	struct hash *missing; /* the first MISSING_MAX of them */
+	size_t missing_n;
+	bool missing_more;    /* send these, then the next commit names the rest */
 };
+#define MISSING_MAX 8192
+/** wire_missing_read: the missing chunks of a CHUNKS_MISSING problem, into ${out}; the rest of *out stays as it is. */
+err_code wire_missing_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit_answer *out, struct err *err);
 err_code wire_commit_answer_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit_answer *out, struct err *err);
