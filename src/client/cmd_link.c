@@ -34,12 +34,12 @@ ask_token(char *buf, size_t cap, struct err *err)
 }
 
 static err_code
-find_token(const struct cli *cli, char *buf, size_t cap, const char **token, struct err *err)
+find_token(const struct command_line *line, char *buf, size_t cap, const char **token, struct err *err)
 {
 	const char *env = getenv("DRAY_TOKEN");
 	err_code rc = ERR_OK;
 
-	*token = cli->token ? cli->token : env && *env ? env : buf;
+	*token = command_value(line, 't') ? command_value(line, 't') : env && *env ? env : buf;
 	if (*token == buf)
 		rc = ask_token(buf, cap, err);
 	if (rc == ERR_OK && !token_check(*token, strlen(*token)))
@@ -81,12 +81,12 @@ who_am_i(const char *url, const char *token, const struct id *project, struct ar
 }
 
 static void
-show(const struct cli *cli, const char *dir, const struct state_link *link, bool writer)
+show(const struct command_line *line, const char *dir, const struct state_link *link, bool writer)
 {
 	struct sbuf sb = SBUF(64 * KIB);
 	struct jw jw = JW(&sb);
 
-	if (cli->json) {
+	if (command_has(line, 'j')) {
 		jw_object(&jw);
 		jw_kstr(&jw, "folder", dir);
 		jw_kstr(&jw, "server", link->url);
@@ -97,7 +97,7 @@ show(const struct cli *cli, const char *dir, const struct state_link *link, bool
 		jw_kstr(&jw, "role", writer ? "writer" : "reader");
 		jw_end_object(&jw);
 		sbuf_addc(&sb, '\n');
-	} else if (!cli->quiet) {
+	} else if (!command_has(line, 'q')) {
 		sbuf_add(&sb, "Linked ");
 		cli_escape(&sb, dir);
 		sbuf_add(&sb, " to project \"");
@@ -113,24 +113,24 @@ show(const struct cli *cli, const char *dir, const struct state_link *link, bool
 }
 
 static err_code
-link_folder(const struct cli *cli, struct err *err)
+link_folder(const struct command_line *line, struct err *err)
 {
 	AUTO(arena_freep) struct arena *a = arena_new(1 * MIB);
-	const char *dir = cli->arg_count > 1 ? cli->args[1] : ".";
+	const char *dir = line->arg_count > 1 ? line->args[1] : ".";
 	char typed[TOKEN_LEN + 64], url[1024];
 	struct state_link link = { .url = url };
 	struct remote_self self;
 	const char *token;
 	err_code rc;
 
-	if (!cli->project)
+	if (!command_value(line, 'p'))
 		return err_set(err, ERR_USAGE, "which project? --project ID; drayd project list on the server shows them");
-	rc = id_parse(cli->project, strlen(cli->project), &link.project, err);
+	rc = id_parse(command_value(line, 'p'), strlen(command_value(line, 'p')), &link.project, err);
 	if (rc)
 		return err_set(err, ERR_USAGE, "--project takes an id of 32 hexadecimal digits, as drayd project create prints it");
-	rc = clean_url(cli->args[0], url, sizeof url, err);
+	rc = clean_url(line->args[0], url, sizeof url, err);
 	if (rc == ERR_OK)
-		rc = find_token(cli, typed, sizeof typed, &token, err);
+		rc = find_token(line, typed, sizeof typed, &token, err);
 	if (rc)
 		return rc;
 	rc = who_am_i(url, token, &link.project, a, &self, err);
@@ -143,16 +143,16 @@ link_folder(const struct cli *cli, struct err *err)
 		return err_errno(err, "%s", dir);
 	rc = folder_create(dir, &link, token, err);
 	if (rc == ERR_OK)
-		show(cli, dir, &link, self.writer);
+		show(line, dir, &link, self.writer);
 	return rc;
 }
 
-static enum exit_code
-run(const struct cli *cli)
+static int
+run(const struct command_line *line)
 {
 	struct err err = { 0 };
 
-	return link_folder(cli, &err) ? cli_fail(cli, &err) : EXIT_IN_SYNC;
+	return link_folder(line, &err) ? cli_fail(line, &err) : EXIT_IN_SYNC;
 }
 
 const struct command COMMAND_LINK = {

@@ -84,11 +84,11 @@ show_json(const struct folder *f, const struct status *st)
 }
 
 static void
-show_text(const struct cli *cli, const struct folder *f, const struct status *st)
+show_text(const struct command_line *line, const struct folder *f, const struct status *st)
 {
 	struct sbuf sb = SBUF(OUTPUT_MAX);
 	char size[SIZE_HUMAN_MAX], at[RFC3339_MAX];
-	size_t max = cli->verbose ? SIZE_MAX : LIST_MAX;
+	size_t max = command_has(line, 'v') ? SIZE_MAX : LIST_MAX;
 
 	sbuf_add(&sb, "Folder    ");
 	cli_escape(&sb, f->path);
@@ -119,12 +119,12 @@ show_text(const struct cli *cli, const struct folder *f, const struct status *st
 }
 
 static err_code
-show_status(const struct cli *cli, enum exit_code *code, struct err *err)
+show_status(const struct command_line *line, enum exit_code *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
 	struct status st = { 0 };
-	err_code rc = folder_find(cli->arg_count ? cli->args[0] : NULL, &path, err);
+	err_code rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 
 	if (rc == ERR_OK)
 		rc = folder_open(path, &f, err);
@@ -132,23 +132,23 @@ show_status(const struct cli *cli, enum exit_code *code, struct err *err)
 		return rc;
 	rc = find_out(f, &st, err);
 	if (rc == ERR_OK) {
-		if (cli->json)
+		if (command_has(line, 'j'))
 			show_json(f, &st);
 		else
-			show_text(cli, f, &st);
+			show_text(line, f, &st);
 		*code = st.identical ? EXIT_IN_SYNC : EXIT_REMAINS;
 	}
 	pass_free(st.pass);
 	return rc;
 }
 
-static enum exit_code
-run(const struct cli *cli)
+static int
+run(const struct command_line *line)
 {
 	struct err err = { 0 };
 	enum exit_code code = EXIT_IN_SYNC;
 
-	return show_status(cli, &code, &err) ? cli_fail(cli, &err) : code;
+	return show_status(line, &code, &err) ? cli_fail(line, &err) : code;
 }
 
 const struct command COMMAND_STATUS = {

@@ -10,9 +10,9 @@
 #define OUTPUT_MAX (256 * MIB)
 
 static size_t
-list_max(const struct cli *cli)
+list_max(const struct command_line *line)
 {
-	return cli->verbose ? SIZE_MAX : LIST_MAX;
+	return command_has(line, 'v') ? SIZE_MAX : LIST_MAX;
 }
 
 static enum exit_code
@@ -109,31 +109,31 @@ show_done(struct sbuf *out, const struct sync_result *r)
 }
 
 static void
-show_conflicts(struct sbuf *out, const struct cli *cli, const struct sync_result *r)
+show_conflicts(struct sbuf *out, const struct command_line *line, const struct sync_result *r)
 {
 	if (r->conflict_count == 0)
 		return;
 	sbuf_addf(out, "%zu conflict%s; both versions are kept:\n", r->conflict_count, r->conflict_count == 1 ? "" : "s");
-	for (size_t i = 0; i < r->conflict_count && i < list_max(cli); i++) {
+	for (size_t i = 0; i < r->conflict_count && i < list_max(line); i++) {
 		sbuf_add(out, "  ");
 		cli_escape(out, r->conflicts[i].path);
 		sbuf_add(out, "\n    yours is now: ");
 		cli_escape(out, r->conflicts[i].copy);
 		sbuf_addc(out, '\n');
 	}
-	if (r->conflict_count > list_max(cli))
-		sbuf_addf(out, "  ... and %zu more (--verbose lists all)\n", r->conflict_count - list_max(cli));
+	if (r->conflict_count > list_max(line))
+		sbuf_addf(out, "  ... and %zu more (--verbose lists all)\n", r->conflict_count - list_max(line));
 }
 
 static void
-show_remains(struct sbuf *out, const struct cli *cli, const struct sync_result *r)
+show_remains(struct sbuf *out, const struct command_line *line, const struct sync_result *r)
 {
 	if (r->held_deletes)
 		sbuf_addf(out, "%" PRIu64 " deletions are held back, since so many at once may be a mistake; look, then run with "
 		               "--allow-mass-delete.\n", r->held_deletes);
 	if (r->problem_count) {
 		sbuf_addf(out, "%zu not synced:\n", r->problem_count);
-		problems_show(out, r->problems, r->problem_count, list_max(cli));
+		problems_show(out, r->problems, r->problem_count, list_max(line));
 	}
 }
 
@@ -148,7 +148,7 @@ show_place(struct sbuf *out, const struct sync_result *r)
 }
 
 static void
-show_text(const struct cli *cli, const struct sync_result *r)
+show_text(const struct command_line *line, const struct sync_result *r)
 {
 	struct sbuf sb = SBUF(OUTPUT_MAX);
 
@@ -157,12 +157,12 @@ show_text(const struct cli *cli, const struct sync_result *r)
 			sbuf_add(&sb, "Nothing to do.\n");
 		else
 			sbuf_addf(&sb, "Would do:\n");
-		plan_show(&sb, &r->planned->plan, list_max(cli));
-		show_remains(&sb, cli, r);
+		plan_show(&sb, &r->planned->plan, list_max(line));
+		show_remains(&sb, line, r);
 	} else {
 		show_done(&sb, r);
-		show_conflicts(&sb, cli, r);
-		show_remains(&sb, cli, r);
+		show_conflicts(&sb, line, r);
+		show_remains(&sb, line, r);
 		show_place(&sb, r);
 	}
 	cli_print(&sb);
@@ -170,20 +170,37 @@ show_text(const struct cli *cli, const struct sync_result *r)
 
 /* ---- the command -------------------------------------------------------------------------------------------------------------- */
 
+#define PARALLEL_MAX 32
+
 static err_code
-sync_folder(const struct cli *cli, enum exit_code *code, struct err *err)
+parse_parallel(const struct command_line *line, unsigned *out, struct err *err)
+{
+	const char *text = command_value(line, 'P');
+	uint64_t n = 0;
+
+	if (text && (!parse_u64(text, strlen(text), PARALLEL_MAX, &n) || n == 0))
+		return err_set(err, ERR_USAGE, "--parallel takes a number from 1 to %d", PARALLEL_MAX);
+	*out = (unsigned)n;
+	return ERR_OK;
+}
+
+static err_code
+sync_folder(const struct command_line *line, enum exit_code *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
-	struct report_opts report_opts = { .quiet = cli->quiet || cli->json, .bar = isatty(STDERR_FILENO) };
+	struct report_opts report_opts = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = isatty(STDERR_FILENO) };
 	struct sync_opts opts = {
-		.allow_mass_delete = cli->allow_mass_delete,
-		.dry_run = cli->dry_run,
-		.parallel = cli->parallel,
+		.allow_mass_delete = command_has(line, 'D'),
+		.dry_run = command_has(line, 'n'),
 		.cancel = cli_cancel(),
 	};
 	struct sync_result result;
-	err_code rc = folder_find(cli->arg_count ? cli->args[0] : NULL, &path, err);
+	err_code rc = parse_parallel(line, &opts.parallel, err);
+
+	if (rc)
+		return rc;
+	rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 
 	if (rc == ERR_OK)
 		rc = folder_open(path, &f, err);
@@ -193,23 +210,23 @@ sync_folder(const struct cli *cli, enum exit_code *code, struct err *err)
 	rc = sync_run(f, &opts, &result, err);
 	report_free(opts.report);
 	if (rc == ERR_OK) {
-		if (cli->json)
+		if (command_has(line, 'j'))
 			show_json(f, &result);
-		else if (!cli->quiet)
-			show_text(cli, &result);
+		else if (!command_has(line, 'q'))
+			show_text(line, &result);
 		*code = exit_of(&result);
 	}
 	sync_result_fini(&result);
 	return rc;
 }
 
-static enum exit_code
-run(const struct cli *cli)
+static int
+run(const struct command_line *line)
 {
 	struct err err = { 0 };
 	enum exit_code code = EXIT_IN_SYNC;
 
-	return sync_folder(cli, &code, &err) ? cli_fail(cli, &err) : code;
+	return sync_folder(line, &code, &err) ? cli_fail(line, &err) : code;
 }
 
 const struct command COMMAND_SYNC = {

@@ -3,14 +3,14 @@
 #include "client/folder.h"
 
 static err_code
-unlink_folder(const struct cli *cli, struct err *err)
+unlink_folder(const struct command_line *line, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	struct folder *f;
 	bool trash_kept;
 	struct sbuf sb = SBUF(64 * KIB);
 	struct jw jw = JW(&sb);
-	err_code rc = folder_find(cli->arg_count ? cli->args[0] : NULL, &path, err);
+	err_code rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 
 	if (rc)
 		return rc;
@@ -23,13 +23,13 @@ unlink_folder(const struct cli *cli, struct err *err)
 	rc = folder_remove(path, &trash_kept, err);
 	if (rc)
 		return rc;
-	if (cli->json) {
+	if (command_has(line, 'j')) {
 		jw_object(&jw);
 		jw_kstr(&jw, "folder", path);
 		jw_kbool(&jw, "trash_kept", trash_kept);
 		jw_end_object(&jw);
 		sbuf_addc(&sb, '\n');
-	} else if (!cli->quiet) {
+	} else if (!command_has(line, 'q')) {
 		sbuf_add(&sb, "Unlinked ");
 		cli_escape(&sb, path);
 		sbuf_add(&sb, "; its files stay as they are.\n");
@@ -41,12 +41,12 @@ unlink_folder(const struct cli *cli, struct err *err)
 	return ERR_OK;
 }
 
-static enum exit_code
-run(const struct cli *cli)
+static int
+run(const struct command_line *line)
 {
 	struct err err = { 0 };
 
-	return unlink_folder(cli, &err) ? cli_fail(cli, &err) : EXIT_IN_SYNC;
+	return unlink_folder(line, &err) ? cli_fail(line, &err) : EXIT_IN_SYNC;
 }
 
 const struct command COMMAND_UNLINK = {

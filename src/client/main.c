@@ -8,5 +8,5 @@ main(int argc, char **argv)
 {
 	setlocale(LC_NUMERIC, ""); /* digits in groups, as the user writes them; everything else stays as it is */
 	log_setup(LOG_WARN, false);
-	return (int)cli_main(argc, argv);
+	return cli_main(argc, argv);
 }

@@ -1,0 +1,149 @@
+#include <getopt.h>
+
+#include "base/command.h"
+
+static const struct command_option HELP = { 'h', "help", NULL, "show this" };
+
+const char *
+command_value(const struct command_line *line, char letter)
+{
+	unsigned n = line->options[(unsigned char)letter].n;
+
+	return n ? line->options[(unsigned char)letter].values[n - 1] : NULL;
+}
+
+/* ---- help ------------------------------------------------------------------------------------------------------------------ */
+
+static void
+help(const struct program *p)
+{
+	int width = 0;
+
+	for (size_t i = 0; p->commands[i]; i++)
+		width = MAX(width, (int)strlen(p->commands[i]->name));
+	printf("Usage: %s COMMAND [OPTIONS] [ARGUMENTS]\n\n%s\n\nCommands:\n", p->name, p->summary);
+	for (size_t i = 0; p->commands[i]; i++)
+		printf("  %-*s  %s\n", width, p->commands[i]->name, p->commands[i]->summary);
+	printf("\n  %s COMMAND --help tells more; %s --version tells the version.\n\n%s", p->name, p->name, p->outro);
+}
+
+static void
+help_option(const struct command_option *o)
+{
+	char left[48];
+
+	snprintf(left, sizeof left, "-%c, --%s%s%s", o->letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
+	printf("  %-24s %s\n", left, o->text);
+}
+
+static void
+help_command(const struct program *p, const struct command *c)
+{
+	printf("Usage: %s %s [OPTIONS]%s%s\n\n%s.\n\nOptions:\n", p->name, c->name, *c->args ? " " : "", c->args, c->summary);
+	for (const struct command_option *o = p->options; o->letter; o++)
+		if (strchr(c->options, o->letter))
+			help_option(o);
+	help_option(&HELP);
+	printf("\n%s", c->help);
+}
+
+static int
+usage(const struct program *p, const struct command *c, const char *problem)
+{
+	if (problem)
+		fprintf(stderr, "%s: %s\n", p->name, problem);
+	if (c)
+		fprintf(stderr, "Usage: %s %s [OPTIONS]%s%s   (%s %s --help tells more)\n", p->name, c->name, *c->args ? " " : "", c->args,
+		    p->name, c->name);
+	else
+		fprintf(stderr, "Usage: %s COMMAND [OPTIONS] [ARGUMENTS]   (%s --help lists the commands)\n", p->name, p->name);
+	return COMMAND_USAGE;
+}
+
+/* ---- parsing ----------------------------------------------------------------------------------------------------------------- */
+
+#define OPTIONS_MAX 32
+
+/* getopt's tables, from the options that the command takes. */
+static void
+make_tables(const struct program *p, const struct command *c, char *letters, struct option *longs)
+{
+	size_t l = 0, n = 0;
+
+	for (const struct command_option *o = p->options; o; o = o == &HELP ? NULL : o[1].letter ? o + 1 : &HELP) {
+		if (o != &HELP && !strchr(c->options, o->letter))
+			continue;
+		letters[l++] = o->letter;
+		if (o->arg)
+			letters[l++] = ':';
+		longs[n++] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, o->letter };
+	}
+	letters[l] = '\0';
+	longs[n] = (struct option){ 0 };
+}
+
+static int
+run(const struct program *p, const struct command *c, int argc, char **argv)
+{
+	struct option longs[OPTIONS_MAX + 1];
+	char letters[2 * OPTIONS_MAX + 1];
+	struct command_line line = { .command = c };
+	int letter;
+
+	make_tables(p, c, letters, longs);
+	while ((letter = getopt_long(argc, argv, letters, longs, NULL)) != -1) {
+		if (letter == 'h') {
+			help_command(p, c);
+			return 0;
+		}
+		if (letter == '?')
+			return usage(p, c, NULL);
+		if (line.options[letter].n == COMMAND_VALUES_MAX)
+			return usage(p, c, "an option is repeated too often");
+		line.options[letter].values[line.options[letter].n++] = optarg ? optarg : "";
+	}
+	line.args = argv + optind;
+	line.arg_count = argc - optind;
+	if (line.arg_count < c->args_min)
+		return usage(p, c, "an argument is missing");
+	if (line.arg_count > c->args_max)
+		return usage(p, c, "too many arguments");
+	return c->run(&line);
+}
+
+/* How many of the arguments the command's name takes: 0 when they do not say it. */
+static int
+words_matched(const char *name, int argc, char **argv)
+{
+	const char *space = strchr(name, ' ');
+	size_t first = space ? (size_t)(space - name) : strlen(name);
+
+	if (argc < 2 || strlen(argv[1]) != first || memcmp(argv[1], name, first) != 0)
+		return 0;
+	if (!space)
+		return 1;
+	return argc > 2 && strcmp(argv[2], space + 1) == 0 ? 2 : 0;
+}
+
+int
+command_main(const struct program *p, int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+
+	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+		help(p);
+		return 0;
+	}
+	if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+		printf("%s %s\n", p->name, DRAY_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; p->commands[i]; i++) {
+		int words = words_matched(p->commands[i]->name, argc, argv);
+		if (words > 0)
+			return run(p, p->commands[i], argc - words, argv + words);
+	}
+	if (*word)
+		fprintf(stderr, "%s: there is no command \"%s\"\n", p->name, word);
+	return usage(p, NULL, NULL);
+}
