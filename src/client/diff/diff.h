@@ -12,10 +12,12 @@
 
 /**
  * diff_plan(items, n, a, out): ${items} in path_cmp order, one per path, each path that differs on any two sides; unchanged names
- * may be left out.  A file's local->content_known may be false when it need not be known: see diff_needs_content.
+ * may be left out.  A file's local->content_known may be false when it need not be known: see diff_needs_content; where it would have
+ * been needed, the file counts as edited.
  *
- * Order of out->ops, so that both sides can run it front to back: conflicts; directory creations top-down; moves; deletions
- * bottom-up; everything else in path order; adopt and forget anywhere.
+ * Order of out->ops, so that both sides can run it front to back: conflicts, each after the deletions in the directory that it moves
+ * aside; directory creations top-down; moves; deletions bottom-up; everything else in path order, with adopt, forget and skip among it.
+ * When all operations succeed, the next plan is empty, or after conflicts and moves the one after it.
  */
 void diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct plan *out);
 

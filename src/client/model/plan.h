@@ -19,16 +19,31 @@ enum act {
 	ACT_MOVE_REMOTE,   /* renamed here from ${from}: move on the server, then send what else changed */
 	ACT_PULL,          /* bring the server's state here */
 	ACT_DELETE_LOCAL,  /* gone on the server: move to the trash here */
-	ACT_MOVE_LOCAL,    /* renamed on the server from ${from}: move here, then bring what else changed */
+	ACT_MOVE_LOCAL,    /* renamed on the server from ${from}: move here */
 	ACT_CONFLICT,      /* both changed: keep the local state as a conflict copy, then pull */
 	ACT_SKIP,          /* cannot be synced as it is; ${reason} says why */
 };
 
+/**
+ * What the fields mean to who carries the operation out.  ${local} and ${remote} are the two sides as they are now, NULL for nothing; the
+ * version to name to the server as the base of a change is always that of ${remote}, and without ${remote} the change makes a new entry.
+ *
+ * ADOPT          both sides are there with the same content, mode and time.  The base row follows the id: ${base} may be another path's.
+ * PULL, PUSH     compare the content of ${local} and ${remote}: when it is the same, mode and time are all there is to carry.  The kinds may
+ *                differ: a file takes the place of a directory that the plan has emptied by then, or the other way round.
+ * PUSH           ${base} without ${remote}: edited here, deleted there; send it as a new file.
+ * MOVE_LOCAL     ${local} is at ${from}; ${path} is free here by then.  Only the move: what else changed is for the next plan.  The content of
+ *                ${local} may differ from that of ${base}; then the new base row must not claim the stat (ctime 0).
+ * MOVE_REMOTE    ${remote} is at ${from} and as in ${base}; ${local} is at ${path}.  Its content may be unknown, then it was most likely only
+ *                renamed (same inode, size, time): look, and send it when it differs from ${remote}.
+ * DELETE_…       a directory comes after all that was in it.
+ * CONFLICT       ${local} is to be renamed aside (a directory as a whole), then ${remote} pulled onto the free name.
+ */
 struct plan_op {
 	enum act act;
 	const char *path;
 	const char *from;          /* moves: the old path */
-	const struct entry *base;  /* of the path, or of ${from} for moves */
+	const struct entry *base;  /* of the path; of moves: what was agreed on under the old name */
 	const struct entry *local;
 	const struct entry *remote;
 	const char *reason;        /* why, for people and --json: "edited on both sides"; static text */

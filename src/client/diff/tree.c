@@ -1,0 +1,92 @@
+/*
+ * From names to a tree.
+ *
+ * T1  A directory lives while anything in it does: where its own sides call for deletion, it is made again on the side that deleted it.
+ * T2  Where something other than a directory is to take its place, one of the two goes aside.  The server's keeps the name: a file of
+ *     here that stands where the server has a living directory becomes a conflict copy, and so does, as a whole, a directory of here
+ *     with something of its own in it where the server has a file.
+ * T3  What lies in a directory that goes aside goes with it, and is found under its new name by the next plan.  Only what the server has
+ *     deleted is deleted first: it must not come back under another name.
+ */
+#include "client/diff/diff_internal.h"
+
+static bool
+is_dir(const struct entry *e)
+{
+	return e && e->kind == ENTRY_DIR;
+}
+
+static void
+change(struct row *r, enum act act, const struct entry *end, const char *reason)
+{
+	r->act = (uint8_t)act;
+	r->end = end;
+	r->reason = reason;
+}
+
+/* Something beneath lives on, so the row must be a directory in the end, and by its own sides it would not be. */
+static void
+keep_directory(struct row *r)
+{
+	switch (r->act) {
+	case ACT_DELETE_LOCAL:
+		if (is_dir(r->local))
+			change(r, ACT_PUSH, r->local, "deleted on the server, but something in it lives on here");
+		break;
+	case ACT_DELETE_REMOTE:
+		if (is_dir(r->remote))
+			change(r, ACT_PULL, r->remote, "deleted here, but something in it lives on on the server");
+		break;
+	case ACT_PULL:
+		if (is_dir(r->local))
+			change(r, ACT_CONFLICT, r->remote, "a directory in use here, something else on the server");
+		break;
+	case ACT_PUSH:
+		if (is_dir(r->remote))
+			change(r, ACT_CONFLICT, r->remote, "a directory in use on the server, something else here");
+		break;
+	default: /* a conflict of a directory is what it should be; else the sides do not make trees, and there is nothing to save */
+		break;
+	}
+}
+
+static bool
+goes_aside(const struct row *r)
+{
+	return r->act == ACT_CONFLICT && is_dir(r->local);
+}
+
+/* T3.  Parents come before children. */
+static void
+mark_aside(struct rows *rows)
+{
+	for (uint32_t i = 0; i < rows->n; i++) {
+		struct row *r = &rows->v[i];
+		const struct row *parent = r->parent != ROW_NONE ? &rows->v[r->parent] : NULL;
+
+		r->aside = parent && (parent->aside || goes_aside(parent));
+		if (r->aside && r->act != ACT_DELETE_LOCAL && r->act != ACT_FORGET)
+			r->act = ROW_NOTHING;
+	}
+	for (uint32_t i = 0; i < rows->move_count; i++) {
+		struct row *r = &rows->v[rows->moves[i]];
+
+		if (r->act == ACT_MOVE_LOCAL && rows->v[r->src].aside)
+			r->act = ROW_NOTHING; /* its old name is about to change */
+	}
+}
+
+void
+tree_settle(struct rows *rows)
+{
+	/* Children come after parents, so backwards each has been settled before its directory is looked at. */
+	for (uint32_t i = rows->n; i-- > 0;) {
+		struct row *r = &rows->v[i];
+
+		if (r->holds && !is_dir(r->end))
+			keep_directory(r);
+		if (r->parent != ROW_NONE && (r->end || r->act == ACT_SKIP))
+			rows->v[r->parent].holds = true;
+	}
+	mark_aside(rows);
+}
