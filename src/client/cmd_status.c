@@ -119,7 +119,7 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 }
 
 static err_code
-show_status(const struct command_line *line, enum exit_code *code, struct err *err)
+show_status(const struct command_line *line, int *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
@@ -146,7 +146,7 @@ static int
 run(const struct command_line *line)
 {
 	struct err err = { 0 };
-	enum exit_code code = EXIT_IN_SYNC;
+	int code = EXIT_IN_SYNC;
 
 	return show_status(line, &code, &err) ? cli_fail(line, &err) : code;
 }

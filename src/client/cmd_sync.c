@@ -15,7 +15,7 @@ list_max(const struct command_line *line)
 	return command_has(line, 'v') ? SIZE_MAX : LIST_MAX;
 }
 
-static enum exit_code
+static int
 exit_of(const struct sync_result *r)
 {
 	return r->conflict_count || r->problem_count || r->held_deletes ? EXIT_REMAINS : EXIT_IN_SYNC;
@@ -185,7 +185,7 @@ parse_parallel(const struct command_line *line, unsigned *out, struct err *err)
 }
 
 static err_code
-sync_folder(const struct command_line *line, enum exit_code *code, struct err *err)
+sync_folder(const struct command_line *line, int *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
@@ -224,7 +224,7 @@ static int
 run(const struct command_line *line)
 {
 	struct err err = { 0 };
-	enum exit_code code = EXIT_IN_SYNC;
+	int code = EXIT_IN_SYNC;
 
 	return sync_folder(line, &code, &err) ? cli_fail(line, &err) : code;
 }

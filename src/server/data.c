@@ -1,0 +1,165 @@
+#include <errno.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/jw.h"
+#include "base/pathat.h"
+#include "server/data.h"
+
+#define LOCK_FILE "drayd.lock"
+#define TOKEN_FILE "owner.token"
+#define ADDRESS_FILE "server.json"
+#define SMALL_FILE_MAX 4096
+
+err_code
+data_open(const char *path, struct data *out, struct err *err)
+{
+	*out = (struct data){ .dir = -1, .lock = -1 };
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_errno(err, "make the data directory %s", path);
+	out->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (out->dir < 0)
+		return err_errno(err, "data directory %s", path);
+	out->path = xstrdup(path);
+	return ERR_OK;
+}
+
+void
+data_close(struct data *d)
+{
+	closep(&d->lock);
+	closep(&d->dir);
+	free(d->path);
+	d->path = NULL;
+}
+
+err_code
+data_lock(struct data *d, struct err *err)
+{
+	err_code rc = pathat_open(d->dir, LOCK_FILE, O_RDWR | O_CREAT, 0600, &d->lock, err);
+
+	if (rc)
+		return err_wrap(err, "lock %s", d->path);
+	if (flock(d->lock, LOCK_EX | LOCK_NB) == 0)
+		return ERR_OK;
+	rc = errno == EWOULDBLOCK ? err_set(err, ERR_BUSY, "another drayd is using %s", d->path)
+	                          : err_errno(err, "lock %s", d->path);
+	closep(&d->lock);
+	d->lock = -1;
+	return rc;
+}
+
+char *
+data_path(const struct data *d, const char *name)
+{
+	struct sbuf sb = SBUF(64 * KIB);
+
+	sbuf_addf(&sb, "%s/%s", d->path, name);
+	return sbuf_take(&sb);
+}
+
+static err_code
+read_small(const struct data *d, const char *name, char *buf, size_t cap, size_t *len, struct err *err)
+{
+	AUTO(closep) int fd = -1;
+	err_code rc = pathat_open(d->dir, name, O_RDONLY, 0, &fd, err);
+
+	if (rc == ERR_OK)
+		rc = read_full(fd, buf, cap, len, err);
+	return rc ? err_wrap(err, "%s/%s", d->path, name) : ERR_OK;
+}
+
+/* Written beside and renamed, so that a reader sees the old or the new and a crash leaves one of them. */
+static err_code
+write_small(const struct data *d, const char *name, const char *text, struct err *err)
+{
+	AUTO(closep) int fd = -1;
+	char temp[64];
+	err_code rc;
+
+	snprintf(temp, sizeof temp, "%s.new", name);
+	rc = pathat_open(d->dir, temp, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, err);
+	if (rc == ERR_OK)
+		rc = write_full(fd, text, strlen(text), err);
+	if (rc == ERR_OK && fsync(fd) < 0)
+		rc = err_errno(err, "fsync");
+	if (rc == ERR_OK)
+		rc = pathat_rename(d->dir, temp, d->dir, name, 0, err);
+	if (rc == ERR_OK)
+		rc = pathat_fsync_dir(d->dir, "", err);
+	return rc ? err_wrap(err, "write %s/%s", d->path, name) : ERR_OK;
+}
+
+err_code
+data_token_read(const struct data *d, char token[static TOKEN_LEN + 1], struct err *err)
+{
+	char buf[TOKEN_LEN + 2];
+	size_t len;
+	err_code rc = read_small(d, TOKEN_FILE, buf, sizeof buf, &len, err);
+
+	if (rc)
+		return rc;
+	if (len > 0 && buf[len - 1] == '\n')
+		len--;
+	if (!token_check(buf, len))
+		return err_set(err, ERR_TOKEN_INVALID, "%s/" TOKEN_FILE " does not hold a token", d->path);
+	memcpy(token, buf, len);
+	token[len] = '\0';
+	return ERR_OK;
+}
+
+err_code
+data_token_write(const struct data *d, const char *token, struct err *err)
+{
+	char line[TOKEN_LEN + 2];
+
+	snprintf(line, sizeof line, "%s\n", token);
+	return write_small(d, TOKEN_FILE, line, err);
+}
+
+err_code
+data_address_read(const struct data *d, char address[static ADDRESS_MAX], struct err *err)
+{
+	AUTO(jdoc_freep) json_t *doc = NULL;
+	char buf[SMALL_FILE_MAX];
+	struct json_in in;
+	const char *listen;
+	size_t len;
+	err_code rc = read_small(d, ADDRESS_FILE, buf, sizeof buf, &len, err);
+
+	if (rc == ERR_OK)
+		rc = json_in_parse((const uint8_t *)buf, len, &doc, err);
+	if (rc == ERR_OK)
+		rc = json_in_object(doc, "", true, &in, err);
+	if (rc == ERR_OK)
+		rc = json_need_str(&in, "listen", &listen, &len, err);
+	if (rc == ERR_OK && len >= ADDRESS_MAX)
+		rc = err_set(err, ERR_FIELD_RANGE, "the address is too long");
+	if (rc)
+		return err_wrap(err, "%s/" ADDRESS_FILE, d->path);
+	memcpy(address, listen, len + 1);
+	return ERR_OK;
+}
+
+err_code
+data_address_write(const struct data *d, const char *address, struct err *err)
+{
+	AUTO(sbuf_fini) struct sbuf sb = SBUF(SMALL_FILE_MAX);
+	struct jw jw = JW(&sb);
+
+	jw_object(&jw);
+	jw_kstr(&jw, "listen", address);
+	jw_ki64(&jw, "pid", getpid());
+	jw_kstr(&jw, "version", DRAY_VERSION);
+	jw_end_object(&jw);
+	sbuf_addc(&sb, '\n');
+	return write_small(d, ADDRESS_FILE, sbuf_str(&sb), err);
+}
+
+err_code
+data_address_remove(const struct data *d, struct err *err)
+{
+	err_code rc = pathat_unlink(d->dir, ADDRESS_FILE, 0, err);
+
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}

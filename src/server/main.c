@@ -1,0 +1,67 @@
+#include <malloc.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "base/jw.h"
+#include "server/commands.h"
+
+static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST, &COMMAND_DEVICE_ADD,
+	&COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE, NULL };
+
+static const struct command_option OPTIONS[] = {
+	{ 'd', "data", "DIR", "the server's data directory (default " DATA_DEFAULT ")" },
+	{ 'l', "listen", "HOST:PORT", "address to listen on (default " LISTEN_DEFAULT "; port 0 picks one)" },
+	{ 'H', "host", "NAME", "answer for this host name too; may be repeated" },
+	{ 'w', "workers", "N", "worker threads, 1 to 64 (default 8)" },
+	{ 'f', "log-format", "FORMAT", "text or json (default text)" },
+	{ 'p', "project", "ID", "the project" },
+	{ 'r', "role", "ROLE", "writer or reader (default writer)" },
+	{ 'j', "json", NULL, "print the answer as JSON" },
+	{ 0 },
+};
+
+static const struct program DRAYD = {
+	.name = "drayd",
+	.summary = "The dray server: keeps projects and brings them to devices.",
+	.outro = "project and device work while the server runs, and without it.\n\n"
+	         "Exit status: 0 done, 1 error, 2 wrong usage.\n",
+	.commands = COMMANDS,
+	.options = OPTIONS,
+};
+
+int
+command_fail(const struct command_line *line, const struct err *err)
+{
+	const struct err_info *info = err_info(err->code);
+	struct sbuf sb = SBUF(16 * KIB);
+	struct jw jw = JW(&sb);
+
+	if (command_has(line, 'j')) {
+		jw_object(&jw);
+		jw_key(&jw, "error");
+		jw_object(&jw);
+		jw_kstr(&jw, "code", info->code);
+		jw_kstr(&jw, "detail", err->msg);
+		jw_kstr(&jw, "hint", info->hint);
+		jw_end_object(&jw);
+		jw_end_object(&jw);
+		printf("%s\n", sbuf_str(&sb));
+	}
+	sbuf_fini(&sb);
+	fprintf(stderr, "drayd: %s\n", err->msg);
+	if (err->code != ERR_USAGE)
+		fprintf(stderr, "       %s\n", info->hint);
+	return err->code == ERR_USAGE ? COMMAND_USAGE : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	/* Two malloc arenas instead of eight a core: a worker's spare megabytes are soon another's. */
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_DUMPABLE, 0); /* tokens pass through here: no core dumps, no ptrace by the same user */
+	return command_main(&DRAYD, argc, argv);
+}

@@ -1,0 +1,264 @@
+/*
+ * drayd project …, drayd device …: each is one call of the API by the owner, shown for people or as the server's JSON.  The id or
+ * token that a script wants is the last word of the line.
+ */
+#include "base/jw.h"
+#include "server/admin.h"
+#include "server/commands.h"
+
+#define MANAGE_MEMORY_MAX (64 * MIB)
+#define PAGE 1000
+
+/** A command while it runs. */
+struct manage {
+	const struct command_line *line;
+	struct arena *arena;
+	struct admin_answer answer;
+	json_t *doc;
+};
+
+static err_code
+ask(struct manage *m, const char *method, const char *path, const char *body, struct err *err)
+{
+	const char *data = command_has(m->line, 'd') ? command_value(m->line, 'd') : DATA_DEFAULT;
+	err_code rc = admin_call(data, method, path, body, m->arena, &m->answer, err);
+
+	json_decref(m->doc);
+	m->doc = NULL;
+	if (rc || m->answer.len == 0)
+		return rc;
+	return json_in_parse(m->answer.body, m->answer.len, &m->doc, err);
+}
+
+static const char *
+text(json_t *object, const char *key)
+{
+	const char *s = json_string_value(json_object_get(object, key));
+
+	return s ? s : "";
+}
+
+static void
+print_json(const struct manage *m)
+{
+	printf("%.*s\n", (int)m->answer.len, (const char *)m->answer.body);
+}
+
+/* "/projects/ID…", the id checked here so that it cannot be anything but an id. */
+static err_code
+project_path(const struct manage *m, const char *rest, const char **out, struct err *err)
+{
+	const char *project = command_value(m->line, 'p');
+	struct id id;
+
+	if (!project)
+		return err_set(err, ERR_USAGE, "which project? --project ID; drayd project list shows them");
+	if (id_parse(project, strlen(project), &id, err))
+		return err_set(err, ERR_USAGE, "--project takes an id of 32 hexadecimal digits");
+	*out = arena_printf(m->arena, "/projects/%s%s", project, rest);
+	return ERR_OK;
+}
+
+/* ---- projects --------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+create_project(struct manage *m, struct err *err)
+{
+	AUTO(sbuf_fini) struct sbuf sb = SBUF(64 * KIB);
+	struct jw jw = JW(&sb);
+	err_code rc;
+
+	jw_object(&jw);
+	jw_kstr(&jw, "name", m->line->args[0]);
+	jw_end_object(&jw);
+	rc = ask(m, "POST", "/projects", sbuf_str(&sb), err);
+	if (rc)
+		return rc;
+	if (command_has(m->line, 'j'))
+		print_json(m);
+	else
+		printf("Created project \"%s\": %s\n", m->line->args[0], text(m->doc, "id"));
+	return ERR_OK;
+}
+
+static void
+print_project(json_t *p)
+{
+	printf("%s  %-24s %8lld entries  %14lld bytes\n", text(p, "id"), text(p, "name"),
+	    json_integer_value(json_object_get(p, "file_count")), json_integer_value(json_object_get(p, "total_size")));
+}
+
+static err_code
+list_projects(struct manage *m, struct err *err)
+{
+	const char *path = arena_printf(m->arena, "/projects?limit=%d", PAGE);
+	size_t i;
+	json_t *p;
+	bool more = true;
+
+	while (more) {
+		const char *last = "";
+		err_code rc = ask(m, "GET", path, NULL, err);
+		if (rc)
+			return rc;
+		if (command_has(m->line, 'j')) {
+			print_json(m);
+		} else {
+			json_array_foreach(json_object_get(m->doc, "projects"), i, p)
+				print_project(p);
+		}
+		json_array_foreach(json_object_get(m->doc, "projects"), i, p)
+			last = text(p, "id");
+		more = json_is_true(json_object_get(m->doc, "has_more"));
+		path = arena_printf(m->arena, "/projects?limit=%d&after=%s", PAGE, last);
+	}
+	return ERR_OK;
+}
+
+/* ---- devices ----------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+add_device(struct manage *m, struct err *err)
+{
+	AUTO(sbuf_fini) struct sbuf sb = SBUF(64 * KIB);
+	struct jw jw = JW(&sb);
+	const char *path;
+	err_code rc = project_path(m, "/devices", &path, err);
+
+	if (rc)
+		return rc;
+	jw_object(&jw);
+	jw_kstr(&jw, "name", m->line->args[0]);
+	if (command_has(m->line, 'r'))
+		jw_kstr(&jw, "role", command_value(m->line, 'r'));
+	jw_end_object(&jw);
+	rc = ask(m, "POST", path, sbuf_str(&sb), err);
+	if (rc)
+		return rc;
+	if (command_has(m->line, 'j'))
+		print_json(m);
+	else
+		printf("Added device \"%s\"; its token, shown only now: %s\n", m->line->args[0], text(m->doc, "token"));
+	return ERR_OK;
+}
+
+static err_code
+list_devices(struct manage *m, struct err *err)
+{
+	const char *path;
+	size_t i;
+	json_t *d;
+	err_code rc = project_path(m, "/devices", &path, err);
+
+	if (rc == ERR_OK)
+		rc = ask(m, "GET", path, NULL, err);
+	if (rc)
+		return rc;
+	if (command_has(m->line, 'j')) {
+		print_json(m);
+		return ERR_OK;
+	}
+	json_array_foreach(json_object_get(m->doc, "devices"), i, d)
+		printf("%s  %-24s %-6s  seen %s\n", text(d, "id"), text(d, "name"), text(d, "role"),
+		    *text(d, "last_seen_at") ? text(d, "last_seen_at") : "never");
+	return ERR_OK;
+}
+
+static err_code
+revoke_device(struct manage *m, struct err *err)
+{
+	const char *device = m->line->args[0];
+	const char *path;
+	struct id id;
+	err_code rc;
+
+	if (id_parse(device, strlen(device), &id, err))
+		return err_set(err, ERR_USAGE, "a device's id has 32 hexadecimal digits; drayd device list shows them");
+	rc = project_path(m, arena_printf(m->arena, "/devices/%s", device), &path, err);
+	if (rc == ERR_OK)
+		rc = ask(m, "DELETE", path, NULL, err);
+	if (rc)
+		return rc;
+	if (command_has(m->line, 'j'))
+		printf("{\"revoked\":\"%s\"}\n", device);
+	else
+		printf("Revoked device %s\n", device);
+	return ERR_OK;
+}
+
+/* ---- the commands ------------------------------------------------------------------------------------------------------------ */
+
+static int
+run(const struct command_line *line, err_code (*command)(struct manage *m, struct err *err))
+{
+	struct manage m = { .line = line, .arena = arena_new(MANAGE_MEMORY_MAX) };
+	struct err err = { 0 };
+	err_code rc = command(&m, &err);
+
+	json_decref(m.doc);
+	arena_free(m.arena);
+	return rc ? command_fail(line, &err) : 0;
+}
+
+#define RUN(name, command) \
+	static int name(const struct command_line *line) \
+	{ \
+		return run(line, command); \
+	}
+RUN(run_project_create, create_project)
+RUN(run_project_list, list_projects)
+RUN(run_device_add, add_device)
+RUN(run_device_list, list_devices)
+RUN(run_device_revoke, revoke_device)
+
+const struct command COMMAND_PROJECT_CREATE = {
+	.name = "project create",
+	.args = "NAME",
+	.summary = "Create a project; the last word printed is its id",
+	.options = "dj",
+	.args_min = 1,
+	.args_max = 1,
+	.run = run_project_create,
+	.help = "Example:\n  drayd project create film\n",
+};
+
+const struct command COMMAND_PROJECT_LIST = {
+	.name = "project list",
+	.args = "",
+	.summary = "List the projects",
+	.options = "dj",
+	.run = run_project_list,
+	.help = "A line each: id, name, entries, bytes.\n",
+};
+
+const struct command COMMAND_DEVICE_ADD = {
+	.name = "device add",
+	.args = "NAME",
+	.summary = "Add a device to a project; the last word printed is its token",
+	.options = "dprj",
+	.args_min = 1,
+	.args_max = 1,
+	.run = run_device_add,
+	.help = "The token is shown once; the server keeps only its SHA-256.\n\n"
+	        "Example:\n  drayd device add laptop --project 0190...\n",
+};
+
+const struct command COMMAND_DEVICE_LIST = {
+	.name = "device list",
+	.args = "",
+	.summary = "List the devices of a project",
+	.options = "dpj",
+	.run = run_device_list,
+	.help = "A line each: id, name, role, when it was last seen.\n",
+};
+
+const struct command COMMAND_DEVICE_REVOKE = {
+	.name = "device revoke",
+	.args = "ID",
+	.summary = "End a device's token, at once and for good",
+	.options = "dpj",
+	.args_min = 1,
+	.args_max = 1,
+	.run = run_device_revoke,
+	.help = "Its files stay where they are; it can no longer read or write the project.\n",
+};

@@ -1,0 +1,147 @@
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "base/num.h"
+#include "server/commands.h"
+#include "server/service.h"
+
+#define GRACE_MS 30000      /* for requests that run when we are asked to stop */
+#define TICK_S 60
+#define WORKERS_MAX 64
+
+struct serve {
+	const char *data, *listen;
+	const char *hosts[COMMAND_VALUES_MAX + 1];
+	unsigned workers;
+	bool json_log;
+};
+
+static err_code
+parse(const struct command_line *line, struct serve *out, struct err *err)
+{
+	const char *format = command_value(line, 'f');
+	const char *workers = command_value(line, 'w');
+	uint64_t n = 0;
+
+	*out = (struct serve){
+		.data = command_has(line, 'd') ? command_value(line, 'd') : DATA_DEFAULT,
+		.listen = command_has(line, 'l') ? command_value(line, 'l') : LISTEN_DEFAULT,
+		.json_log = format && strcmp(format, "json") == 0,
+	};
+	for (unsigned i = 0; i < line->options['H'].n; i++)
+		out->hosts[i] = line->options['H'].values[i];
+	if (format && !out->json_log && strcmp(format, "text") != 0)
+		return err_set(err, ERR_USAGE, "--log-format is text or json");
+	if (workers && (!parse_u64(workers, strlen(workers), WORKERS_MAX, &n) || n == 0))
+		return err_set(err, ERR_USAGE, "--workers takes a number from 1 to %d", WORKERS_MAX);
+	out->workers = (unsigned)n;
+	return ERR_OK;
+}
+
+/* Every connection is a descriptor; the soft limit of 1,024 is for programs that use select. */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static bool
+is_loopback(const char *address)
+{
+	return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0;
+}
+
+static void
+announce(const struct data *data, const struct service *s, bool first_start)
+{
+	AUTO(freep) char *token = data_path(data, "owner.token");
+
+	if (first_start)
+		log_event(LOG_INFO, "made the owner token", LOG_STR("file", token));
+	if (!is_loopback(service_address(s)))
+		log_event(LOG_WARN, "plain HTTP beyond this machine: tokens and files can be read on the way; put a TLS proxy in front",
+		    LOG_STR("listen", service_address(s)));
+	log_event(LOG_INFO, "serving", LOG_STR("listen", service_address(s)), LOG_STR("data", data->path),
+	    LOG_STR("version", DRAY_VERSION));
+}
+
+/* Signals are taken here and nowhere else: they are blocked before the first thread starts. */
+static void
+wait_for_signal(struct service *s, const sigset_t *signals)
+{
+	const struct timespec tick = { .tv_sec = TICK_S };
+
+	while (sigtimedwait(signals, NULL, &tick) < 0)
+		service_tick(s);
+}
+
+static err_code
+run_service(const struct serve *opts, struct data *data, const sigset_t *signals, struct err *err)
+{
+	struct service_opts service_opts = {
+		.listen = opts->listen,
+		.hosts = opts->hosts,
+		.workers = opts->workers,
+		.access_log = true,
+	};
+	struct service *s;
+	bool first_start;
+	err_code rc = data_lock(data, err);
+
+	if (rc == ERR_OK)
+		rc = service_open(data, &service_opts, &s, &first_start, err);
+	if (rc)
+		return rc;
+	rc = data_address_write(data, service_address(s), err);
+	if (rc == ERR_OK) {
+		announce(data, s, first_start);
+		wait_for_signal(s, signals);
+		log_event(LOG_INFO, "stopping", LOG_STR("data", data->path));
+		rc = data_address_remove(data, err);
+	}
+	service_close(s, GRACE_MS);
+	log_event(LOG_INFO, "stopped", LOG_STR("data", data->path));
+	return rc;
+}
+
+static int
+run(const struct command_line *line)
+{
+	struct err err = { 0 };
+	struct serve opts;
+	struct data data;
+	sigset_t signals;
+	err_code rc = parse(line, &opts, &err);
+
+	if (rc)
+		return command_fail(line, &err);
+	log_setup(LOG_INFO, opts.json_log);
+	raise_descriptor_limit();
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	rc = data_open(opts.data, &data, &err);
+	if (rc == ERR_OK)
+		rc = run_service(&opts, &data, &signals, &err);
+	data_close(&data);
+	return rc ? command_fail(line, &err) : 0;
+}
+
+const struct command COMMAND_SERVE = {
+	.name = "serve",
+	.args = "",
+	.summary = "Serve until SIGTERM or SIGINT",
+	.options = "dlHwf",
+	.run = run,
+	.help = "Everything lies in the data directory: metadata in SQLite, content in chunks/.  The first\n"
+	        "start makes it, and in it owner.token, the token that may do everything.\n\n"
+	        "SIGTERM lets running requests end (up to 30 s) and closes the database cleanly; a kill\n"
+	        "loses nothing that was acknowledged.\n",
+};

@@ -1,0 +1,138 @@
+#include "base/clock.h"
+#include "base/log.h"
+#include "db/db.h"
+#include "server/domain/access.h"
+#include "server/http/http.h"
+#include "server/route/route.h"
+#include "server/service.h"
+
+#define RESERVE_MAX (256 * MIB)         /* stays free, so that deletes and the database can go on */
+
+struct service {
+	struct db *db;          /* owned by meta once that is open; kept for the checkpoint */
+	struct meta *meta;
+	struct store *store;
+	struct domain *domain;
+	struct route *route;
+	struct http_server *http;
+};
+
+static err_code
+open_meta(struct service *s, const struct data *data, struct err *err)
+{
+	AUTO(freep) char *path = data_path(data, "meta.db");
+	struct db_sqlite_opts opts = { .path = path };
+	struct db *db;
+	err_code rc = db_sqlite_open(&opts, &db, err);
+
+	if (rc)
+		return rc;
+	rc = db_migrate(db, &db_server_migrations, clock_wall_us(), err);
+	if (rc == ERR_OK)
+		rc = meta_sql_open(db, &s->meta, err);
+	if (rc) {
+		db_free(db);
+		return rc;
+	}
+	s->db = db;
+	return ERR_OK;
+}
+
+/* The file first: a token without its row gets one at the next start, a row without its token would lock everybody out. */
+static err_code
+open_owner(struct service *s, const struct data *data, bool *first_start, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(64 * KIB);
+	char token[TOKEN_LEN + 1];
+	struct caller caller;
+	struct device device;
+	struct hash hash;
+	err_code rc = data_token_read(data, token, err);
+
+	*first_start = rc == ERR_NOT_FOUND;
+	if (*first_start) {
+		token_new(token);
+		rc = data_token_write(data, token, err);
+	}
+	if (rc)
+		return rc;
+	rc = access_check(s->domain, token, ACCESS_OWNER, NULL, a, &caller, err);
+	if (rc != ERR_TOKEN_INVALID)
+		return rc;
+	hash = hash_of(token, strlen(token));
+	return device_create(s->domain, "owner", DEVICE_OWNER, NULL, ROLE_NONE, &hash, NULL, a, &device, err);
+}
+
+static err_code
+open_all(struct service *s, struct data *data, const struct service_opts *opts, bool *first_start, struct err *err)
+{
+	struct http_service handlers;
+	struct http_opts http = {
+		.listen = opts->listen,
+		.hosts = opts->hosts,
+		.workers = opts->workers,
+		.access_log = opts->access_log,
+	};
+	err_code rc = open_meta(s, data, err);
+
+	if (rc)
+		return err_wrap(err, "open the metadata of %s", data->path);
+	rc = store_fs_open(data->path, RESERVE_MAX, &s->store, err);
+	if (rc)
+		return err_wrap(err, "open the store of %s", data->path);
+	s->domain = domain_open(s->meta, s->store);
+	rc = open_owner(s, data, first_start, err);
+	if (rc)
+		return rc;
+	s->route = route_open(s->domain);
+	handlers = route_service(s->route);
+	return http_start(&http, &handlers, &s->http, err);
+}
+
+err_code
+service_open(struct data *data, const struct service_opts *opts, struct service **out, bool *first_start, struct err *err)
+{
+	struct service *s = xcalloc(1, sizeof *s);
+	err_code rc = open_all(s, data, opts, first_start, err);
+
+	if (rc) {
+		service_close(s, 0);
+		s = NULL;
+	}
+	*out = s;
+	return rc;
+}
+
+const char *
+service_address(const struct service *s)
+{
+	return http_address(s->http);
+}
+
+void
+service_tick(struct service *s)
+{
+	struct err err;
+
+	if (domain_expire(s->domain, &err))
+		log_error(&err, "what has outlived its time could not be removed");
+}
+
+void
+service_close(struct service *s, int64_t grace_ms)
+{
+	struct err err;
+
+	if (!s)
+		return;
+	if (s->http)
+		http_stop(s->http, grace_ms);
+	if (s->route)
+		route_free(s->route);
+	domain_free(s->domain);
+	store_free(s->store);
+	if (s->db && db_checkpoint(s->db, true, &err))
+		log_error(&err, "the log could not be moved into the database; the next start does it");
+	meta_free(s->meta);
+	free(s);
+}
