@@ -5,6 +5,7 @@
  *
  * Retries    connection loss, timeouts, 429 and 503 are repeated with jittered back-off (as Retry-After says) for up to retry_ms; permanent
  *            errors never.  POSTs carry an Idempotency-Key, so repeating is safe (I5).
+ *            The time runs from the first failure of a call, so a slow upload is not cut off for being slow.
  * Threads    all calls from any thread, concurrently; connections are pooled inside.
  * Errors     NETWORK, PROTOCOL, CANCELLED, TOKEN_*; else the code of the server's problem.
  */
@@ -19,9 +20,12 @@ struct remote_opts {
 	const char *token;
 	struct id project;
 	int64_t retry_ms;     /* 0: 30,000 */
-	bool *cancel;         /* stop soon when it becomes true; may be NULL */
+	const bool *cancel;   /* stop soon when it becomes true; may be NULL */
 	bool allow_http;
+	const char *ca_file;  /* PEM of the authorities to trust; NULL: the system's */
+	unsigned stall_s;     /* a line that moves less than 1 KiB/s for so long is cut and tried again; 0: 30 */
 };
+/** Errors     USAGE: the URL cannot be one; TOKEN_INVALID: nor can the token; TLS_REQUIRED.  Nothing is sent yet. */
 err_code remote_open(const struct remote_opts *opts, struct remote **out, struct err *err);
 void remote_free(struct remote *r);
 
@@ -57,10 +61,20 @@ err_code remote_transfer_delete(struct remote *r, const struct id *transfer, str
 
 /** Bytes off…off+len-1 of a chunk's container into ${buf}; exactly ${len}, else PROTOCOL. */
 err_code remote_chunk_get(struct remote *r, const struct hash *chunk, uint64_t off, uint8_t *buf, size_t len, struct err *err);
+/**
+ * The first bytes of a container, at most ${cap} ≤ CHUNK_LEN_MAX of them: *got arrived (all of a smaller container), *total is its size.
+ * One request shows the header, which is at most 40 KiB, and often the whole of a small chunk.
+ */
+err_code remote_chunk_start(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t cap, size_t *got, size_t *total,
+    struct err *err);
 /** A whole container of unknown size, ≤ CHUNK_LEN_MAX, into ${buf} (CHUNK_LEN_MAX bytes). */
 err_code remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err);
 
-/** CHUNKS_MISSING: out->missing. */
+/**
+ * 1..COMMIT_OPS_MAX operations in one transaction; out->n is always ${n}.
+ * Errors     CHUNKS_MISSING: nothing was applied; out->missing names the chunks (missing_n 0: not told which).  Others: the batch is
+ *            wrong as a whole.
+ */
 err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
     struct err *err);
 

@@ -1,0 +1,127 @@
+/*
+ * The front of a server: checks what goes in and what comes out of a back-end, whichever it is.
+ */
+#include <assert.h>
+
+#include "client/remote/remote_backend.h"
+
+void
+remote_free(struct remote *r)
+{
+	if (r)
+		r->backend->free(r);
+}
+
+void
+remote_stats(struct remote *r, struct remote_stats *out)
+{
+	r->backend->stats(r, out);
+}
+
+err_code
+remote_self(struct remote *r, struct arena *a, struct remote_self *out, struct err *err)
+{
+	return r->backend->self(r, a, out, err);
+}
+
+err_code
+remote_changes(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err)
+{
+	return r->backend->changes(r, since, a, out, err);
+}
+
+err_code
+remote_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
+    bool *more, struct err *err)
+{
+	return r->backend->blocks(r, file, from, a, packed, len, more, err);
+}
+
+err_code
+remote_transfer_create(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err)
+{
+	assert(path && size >= 0);
+	return r->backend->transfer_create(r, path, size, out, err);
+}
+
+err_code
+remote_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first, const uint8_t *packed, size_t len,
+    struct err *err)
+{
+	assert(len > 0);
+	return r->backend->transfer_blocks(r, transfer, first, packed, len, err);
+}
+
+err_code
+remote_chunk_put(struct remote *r, const struct id *transfer, uint32_t n, const uint8_t *p, size_t len, struct err *err)
+{
+	assert(len > 0 && len <= CHUNK_LEN_MAX);
+	return r->backend->chunk_put(r, transfer, n, p, len, err);
+}
+
+err_code
+remote_transfer_delete(struct remote *r, const struct id *transfer, struct err *err)
+{
+	return r->backend->transfer_delete(r, transfer, err);
+}
+
+err_code
+remote_chunk_get(struct remote *r, const struct hash *chunk, uint64_t off, uint8_t *buf, size_t len, struct err *err)
+{
+	size_t got = 0;
+	uint64_t total = 0;
+	err_code rc;
+
+	assert(len > 0 && len <= CHUNK_LEN_MAX);
+	rc = r->backend->chunk_range(r, chunk, off, buf, len, &got, &total, err);
+	if (rc)
+		return rc;
+	if (got != len)
+		return err_set(err, ERR_PROTOCOL, "a chunk gave %zu bytes where %zu were asked for", got, len);
+	return ERR_OK;
+}
+
+err_code
+remote_chunk_start(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t cap, size_t *got, size_t *total,
+    struct err *err)
+{
+	uint64_t whole = 0;
+	err_code rc;
+
+	assert(cap > 0 && cap <= CHUNK_LEN_MAX);
+	rc = r->backend->chunk_range(r, chunk, 0, buf, cap, got, &whole, err);
+	if (rc)
+		return rc;
+	if (whole > CHUNK_LEN_MAX || *got != MIN(whole, cap))
+		return err_set(err, ERR_PROTOCOL, "a chunk of %llu bytes gave %zu of its first %zu", (unsigned long long)whole, *got, cap);
+	*total = (size_t)whole;
+	return ERR_OK;
+}
+
+err_code
+remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err)
+{
+	return r->backend->chunk_all(r, chunk, buf, len, err);
+}
+
+err_code
+remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
+    struct err *err)
+{
+	err_code rc;
+
+	assert(n > 0 && n <= COMMIT_OPS_MAX);
+	rc = r->backend->commit(r, ops, n, a, out, err);
+	if (rc)
+		return rc;
+	if (out->n != n)
+		return err_set(err, ERR_PROTOCOL, "a commit of %zu operations was answered with %zu results", n, out->n);
+	return ERR_OK;
+}
+
+err_code
+remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err)
+{
+	assert(at->has_epoch);
+	return r->backend->checkpoint_put(r, at, err);
+}

@@ -1,0 +1,33 @@
+#pragma once
+/**
+ * What a server looks like from inside: the table that remote.h's calls go through.  http.c has the real one; tests put an
+ * in-memory twin in its place.  Contracts are those of remote.h; arguments have been checked by then.
+ */
+
+#include "client/remote/remote.h"
+
+struct remote_backend {
+	void (*free)(struct remote *r);
+	void (*stats)(struct remote *r, struct remote_stats *out);
+	err_code (*self)(struct remote *r, struct arena *a, struct remote_self *out, struct err *err);
+	err_code (*changes)(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err);
+	err_code (*blocks)(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,
+	    size_t *len, bool *more, struct err *err);
+	err_code (*transfer_create)(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err);
+	err_code (*transfer_blocks)(struct remote *r, const struct id *transfer, uint64_t first, const uint8_t *packed, size_t len,
+	    struct err *err);
+	err_code (*chunk_put)(struct remote *r, const struct id *transfer, uint32_t n, const uint8_t *p, size_t len, struct err *err);
+	err_code (*transfer_delete)(struct remote *r, const struct id *transfer, struct err *err);
+	/** Bytes off…off+cap-1, or up to the end when that comes first; *got ≥ 1 of them, *total is the container's size. */
+	err_code (*chunk_range)(struct remote *r, const struct hash *chunk, uint64_t off, uint8_t *buf, size_t cap, size_t *got,
+	    uint64_t *total, struct err *err);
+	err_code (*chunk_all)(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err);
+	err_code (*commit)(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
+	    struct err *err);
+	err_code (*checkpoint_put)(struct remote *r, const struct cursor *at, struct err *err);
+};
+
+/** Embedded first in each back-end's own struct. */
+struct remote {
+	const struct remote_backend *backend;
+};
