@@ -1,0 +1,109 @@
+/* The front: hands each call to the driver. */
+#include "db/db_internal.h"
+
+void
+db_free(struct db *db)
+{
+	if (db)
+		db->ops->free(db);
+}
+
+err_code
+db_checkpoint(struct db *db, bool truncate, struct err *err)
+{
+	return db->ops->checkpoint(db, truncate, err);
+}
+
+err_code
+db_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err)
+{
+	*tx = NULL;
+	return db->ops->begin(db, mode, tx, err);
+}
+
+err_code
+db_commit(struct db_tx **tx, struct err *err)
+{
+	struct db_tx *t = TAKE(*tx);
+
+	return t->ops->commit(t, err);
+}
+
+void
+db_abort(struct db_tx **tx)
+{
+	struct db_tx *t = TAKE(*tx);
+
+	if (t)
+		t->ops->abort(t);
+}
+
+err_code
+db_query_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const char *sql, const struct db_value *values, size_t n)
+{
+	return tx->ops->query(tx, sql, values, n, st, err);
+}
+
+err_code
+db_step(struct db_stmt *st, bool *row, struct err *err)
+{
+	return st->ops->step(st, row, err);
+}
+
+err_code
+db_run_values(struct db_tx *tx, int64_t *affected, struct err *err, const char *sql, const struct db_value *values, size_t n)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = true;
+	err_code rc;
+
+	rc = db_query_values(tx, &st, err, sql, values, n);
+	while (!rc && row)
+		rc = db_step(st, &row, err);
+	if (!rc && affected)
+		*affected = st->ops->affected(st);
+	return rc;
+}
+
+int64_t
+db_i64(struct db_stmt *st, int col)
+{
+	return st->ops->i64(st, col);
+}
+
+const char *
+db_text(struct db_stmt *st, int col, size_t *len)
+{
+	return st->ops->text(st, col, len);
+}
+
+const uint8_t *
+db_bytes(struct db_stmt *st, int col, size_t *len)
+{
+	return st->ops->bytes(st, col, len);
+}
+
+void
+db_reset(struct db_stmt *st)
+{
+	st->ops->reset(st);
+}
+
+void
+db_resetp(struct db_stmt **st)
+{
+	if (*st)
+		db_reset(TAKE(*st));
+}
+
+err_code
+db_script(struct db_tx *tx, const char *sql, struct err *err)
+{
+	return tx->ops->script(tx, sql, err);
+}
+
+void
+db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg)
+{
+	db->ops->each_sql(db, fn, arg);
+}

@@ -1,0 +1,136 @@
+#pragma once
+/**
+ * A small layer over an SQL database: transactions, cached statements, rows, migrations.  What is above it writes each statement
+ * once, valid on SQLite ≥ 3.38 and PostgreSQL ≥ 14: $1 parameters, ON CONFLICT, RETURNING, (a, b) > ($1, $2), greatest().
+ * The driver (sqlite.c) alone knows which engine it is.
+ *
+ * Ownership  SQL texts are static: statements are cached by their address, so the same text stays prepared.
+ *            Values are lent from db_query until db_reset; columns that come out are lent until the next step or reset.
+ * Threads    a transaction belongs to one thread; transactions of different threads run at the same time, writers one by one.
+ * Errors     NO_SPACE, UNAVAILABLE (busy past its deadline), EXISTS (a unique key is taken), NOT_FOUND (a row refers to one that
+ *            is not there), CORRUPT, IO, READ_ONLY (after a failed fsync, until restart), DB (any other refusal).
+ *            After an error of db_step or db_run the transaction can only be aborted; db_commit then answers with that error.
+ */
+
+#include "base/hash.h"
+#include "base/id.h"
+
+struct db;
+struct db_tx;
+struct db_stmt;
+
+enum db_mode { DB_READ, DB_WRITE };
+
+/* ---- open and close --------------------------------------------------------------------------------------------------- */
+
+struct db_sqlite_opts {
+	const char *path;        /* made, readable by its owner only, when it is missing */
+	unsigned readers_max;    /* connections that read; 0: 8 */
+	unsigned writer_cache_kib, reader_cache_kib; /* of pages, each connection; 0: 8 MiB and 2 MiB */
+	unsigned wait_ms;        /* for the writer, or a reader, to be free; 0: 30 s */
+};
+
+/** db_sqlite_open(opts, out, err): one process at a time writes to a database; see to it (a lock file) before opening. */
+err_code db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *err);
+
+/** db_free(db): every transaction has ended.  NULL is fine. */
+void db_free(struct db *db);
+
+/** db_checkpoint(db, truncate, err): move the log into the database; truncate: and empty it, as a shutdown or a backup wants. */
+err_code db_checkpoint(struct db *db, bool truncate, struct err *err);
+
+/* ---- transactions ------------------------------------------------------------------------------------------------------- */
+
+/** db_begin(db, mode, tx, err): a reader sees the instant of this call; a writer waits for those before it. */
+err_code db_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
+
+/**
+ * db_commit(tx, err): durable when it returns ERR_OK; releases *tx whatever it returns.  Writers that wait are let in first and all
+ * made durable by one fsync, so a commit can wait for the next writer's: hold no lock here that a writer takes in its transaction.
+ */
+err_code db_commit(struct db_tx **tx, struct err *err);
+void db_abort(struct db_tx **tx); /* NULL inside is fine */
+
+/* ---- statements ----------------------------------------------------------------------------------------------------------- */
+
+/** A value for a parameter. */
+struct db_value {
+	enum { DB_VALUE_NULL, DB_VALUE_I64, DB_VALUE_TEXT, DB_VALUE_BYTES } kind;
+	size_t len;
+	union {
+		int64_t i64;
+		const void *p;
+	};
+};
+#define DB_I64(v) ((struct db_value){ .kind = DB_VALUE_I64, .i64 = (int64_t)(v) })
+#define DB_TEXT(s) db_value_text(s)
+#define DB_TEXTN(s, n) ((struct db_value){ .kind = DB_VALUE_TEXT, .p = (s), .len = (n) })
+#define DB_BYTES(b, n) ((struct db_value){ .kind = DB_VALUE_BYTES, .p = (b), .len = (n) })
+#define DB_ID(id) ((struct db_value){ .kind = DB_VALUE_BYTES, .p = (id)->b, .len = sizeof (id)->b })
+#define DB_HASH(h) ((struct db_value){ .kind = DB_VALUE_BYTES, .p = (h)->b, .len = sizeof (h)->b })
+
+static inline struct db_value
+db_value_text(const char *s)
+{
+	return DB_TEXTN(s, strlen(s));
+}
+
+#define DB_PARAMS_MAX 24 /* parameters of one statement */
+
+/**
+ * db_query(tx, st, err, sql, value of $1, …): the statement with its values, ready to step.  One use of a text at a time: reset before
+ * the next.  Hold it in AUTO(db_resetp) struct db_stmt *.
+ */
+#define db_query(tx, st, err, sql, ...) \
+	db_query_values(tx, st, err, sql, (const struct db_value[]){ __VA_ARGS__ }, \
+	    ARRAY_LEN(((const struct db_value[]){ __VA_ARGS__ })))
+err_code db_query_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const char *sql, const struct db_value *values,
+    size_t n);
+
+/** db_step(st, row, err): *row: there is one to read; else the statement is done. */
+err_code db_step(struct db_stmt *st, bool *row, struct err *err);
+
+/** db_run(tx, affected, err, sql, values…): a statement without rows, all at once.  ${affected}, if not NULL: rows changed. */
+#define db_run(tx, affected, err, sql, ...) \
+	db_run_values(tx, affected, err, sql, (const struct db_value[]){ __VA_ARGS__ }, \
+	    ARRAY_LEN(((const struct db_value[]){ __VA_ARGS__ })))
+err_code db_run_values(struct db_tx *tx, int64_t *affected, struct err *err, const char *sql, const struct db_value *values,
+    size_t n);
+
+/** Columns of the present row, from 0.  Text ends with a NUL that *len does not count; ${len} may be NULL. */
+int64_t db_i64(struct db_stmt *st, int col);
+const char *db_text(struct db_stmt *st, int col, size_t *len);
+const uint8_t *db_bytes(struct db_stmt *st, int col, size_t *len);
+
+void db_reset(struct db_stmt *st);
+void db_resetp(struct db_stmt **st); /* NULL inside is fine */
+
+/** db_script(tx, sql, err): statements without parameters or rows, separated by ';'; not cached. */
+err_code db_script(struct db_tx *tx, const char *sql, struct err *err);
+
+/** db_each_sql(db, fn, arg): every text that has been prepared, while no transaction runs; for tests of query plans. */
+void db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
+
+/* ---- migrations ------------------------------------------------------------------------------------------------------------ */
+
+/** A step of the schema.  Its text is never changed after a release; the next step is a new one. */
+struct db_migration {
+	const char *name; /* YYYYMMDD_NNN_topic */
+	const char *sql;  /* @bytes@ @text@ @int@ @rows@ @clustered@ stand for what the engine calls them */
+};
+struct db_migrations {
+	const struct db_migration *list; /* by name */
+	size_t n;
+};
+
+/**
+ * db_migrate(db, set, now_us, err): apply what is missing, each in a transaction of its own, and record name, SHA-256 and time in
+ * schema_migrations.
+ *
+ * Errors     DB with reason "newer_schema": the database has a migration that ${set} has not; with reason "changed_migration": one was
+ *            applied with another text.  Nothing is changed then.
+ */
+err_code db_migrate(struct db *db, const struct db_migrations *set, int64_t now_us, struct err *err);
+
+/** The server's migrations: migrations/ beside this file. */
+extern const struct db_migrations db_server_migrations;

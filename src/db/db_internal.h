@@ -1,0 +1,41 @@
+#pragma once
+/**
+ * What a driver implements.  Its connection, transaction and statement embed these first.
+ */
+
+#include "db/db.h"
+
+struct db_ops {
+	void (*free)(struct db *db);
+	err_code (*checkpoint)(struct db *db, bool truncate, struct err *err);
+	err_code (*begin)(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
+	err_code (*commit)(struct db_tx *tx, struct err *err);
+	void (*abort)(struct db_tx *tx);
+
+	/** query: prepared or found in the cache, bound, not yet run. */
+	err_code (*query)(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st,
+	    struct err *err);
+	err_code (*step)(struct db_stmt *st, bool *row, struct err *err);
+	int64_t (*affected)(struct db_stmt *st);
+	int64_t (*i64)(struct db_stmt *st, int col);
+	const char *(*text)(struct db_stmt *st, int col, size_t *len);
+	const uint8_t *(*bytes)(struct db_stmt *st, int col, size_t *len);
+	void (*reset)(struct db_stmt *st);
+	err_code (*script)(struct db_tx *tx, const char *sql, struct err *err);
+
+	/** token: what @name@ is called in this engine's CREATE TABLE; NULL: not a token. */
+	const char *(*token)(const char *name, size_t len);
+	void (*each_sql)(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
+};
+
+struct db {
+	const struct db_ops *ops;
+};
+
+struct db_tx {
+	const struct db_ops *ops;
+};
+
+struct db_stmt {
+	const struct db_ops *ops;
+};

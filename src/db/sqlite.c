@@ -1,0 +1,378 @@
+/*
+ * SQLite.  The rules that this driver keeps:
+ *
+ * D1  One connection writes, and only it checkpoints.  Readers neither checkpoint nor write.  Besides keeping fsync off the readers'
+ *     path this avoids the WAL-reset race of SQLite before 3.51.3, which needs two connections that write or checkpoint.
+ * D2  synchronous=FULL: a commit that has been acknowledged is on disk.
+ * D3  After a failed fsync nothing is written until restart: the kernel may have dropped pages and calls them clean (I6).
+ * D4  Memory is bounded: one writer's cache and readers_max readers' caches, no memory mapping (mapped pages count as ours).
+ */
+#include "db/sqlite_internal.h"
+
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#define READERS_MAX 8
+#define WRITER_CACHE_KIB 8192
+#define READER_CACHE_KIB 2048
+#define WAIT_MS 30000
+#define LOG_LEN_MAX (64 * 1024 * 1024)  /* the log file is cut back to this when it starts over */
+
+/* ---- errors ------------------------------------------------------------------------------------------------------------ */
+
+static err_code
+io_code(int rc, int sys)
+{
+	if (sys == ENOSPC || sys == EDQUOT)
+		return ERR_NO_SPACE;
+	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
+		return ERR_READ_ONLY;
+	return rc == SQLITE_IOERR_NOMEM ? ERR_NO_MEM : ERR_IO;
+}
+
+static err_code
+constraint_code(int rc)
+{
+	switch (rc) {
+	case SQLITE_CONSTRAINT_UNIQUE:
+	case SQLITE_CONSTRAINT_PRIMARYKEY:
+	case SQLITE_CONSTRAINT_ROWID:
+		return ERR_EXISTS;
+	case SQLITE_CONSTRAINT_FOREIGNKEY:
+		return ERR_NOT_FOUND;
+	default:
+		return ERR_DB;
+	}
+}
+
+/* ${rc} is SQLite's extended code, ${sys} the errno behind it. */
+static err_code
+code_of(int rc, int sys)
+{
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return ERR_NO_SPACE;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return ERR_UNAVAILABLE;
+	case SQLITE_CONSTRAINT:
+		return constraint_code(rc);
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ERR_CORRUPT;
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		return io_code(rc, sys);
+	case SQLITE_READONLY:
+		return ERR_READ_ONLY;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return ERR_DENIED;
+	case SQLITE_NOMEM:
+		return ERR_NO_MEM;
+	case SQLITE_INTERRUPT:
+		return ERR_CANCELLED;
+	default:
+		return ERR_DB;
+	}
+}
+
+static void
+stop_writing(struct sqlite *db)
+{
+	mutex_lock(&db->lock);
+	db->read_only = true;
+	mutex_unlock(&db->lock);
+}
+
+err_code
+sqlite_fail(struct conn *c, const char *what, struct err *err)
+{
+	int rc = sqlite3_extended_errcode(c->h), sys = sqlite3_system_errno(c->h);
+	struct err own;
+	err_code code = code_of(rc, sys);
+
+	code = err_set(&own, code, "%s: %s (SQLite %d, errno %d)", what, sqlite3_errmsg(c->h), rc, sys);
+	own.sys = sys;
+	if (code == ERR_CORRUPT)
+		log_error(&own, "the database is damaged");
+	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
+		stop_writing(c->db); /* D3 */
+	if (!c->failure.code)
+		c->failure = own;
+	if (err)
+		*err = own;
+	return code;
+}
+
+/* ---- connections --------------------------------------------------------------------------------------------------------- */
+
+/* greatest(a, b, …) of integers, as PostgreSQL has it: NULLs do not count. */
+static void
+fn_greatest(sqlite3_context *ctx, int n, sqlite3_value **v)
+{
+	int best = -1;
+
+	for (int i = 0; i < n; i++) {
+		if (sqlite3_value_type(v[i]) == SQLITE_NULL)
+			continue;
+		if (best < 0 || sqlite3_value_int64(v[i]) > sqlite3_value_int64(v[best]))
+			best = i;
+	}
+	if (best >= 0)
+		sqlite3_result_value(ctx, v[best]);
+}
+
+/* After each commit: how long the log has become.  sqlite_tx.c checkpoints when the commit has been acknowledged. */
+static int
+on_commit(void *arg, sqlite3 *h, const char *name, int pages)
+{
+	struct conn *c = arg;
+
+	(void)h;
+	(void)name;
+	c->log_pages = pages;
+	return SQLITE_OK;
+}
+
+static err_code
+pragma(struct conn *c, const char *name, long long value, struct err *err)
+{
+	char sql[128];
+
+	(void)snprintf(sql, sizeof sql, "PRAGMA %s = %lld", name, value);
+	return sqlite3_exec(c->h, sql, NULL, NULL, NULL) == SQLITE_OK ? ERR_OK : sqlite_fail(c, sql, err);
+}
+
+static err_code
+configure_all(struct conn *c, struct err *err)
+{
+	const struct db_sqlite_opts *o = &c->db->opts;
+	int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
+	err_code rc;
+
+	sqlite3_extended_result_codes(c->h, 1);
+	sqlite3_busy_timeout(c->h, SQLITE_BUSY_WAIT_MS);
+	sqlite3_db_config(c->h, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(c->h, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(c->h, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+	sqlite3_db_config(c->h, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+	if (sqlite3_create_function(c->h, "greatest", -1, flags, NULL, fn_greatest, NULL, NULL) != SQLITE_OK)
+		return sqlite_fail(c, "register greatest", err);
+	rc = pragma(c, "mmap_size", 0, err);
+	if (!rc)
+		rc = pragma(c, "cell_size_check", 1, err); /* a damaged page is an error, not a wild read */
+	if (!rc) {
+		unsigned kib = c->mode == DB_WRITE ? o->writer_cache_kib : o->reader_cache_kib;
+
+		rc = pragma(c, "cache_size", -(long long)kib, err); /* negative: KiB */
+	}
+	return rc;
+}
+
+static err_code
+configure_writer(struct conn *c, struct err *err)
+{
+	err_code rc;
+
+	if (sqlite3_exec(c->h, "PRAGMA journal_mode = WAL", NULL, NULL, NULL) != SQLITE_OK)
+		return sqlite_fail(c, "switch to a write-ahead log", err);
+	rc = pragma(c, "synchronous", 2, err); /* FULL */
+	if (!rc)
+		rc = pragma(c, "foreign_keys", 1, err);
+	if (!rc)
+		rc = pragma(c, "journal_size_limit", LOG_LEN_MAX, err);
+	sqlite3_wal_hook(c->h, on_commit, c);
+	return rc;
+}
+
+static err_code
+configure_reader(struct conn *c, struct err *err)
+{
+	sqlite3_db_config(c->h, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_wal_autocheckpoint(c->h, 0);
+	return pragma(c, "query_only", 1, err);
+}
+
+static err_code
+connect(struct conn *c, struct err *err)
+{
+	const char *path = c->db->opts.path;
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
+	err_code rc;
+
+	if (sqlite3_open_v2(path, &c->h, flags, NULL) != SQLITE_OK) {
+		if (!c->h)
+			return err_set(err, ERR_NO_MEM, "open %s: out of memory", path);
+		return sqlite_fail(c, "open the database", err);
+	}
+	rc = configure_all(c, err);
+	if (!rc)
+		rc = c->mode == DB_WRITE ? configure_writer(c, err) : configure_reader(c, err);
+	return rc ? err_wrap(err, "%s", path) : ERR_OK;
+}
+
+err_code
+conn_open(struct sqlite *db, enum db_mode mode, struct conn **out, struct err *err)
+{
+	struct conn *c = xcalloc(1, sizeof *c);
+	struct err own;
+	err_code rc;
+
+	c->base.ops = db->base.ops;
+	c->db = db;
+	c->mode = mode;
+	rc = connect(c, &own);
+	if (rc) {
+		conn_free(c);
+		if (err)
+			*err = own;
+		return rc;
+	}
+	*out = c;
+	return ERR_OK;
+}
+
+void
+conn_free(struct conn *c)
+{
+	if (!c)
+		return;
+	stmts_free(c);
+	sqlite3_close_v2(c->h);
+	free(c);
+}
+
+/* ---- the database ---------------------------------------------------------------------------------------------------------- */
+
+static const char *
+sqlite_token(const char *name, size_t len)
+{
+	static const struct {
+		const char *name, *text;
+	} tokens[] = {
+		{ "bytes", "BLOB" },
+		{ "text", "TEXT" }, /* compares bytes already */
+		{ "int", "INTEGER" },
+		{ "rows", "STRICT" },
+		{ "clustered", "STRICT, WITHOUT ROWID" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(tokens); i++) {
+		if (strlen(tokens[i].name) == len && memcmp(tokens[i].name, name, len) == 0)
+			return tokens[i].text;
+	}
+	return NULL;
+}
+
+static void
+conn_each_sql(struct conn *c, void (*fn)(void *arg, const char *sql), void *arg)
+{
+	for (size_t i = 0; i < STMT_SLOTS; i++) {
+		if (c->stmts[i])
+			fn(arg, c->stmts[i]->sql);
+	}
+}
+
+static void
+sqlite_each_sql(struct db *base, void (*fn)(void *arg, const char *sql), void *arg)
+{
+	struct sqlite *db = (struct sqlite *)base;
+
+	conn_each_sql(db->writer, fn, arg);
+	for (struct conn *c = db->idle; c; c = c->next)
+		conn_each_sql(c, fn, arg);
+}
+
+/* The writer last: closing it checkpoints and removes the log. */
+static void
+sqlite_free(struct db *base)
+{
+	struct sqlite *db = (struct sqlite *)base;
+
+	while (db->idle) {
+		struct conn *c = db->idle;
+
+		db->idle = c->next;
+		conn_free(c);
+	}
+	conn_free(db->writer);
+	cond_fini(&db->reader_idle);
+	mutex_fini(&db->lock);
+	freep(&db->opts.path);
+	free(db);
+}
+
+static const struct db_ops sqlite_ops = {
+	.free = sqlite_free,
+	.checkpoint = sqlite_checkpoint,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.abort = sqlite_abort,
+	.query = sqlite_query,
+	.step = sqlite_step,
+	.affected = sqlite_affected,
+	.i64 = sqlite_i64,
+	.text = sqlite_text,
+	.bytes = sqlite_bytes,
+	.reset = sqlite_reset,
+	.script = sqlite_script,
+	.token = sqlite_token,
+	.each_sql = sqlite_each_sql,
+};
+
+/* SQLite would make the file with the umask's mode; it holds hashes of tokens.  The log and its index take the file's mode. */
+static err_code
+make_file(const char *path, struct err *err)
+{
+	AUTO(closep) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_errno(err, "open %s", path) : ERR_OK;
+}
+
+/* Allocation statistics take a lock that all connections share; nothing here reads them. */
+static void
+configure_library(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* refused, harmlessly, when the library is in use already */
+}
+
+static struct db_sqlite_opts
+with_defaults(const struct db_sqlite_opts *o)
+{
+	return (struct db_sqlite_opts){
+		.path = xstrdup(o->path),
+		.readers_max = o->readers_max ? o->readers_max : READERS_MAX,
+		.writer_cache_kib = o->writer_cache_kib ? o->writer_cache_kib : WRITER_CACHE_KIB,
+		.reader_cache_kib = o->reader_cache_kib ? o->reader_cache_kib : READER_CACHE_KIB,
+		.wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS,
+	};
+}
+
+err_code
+db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct sqlite *db;
+	err_code rc;
+
+	(void)pthread_once(&once, configure_library);
+	rc = make_file(opts->path, err);
+	if (rc)
+		return rc;
+	db = xcalloc(1, sizeof *db);
+	db->base.ops = &sqlite_ops;
+	db->opts = with_defaults(opts);
+	mutex_init(&db->lock, RANK_DB);
+	cond_init(&db->reader_idle);
+	rc = conn_open(db, DB_WRITE, &db->writer, err);
+	if (rc) {
+		sqlite_free(&db->base);
+		return rc;
+	}
+	*out = &db->base;
+	return ERR_OK;
+}

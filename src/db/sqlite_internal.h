@@ -1,0 +1,100 @@
+#pragma once
+/** The SQLite driver, shared by its files: sqlite.c (connections, errors), sqlite_tx.c (transactions), sqlite_stmt.c (statements). */
+
+#include <sqlite3.h>
+
+#include "base/thread.h"
+#include "db/db_internal.h"
+
+#define STMT_SLOTS 256 /* of a connection's cache, by address of the text; a program has some sixty texts */
+
+#define SQLITE_BUSY_WAIT_MS 5000 /* for another process to let go: a backup, a check */
+
+struct conn;
+
+struct stmt {
+	struct db_stmt base;
+	struct conn *conn;
+	const char *sql; /* whose address is the key */
+	sqlite3_stmt *h;
+	int64_t affected;
+	bool busy;                         /* lent out */
+	uint8_t param[DB_PARAMS_MAX + 1];  /* SQLite numbers parameters as they appear: $n -> its number, 0 when absent */
+};
+
+/**
+ * A transaction of several writers: each commits into it, the last one out makes it durable for all (one fsync), and none is
+ * acknowledged before.  Guarded by sqlite.lock, ${members} by whoever has the writer.
+ */
+struct group {
+	unsigned members;  /* committed into it so far */
+	unsigned waiting;  /* threads that will read the outcome; the last frees */
+	int64_t since_ms;
+	bool ended;
+	struct err outcome;
+	struct cond end;
+};
+
+struct conn {
+	struct db_tx base; /* a connection carries one transaction at a time, and is lent as it */
+	struct sqlite *db;
+	sqlite3 *h;
+	enum db_mode mode;
+	struct conn *next;     /* idle readers */
+	struct stmt *stmts[STMT_SLOTS];
+	unsigned stmt_count, busy_count;
+	struct err failure;    /* the first error of this transaction; code ERR_OK: none */
+	/* the writer's */
+	struct group *group;   /* open outer transaction, NULL: none */
+	bool nested;           /* this transaction is a savepoint in a group that others have committed into */
+	int log_pages;         /* of the write-ahead log, after the last commit */
+};
+
+struct waiter;
+
+struct sqlite {
+	struct db base;
+	struct db_sqlite_opts opts;
+	struct mutex lock;          /* RANK_DB; guards what follows */
+	struct conn *idle;          /* readers, the latest used first: its pages are warm */
+	unsigned readers;           /* open, idle or lent */
+	struct cond reader_idle;
+	struct conn *writer;
+	bool writing;               /* the writer is lent */
+	struct waiter *first, *last; /* who waits for the writer, in order */
+	bool read_only;             /* after a failed fsync: what the kernel has dropped cannot be known (I6) */
+};
+
+static inline struct conn *
+conn_of(struct db_tx *tx)
+{
+	return (struct conn *)tx;
+}
+
+/** sqlite_fail(c, what, err): the error of the last call on ${c}, mapped to ours; remembered as the transaction's failure. */
+err_code sqlite_fail(struct conn *c, const char *what, struct err *err);
+
+/** conn_open(db, mode, out, err), conn_free(c). */
+err_code conn_open(struct sqlite *db, enum db_mode mode, struct conn **out, struct err *err);
+void conn_free(struct conn *c);
+
+/** conn_exec(c, sql, err): a cached statement without values. */
+err_code conn_exec(struct conn *c, const char *sql, struct err *err);
+
+/* sqlite_tx.c */
+err_code sqlite_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
+err_code sqlite_commit(struct db_tx *tx, struct err *err);
+void sqlite_abort(struct db_tx *tx);
+err_code sqlite_checkpoint(struct db *db, bool truncate, struct err *err);
+
+/* sqlite_stmt.c */
+err_code sqlite_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st,
+    struct err *err);
+err_code sqlite_step(struct db_stmt *st, bool *row, struct err *err);
+int64_t sqlite_affected(struct db_stmt *st);
+int64_t sqlite_i64(struct db_stmt *st, int col);
+const char *sqlite_text(struct db_stmt *st, int col, size_t *len);
+const uint8_t *sqlite_bytes(struct db_stmt *st, int col, size_t *len);
+void sqlite_reset(struct db_stmt *st);
+err_code sqlite_script(struct db_tx *tx, const char *sql, struct err *err);
+void stmts_free(struct conn *c);
