@@ -93,7 +93,10 @@ err_code meta_file_get(struct meta_tx *tx, const struct id *project, const struc
 /** A live file by path ("dir/name"). */
 err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err);
 
-/** Insert or replace the row of file->id.  EXISTS when another live file has the path, or another file the version. */
+/**
+ * Insert or replace the row of file->id.  EXISTS when another live file has the path.  0 < created_at ≤ version; deleted_at is 0 or the
+ * version; only a file has a size; no two files of a project share a version (else DB or EXISTS, and the transaction is spent).
+ */
 err_code meta_file_put(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err);
 
 /** Live files with version > after, by version: the listing in clock order. */

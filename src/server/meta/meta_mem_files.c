@@ -79,12 +79,22 @@ taken(struct meta_tx *tx, enum mem_which which, const struct mem_key *k, const s
 	return row && !id_eq(&row->id, &file->id);
 }
 
+/* What the table's constraints say. */
+static bool
+file_is_sound(const struct file *f)
+{
+	return f->name[0] && f->version > 0 && f->size >= 0 && (f->kind == KIND_FILE || f->size == 0) && f->mode <= 0777 &&
+	    f->created_at > 0 && f->created_at <= f->version && (f->deleted_at == 0 || f->deleted_at == f->version);
+}
+
 static err_code
 file_check(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err)
 {
 	struct mem_key k;
 	err_code rc;
 
+	if (!file_is_sound(file))
+		return err_set(err, ERR_DB, "the file's row breaks a constraint of file_index");
 	rc = mem_need_project(tx, project, err);
 	if (rc)
 		return rc;

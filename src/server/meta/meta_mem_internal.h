@@ -26,7 +26,7 @@ enum mem_which {
 	MEM_TRANSFER_CHUNK,   /* transfer, n */
 	MEM_TRANSFER_BLOCKS,  /* transfer, first */
 	MEM_TRANSFER_PROGRESS, /* transfer */
-	MEM_TRANSFER_EVENT,   /* transfer, at, order */
+	MEM_TRANSFER_EVENT,   /* transfer, n */
 	MEM_SNAPSHOT,         /* project, format, clock, id */
 	MEM_CHECKPOINT,       /* project, device */
 	MEM_IDEMPOTENT,       /* device, key hash */

@@ -268,12 +268,14 @@ mem_transfer_event(struct meta_tx *tx, const struct id *project, const struct id
 	const struct transfer_row *t = transfer_row(tx, transfer);
 	struct transfer_event row = { .at = now_us };
 	struct mem_key k;
+	int64_t n = 0;
 
 	if (!t || !id_eq(&t->project, project))
 		return no_transfer(err);
 	row.event = mem_keep_text(tx, event);
-	numbered_key(&k, transfer, now_us);
-	mem_key_i64(&k, (int64_t)mem_table(tx, MEM_TRANSFER_EVENT)->n); /* two in one microsecond stay in order */
+	do
+		numbered_key(&k, transfer, ++n);
+	while (mem_get(tx, MEM_TRANSFER_EVENT, &k));
 	mem_put(tx, MEM_TRANSFER_EVENT, &k, mem_keep(tx, &row, sizeof row));
 	return ERR_OK;
 }

@@ -1,0 +1,371 @@
+/* Files, versions, block lists and chunks over SQL.  Every listing is a range of one index, in its order. */
+#include "server/meta/meta_sql_internal.h"
+
+/* ---- files ------------------------------------------------------------------------------------------------------------- */
+
+#define FILE_COLUMNS \
+	"id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by, deleted_at"
+#define FROM_FILES "SELECT " FILE_COLUMNS " FROM file_index"
+
+static void
+read_file(struct row *r, void *out)
+{
+	struct file *f = out;
+
+	row_id(r, &f->id);
+	f->dir = row_text(r);
+	f->name = row_text(r);
+	f->kind = (enum kind)row_i64(r);
+	f->version = row_i64(r);
+	f->size = row_i64(r);
+	f->mode = (uint32_t)row_i64(r);
+	f->mtime_ns = row_i64(r);
+	row_hash(r, &f->content);
+	f->target = row_text(r);
+	f->created_at = row_i64(r);
+	row_id(r, &f->changed_by);
+	f->deleted_at = row_i64(r);
+}
+
+err_code
+sql_file_get(struct meta_tx *tx, const struct id *project, const struct id *id, struct file *out, struct err *err)
+{
+	static const char sql[] = FROM_FILES " WHERE project_id = $1 AND id = $2";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(id));
+	return rc ? rc : sql_one(tx, st, read_file, out, "file", err);
+}
+
+err_code
+sql_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err)
+{
+	static const char sql[] = FROM_FILES " WHERE project_id = $1 AND dir = $2 AND name = $3 AND deleted_at = 0";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	size_t dir_len;
+	const char *name = path_split(path, &dir_len);
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXTN(path, dir_len), DB_TEXT(name));
+	return rc ? rc : sql_one(tx, st, read_file, out, "path", err);
+}
+
+/* The unique index would refuse it too, but an error of the engine ends the transaction, and this is an ordinary answer. */
+static err_code
+path_is_free(struct meta_tx *tx, const struct id *project, const struct file *f, struct err *err)
+{
+	static const char sql[] = "SELECT id FROM file_index WHERE project_id = $1 AND dir = $2 AND name = $3 AND deleted_at = 0";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool any;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(f->dir), DB_TEXT(f->name));
+	if (!rc)
+		rc = sql_any(st, &any, err);
+	if (!rc && any) {
+		size_t len;
+		const uint8_t *id = db_bytes(st, 0, &len);
+
+		if (len != sizeof f->id.b || memcmp(id, f->id.b, len) != 0)
+			return err_set(err, ERR_EXISTS, "another file has the path");
+	}
+	return rc;
+}
+
+err_code
+sql_file_put(struct meta_tx *tx, const struct id *project, const struct file *f, struct err *err)
+{
+	static const char sql[] =
+	    "INSERT INTO file_index (project_id, " FILE_COLUMNS ")"
+	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+	    " ON CONFLICT (project_id, id) DO UPDATE SET dir = excluded.dir, name = excluded.name, kind = excluded.kind,"
+	    " version = excluded.version, size = excluded.size, mode = excluded.mode, mtime_ns = excluded.mtime_ns,"
+	    " content = excluded.content, target = excluded.target, created_at = excluded.created_at,"
+	    " changed_by = excluded.changed_by, deleted_at = excluded.deleted_at";
+	err_code rc = ERR_OK;
+
+	if (!f->deleted_at)
+		rc = path_is_free(tx, project, f, err);
+	if (rc)
+		return rc;
+	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_ID(&f->id), DB_TEXT(f->dir), DB_TEXT(f->name), DB_I64(f->kind),
+	    DB_I64(f->version), DB_I64(f->size), DB_I64(f->mode), DB_I64(f->mtime_ns), DB_HASH(&f->content), DB_TEXT(f->target),
+	    DB_I64(f->created_at), DB_ID(&f->changed_by), DB_I64(f->deleted_at));
+}
+
+/* ---- listings ---------------------------------------------------------------------------------------------------------- */
+
+static err_code
+by_clock(struct meta_tx *tx, const char *sql, const struct id *project, int64_t after, unsigned limit, struct file **out,
+    size_t *n, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	void *array = NULL;
+	err_code rc;
+
+	*n = 0;
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_I64(after), DB_I64(limit));
+	if (!rc)
+		rc = sql_all(tx, st, read_file, sizeof **out, &array, n, err);
+	*out = array;
+	return rc;
+}
+
+err_code
+sql_file_page(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out, size_t *n,
+    struct err *err)
+{
+	static const char sql[] = FROM_FILES " WHERE project_id = $1 AND version > $2 AND deleted_at = 0 ORDER BY version LIMIT $3";
+
+	return by_clock(tx, sql, project, after, limit, out, n, err);
+}
+
+err_code
+sql_file_changes(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out, size_t *n,
+    struct err *err)
+{
+	static const char sql[] = FROM_FILES " WHERE project_id = $1 AND version > $2 ORDER BY version LIMIT $3";
+
+	return by_clock(tx, sql, project, after, limit, out, n, err);
+}
+
+/* Adds to the *n rows of *array. */
+static err_code
+dir_rows(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_name, unsigned limit, void **array,
+    size_t *n, struct err *err)
+{
+	static const char sql[] =
+	    FROM_FILES " WHERE project_id = $1 AND dir = $2 AND name > $3 AND deleted_at = 0 ORDER BY name LIMIT $4";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(dir), DB_TEXT(after_name), DB_I64(limit));
+	return rc ? rc : sql_all(tx, st, read_file, sizeof(struct file), array, n, err);
+}
+
+static err_code
+tree_rows(struct meta_tx *tx, const struct id *project, const char *dir, const char *name, unsigned limit, void **array, size_t *n,
+    struct err *err)
+{
+	static const char sql[] =
+	    FROM_FILES " WHERE project_id = $1 AND (dir, name) > ($2, $3) AND deleted_at = 0 ORDER BY dir, name LIMIT $4";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(dir), DB_TEXT(name), DB_I64(limit));
+	return rc ? rc : sql_all(tx, st, read_file, sizeof(struct file), array, n, err);
+}
+
+err_code
+sql_file_dir(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_name, unsigned limit,
+    struct file **out, size_t *n, struct err *err)
+{
+	void *array = NULL;
+	err_code rc;
+
+	*n = 0;
+	rc = dir_rows(tx, project, dir, after_name ? after_name : "", limit, &array, n, err);
+	*out = array;
+	return rc;
+}
+
+err_code
+sql_file_tree(struct meta_tx *tx, const struct id *project, const char *after_dir, const char *after_name, unsigned limit,
+    struct file **out, size_t *n, struct err *err)
+{
+	void *array = NULL;
+	err_code rc;
+
+	*n = 0;
+	rc = tree_rows(tx, project, after_dir ? after_dir : "", after_name ? after_name : "", limit, &array, n, err);
+	*out = array;
+	return rc;
+}
+
+/* The second run: an index that ends elsewhere is not worth a statement of its own, so what lies behind the run is cut off. */
+static err_code
+deeper_rows(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir, const char *after_name,
+    unsigned limit, void **array, size_t *n, struct err *err)
+{
+	char first[BENEATH_MAX];
+	bool before = strcmp(after_dir, beneath_first(dir, first)) < 0;
+	size_t had = *n;
+	err_code rc;
+
+	rc = tree_rows(tx, project, before ? first : after_dir, before ? "" : after_name, limit, array, n, err);
+	for (size_t i = had; i < *n; i++) {
+		if (!beneath_within(first, ((struct file *)*array)[i].dir))
+			*n = i;
+	}
+	return rc;
+}
+
+err_code
+sql_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir, const char *after_name,
+    unsigned limit, struct file **out, size_t *n, struct err *err)
+{
+	const char *from = after_dir ? after_dir : "", *name = after_name ? after_name : "";
+	void *array = NULL;
+	err_code rc = ERR_OK;
+	int side;
+
+	if (!*dir)
+		return sql_file_tree(tx, project, from, name, limit, out, n, err);
+	*n = 0;
+	side = strcmp(from, dir);
+	if (side <= 0)
+		rc = dir_rows(tx, project, dir, side == 0 ? name : "", limit, &array, n, err);
+	if (!rc && *n < limit)
+		rc = deeper_rows(tx, project, dir, from, name, limit - (unsigned)*n, &array, n, err);
+	*out = array;
+	return rc;
+}
+
+/* ---- versions ---------------------------------------------------------------------------------------------------------- */
+
+#define VERSION_COLUMNS "file_id, version, path, kind, size, mode, mtime_ns, content, target, changed_by, deleted"
+
+static void
+read_version(struct row *r, void *out)
+{
+	struct version *v = out;
+
+	row_id(r, &v->file);
+	v->version = row_i64(r);
+	v->path = row_text(r);
+	v->kind = (enum kind)row_i64(r);
+	v->size = row_i64(r);
+	v->mode = (uint32_t)row_i64(r);
+	v->mtime_ns = row_i64(r);
+	row_hash(r, &v->content);
+	v->target = row_text(r);
+	row_id(r, &v->changed_by);
+	v->deleted = row_i64(r) != 0;
+}
+
+err_code
+sql_version_add(struct meta_tx *tx, const struct id *project, const struct version *v, struct err *err)
+{
+	static const char sql[] = "INSERT INTO file_versions (project_id, " VERSION_COLUMNS ")"
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+				  " ON CONFLICT (project_id, file_id, version) DO NOTHING";
+	int64_t added;
+	err_code rc;
+
+	rc = sql_run(tx, &added, err, sql, DB_ID(project), DB_ID(&v->file), DB_I64(v->version), DB_TEXT(v->path), DB_I64(v->kind),
+	    DB_I64(v->size), DB_I64(v->mode), DB_I64(v->mtime_ns), DB_HASH(&v->content), DB_TEXT(v->target), DB_ID(&v->changed_by),
+	    DB_I64(v->deleted));
+	if (rc || added)
+		return rc;
+	return err_set(err, ERR_EXISTS, "the version exists");
+}
+
+err_code
+sql_version_get(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version, struct version *out,
+    struct err *err)
+{
+	static const char sql[] = "SELECT " VERSION_COLUMNS " FROM file_versions"
+				  " WHERE project_id = $1 AND file_id = $2 AND version = $3";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(file), DB_I64(version));
+	return rc ? rc : sql_one(tx, st, read_version, out, "version", err);
+}
+
+err_code
+sql_version_list(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t before, unsigned limit,
+    struct version **out, size_t *n, struct err *err)
+{
+	static const char sql[] = "SELECT " VERSION_COLUMNS " FROM file_versions"
+				  " WHERE project_id = $1 AND file_id = $2 AND version < $3 ORDER BY version DESC LIMIT $4";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	void *array = NULL;
+	err_code rc;
+
+	*n = 0;
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(file), DB_I64(before), DB_I64(limit));
+	if (!rc)
+		rc = sql_all(tx, st, read_version, sizeof **out, &array, n, err);
+	*out = array;
+	return rc;
+}
+
+/* ---- block lists ------------------------------------------------------------------------------------------------------- */
+
+err_code
+sql_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t *packed,
+    size_t len, struct err *err)
+{
+	static const char sql[] = "INSERT INTO file_blocks (project_id, content, page, packed) VALUES ($1, $2, $3, $4)"
+				  " ON CONFLICT (project_id, content, page) DO NOTHING";
+
+	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
+}
+
+err_code
+sql_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t **packed,
+    size_t *len, struct err *err)
+{
+	static const char sql[] = "SELECT packed FROM file_blocks WHERE project_id = $1 AND content = $2 AND page = $3";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	struct sql_bytes b;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page));
+	if (!rc)
+		rc = sql_one(tx, st, sql_read_bytes, &b, "page of a block list", err);
+	if (rc)
+		return rc;
+	*packed = b.p;
+	*len = b.len;
+	return ERR_OK;
+}
+
+err_code
+sql_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *has, struct err *err)
+{
+	static const char sql[] = "SELECT 1 FROM file_blocks WHERE project_id = $1 AND content = $2 AND page = 0";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content));
+	return rc ? rc : sql_any(st, has, err);
+}
+
+/* ---- chunks ------------------------------------------------------------------------------------------------------------ */
+
+static void
+read_chunk(struct row *r, void *out)
+{
+	struct chunk *c = out;
+
+	row_hash(r, &c->id);
+	c->stored_len = row_i64(r);
+	c->raw_len = row_i64(r);
+	c->block_count = (uint32_t)row_i64(r);
+	c->created_at = row_i64(r);
+}
+
+err_code
+sql_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *c, struct err *err)
+{
+	static const char sql[] = "INSERT INTO chunks (project_id, id, stored_len, raw_len, block_count, created_at)"
+				  " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, id) DO NOTHING";
+
+	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_HASH(&c->id), DB_I64(c->stored_len), DB_I64(c->raw_len),
+	    DB_I64(c->block_count), DB_I64(c->created_at));
+}
+
+err_code
+sql_chunk_get(struct meta_tx *tx, const struct id *project, const struct hash *id, struct chunk *out, struct err *err)
+{
+	static const char sql[] = "SELECT id, stored_len, raw_len, block_count, created_at FROM chunks"
+				  " WHERE project_id = $1 AND id = $2";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(id));
+	return rc ? rc : sql_one(tx, st, read_chunk, out, "chunk", err);
+}
