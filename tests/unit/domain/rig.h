@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "server/domain/access.h"
 #include "server/domain/checkpoint.h"
 #include "server/domain/content.h"
