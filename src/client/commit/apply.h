@@ -4,13 +4,17 @@
  *
  * Every call says what it expects to find (${expect}: the entry the plan was made on, NULL for nothing).  When something else is there
  * by then, the call changes nothing, or puts back what it took, and answers VERSION_CONFLICT: plan again.  What is replaced or deleted
- * goes to .dray/trash/DATE/, never away.
+ * goes to .dray/trash/DATE/, never away.  A directory gives way only when it is empty.
  *
+ * Modes       what is stored, less the umask; never set-id.  installed->mode is the disk's: compare with entry_mode_through.
+ * Errors      VERSION_CONFLICT; PARENT_NOT_DIRECTORY when a directory on the way is a symlink or a file by now (I11); NOT_FOUND when it is
+ *             gone; DENIED, NO_SPACE, IO.  After a failed flush every call answers IO: open anew (I6).
  * Durability  apply_flush() makes everything done so far durable; record in the state only afterwards.
  * Threads     one at a time for each struct apply, except apply_temp, from any thread.
  */
 
 #include "base/arena.h"
+#include "client/model/conflict_name.h"
 #include "client/model/entry.h"
 
 struct apply;
@@ -39,19 +43,26 @@ struct apply_install {
 };
 void apply_install(struct apply *ap, struct apply_install *items, size_t n);
 
-/** One entry each; *installed is filled for the state (text from want). */
+/**
+ * One entry each; *installed is filled for the state (text from want, or of a move from expect).  A ctime of 0 in it means that
+ * the bytes are to be looked at again by the next scan.
+ *
+ * apply_mkdir, and apply_meta of a directory, leave the owner all permissions, so that its contents can be made; apply_dir_time takes away what
+ * the mode does not have.  Call it for every directory made, and for those whose contents were changed, when that is done.
+ */
 err_code apply_mkdir(struct apply *ap, const struct entry *want, const struct entry *expect, struct entry *installed, struct err *err);
 err_code apply_link(struct apply *ap, const struct entry *want, const struct entry *expect, struct entry *installed, struct err *err);
 err_code apply_meta(struct apply *ap, const struct entry *want, const struct entry *expect, struct entry *installed, struct err *err);
 err_code apply_move(struct apply *ap, const char *from, const char *to, const struct entry *expect, struct entry *installed, struct err *err);
-/** Into the trash; a directory must hold nothing that is not already gone (NOT_EMPTY otherwise). */
+/** Into the trash; a directory must be empty (NOT_EMPTY otherwise).  What is gone already is no error. */
 err_code apply_delete(struct apply *ap, const struct entry *expect, struct err *err);
 
-/** apply_aside(ap, path, expect, device, time_us, to, err): rename to a free conflict name; ${to}: PATH_LEN_MAX + 256 bytes. */
+/** apply_aside(ap, path, expect, device, time_us, to, err): rename to a free conflict name; ${to}: CONFLICT_NAME_MAX bytes. */
 err_code apply_aside(struct apply *ap, const char *path, const struct entry *expect, const char *device, int64_t time_us, char *to,
     struct err *err);
 
-/** apply_dir_times(ap, want, installed, err): set a directory's time after its contents have changed; not an error when it is gone. */
+/** apply_dir_time(ap, want, installed, err): set a directory's time, and the mode of one that we made, after its contents have changed.
+ * Not an error when it is gone. */
 err_code apply_dir_time(struct apply *ap, const struct entry *want, struct entry *installed, struct err *err);
 
 err_code apply_flush(struct apply *ap, struct err *err);
