@@ -56,6 +56,15 @@ goes_aside(const struct row *r)
 	return r->act == ACT_CONFLICT && is_dir(r->local);
 }
 
+/* The file stays where it is and goes aside with the directories that it is in, so these are not empty and not deleted. */
+static void
+give_up_move(struct rows *rows, struct row *r)
+{
+	r->act = ROW_NOTHING;
+	for (uint32_t i = rows->v[r->src].parent; i != ROW_NONE && rows->v[i].aside; i = rows->v[i].parent)
+		rows->v[i].act = ROW_NOTHING;
+}
+
 /* T3.  Parents come before children. */
 static void
 mark_aside(struct rows *rows)
@@ -72,7 +81,7 @@ mark_aside(struct rows *rows)
 		struct row *r = &rows->v[rows->moves[i]];
 
 		if (r->act == ACT_MOVE_LOCAL && rows->v[r->src].aside)
-			r->act = ROW_NOTHING; /* its old name is about to change */
+			give_up_move(rows, r); /* its old name is about to change; the next plan finds it under the new one */
 	}
 }
 
