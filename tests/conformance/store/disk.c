@@ -18,6 +18,7 @@ static pthread_cond_t cv = PTHREAD_COND_INITIALIZER;
 static char record[DISK_RECORD_MAX];
 static size_t record_len;
 static char fail_kind, hold_kind;
+static unsigned fail_skip;
 static int fail_sys;
 static bool held;
 static uint64_t free_bytes = UINT64_MAX;
@@ -44,10 +45,11 @@ disk_record(char out[static DISK_RECORD_MAX])
 }
 
 void
-disk_fail(char kind, int sys)
+disk_fail(char kind, unsigned skip, int sys)
 {
 	pthread_mutex_lock(&mu);
 	fail_kind = kind;
+	fail_skip = skip;
 	fail_sys = sys;
 	pthread_mutex_unlock(&mu);
 }
@@ -100,7 +102,9 @@ begin(char kind)
 		while (held)
 			pthread_cond_wait(&cv, &mu);
 	}
-	if (fail_kind == kind) {
+	if (fail_kind == kind && fail_skip > 0) {
+		fail_skip--;
+	} else if (fail_kind == kind) {
 		fail_kind = '\0';
 		sys = fail_sys;
 	}

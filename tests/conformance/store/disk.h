@@ -16,8 +16,8 @@ void disk_reset(void);
 #define DISK_RECORD_MAX 4096
 const char *disk_record(char out[static DISK_RECORD_MAX]);
 
-/** disk_fail(kind, errno): the next call of ${kind}, a letter of the record, fails.  One failure an arming. */
-void disk_fail(char kind, int sys);
+/** disk_fail(kind, skip, errno): after ${skip} more calls of ${kind}, a letter of the record, the next fails.  One failure an arming. */
+void disk_fail(char kind, unsigned skip, int sys);
 
 /** disk_hold(kind): the next call of ${kind} stops; disk_await_held waits until one does; disk_release lets it go on. */
 void disk_hold(char kind);

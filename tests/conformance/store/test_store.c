@@ -392,7 +392,7 @@ put_same_keys(void *arg)
 {
 	struct worker *w = arg;
 
-	for (uint32_t i = 0; i < 40; i++) {
+	for (uint32_t i = 0; i < 20; i++) {
 		struct store_key key = key_in_shard(1, 0, i % 10);
 		uint8_t bytes[500];
 

@@ -223,41 +223,53 @@ a_duplicate_waits_for_the_first_writers_entry(void **state)
 	}
 }
 
+static unsigned
+count_in_record(char kind)
+{
+	char record[DISK_RECORD_MAX];
+	unsigned n = 0;
+
+	for (const char *p = disk_record(record); *p; p++)
+		n += *p == kind;
+	return n;
+}
+
+/* ${n} puts into one shard: the first is held in the fsync of the directory, all others have their name and wait behind it. */
+static void
+start_queue(struct fixture *f, struct putter *p, unsigned n)
+{
+	disk_hold('D');
+	putter_start(&p[0], f, key_in_shard(1, 9, 0));
+	disk_await_held();
+	for (unsigned i = 1; i < n; i++)
+		putter_start(&p[i], f, key_in_shard(1, 9, i));
+	while (count_in_record('R') < n)
+		sleep_ms(1);
+	sleep_ms(50); /* from the name to the queue */
+	for (unsigned i = 0; i < n; i++)
+		assert_false(putter_done_within(&p[i], 1));
+}
+
+/* Let the queue go; the codes that all but the first must get. */
+static void
+end_queue(struct putter *p, unsigned n, err_code first, err_code rest)
+{
+	disk_release();
+	for (unsigned i = 0; i < n; i++) {
+		pthread_join(p[i].thread, NULL);
+		assert_int_equal(p[i].rc, i == 0 ? first : rest);
+	}
+}
+
 /* Puts that wait together share an fsync, and none is covered by one that began before its rename. */
 static void
 entries_that_wait_together_are_synced_together(void **state)
 {
-	struct fixture *f = *state;
-	struct putter first, more[6];
-	char record[DISK_RECORD_MAX];
-	unsigned dirs = 0;
+	struct putter p[7];
 
-	disk_hold('D');
-	putter_start(&first, f, key_in_shard(1, 9, 0));
-	disk_await_held();
-	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
-		putter_start(&more[i], f, key_in_shard(1, 9, i + 1));
-	for (;;) { /* until all of them have their name */
-		unsigned names = 0;
-
-		for (const char *p = disk_record(record); *p; p++)
-			names += *p == 'R';
-		if (names == 1 + ARRAY_LEN(more))
-			break;
-		sleep_ms(1);
-	}
-	sleep_ms(50);
-	for (unsigned i = 0; i < ARRAY_LEN(more); i++)
-		assert_false(putter_done_within(&more[i], 1));
-	disk_release();
-	pthread_join(first.thread, NULL);
-	for (unsigned i = 0; i < ARRAY_LEN(more); i++) {
-		pthread_join(more[i].thread, NULL);
-		assert_int_equal(more[i].rc, ERR_OK);
-	}
-	for (const char *p = disk_record(record); *p; p++)
-		dirs += *p == 'D';
-	assert_int_equal(dirs, 2);
+	start_queue(*state, p, ARRAY_LEN(p));
+	end_queue(p, ARRAY_LEN(p), ERR_OK, ERR_OK);
+	assert_int_equal(count_in_record('D'), 2);
 }
 
 /* ---- a failed fsync is final (I6; M8, M9) ---------------------------------------------------------------------------------- */
@@ -291,7 +303,7 @@ a_failed_fsync_stops_writes_until_the_next_start(void **state)
 		f->key = old;
 		assert_int_equal(put(f), ERR_OK);
 		f->key = key_no(1, 2);
-		disk_fail("FD"[i], EIO);
+		disk_fail("FD"[i], 0, EIO);
 		assert_int_equal(put(f), ERR_READ_ONLY);
 		assert_read_only(f, &old);
 		open_store(f, 0);
@@ -307,7 +319,7 @@ a_duplicates_failed_fsync_stops_writes_too(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(put(f), ERR_OK);
-	disk_fail('D', EIO);
+	disk_fail('D', 0, EIO);
 	assert_int_equal(put(f), ERR_READ_ONLY);
 	assert_int_equal(put(f), ERR_READ_ONLY);
 }
@@ -322,7 +334,7 @@ an_open_writer_learns_of_it(void **state)
 	assert_int_equal(store_open_writer(f->s, &early, NULL), ERR_OK);
 	assert_int_equal(store_open_writer(f->s, &late, NULL), ERR_OK);
 	assert_int_equal(store_write(late, (const uint8_t *)"x", 1, NULL), ERR_OK);
-	disk_fail('F', EIO);
+	disk_fail('F', 0, EIO);
 	assert_int_equal(put(f), ERR_READ_ONLY);
 	assert_int_equal(store_write(early, (const uint8_t *)"x", 1, NULL), ERR_READ_ONLY);
 	store_abandon(&early);
@@ -331,23 +343,24 @@ an_open_writer_learns_of_it(void **state)
 
 /* The kernel tells one caller of fsync; everybody who waited with it must hear it from us (S2). */
 static void
-everybody_who_waited_for_it_is_told(void **state)
+everybody_behind_a_failed_fsync_is_told(void **state)
 {
-	struct fixture *f = *state;
 	struct putter p[8];
 
-	disk_hold('D');
-	putter_start(&p[0], f, key_in_shard(1, 3, 0));
-	disk_await_held();
-	disk_fail('D', EIO);
-	for (unsigned i = 1; i < ARRAY_LEN(p); i++)
-		putter_start(&p[i], f, key_in_shard(1, 3, i));
-	assert_false(putter_done_within(&p[1], 50));
-	disk_release();
-	for (unsigned i = 0; i < ARRAY_LEN(p); i++) {
-		pthread_join(p[i].thread, NULL);
-		assert_int_equal(p[i].rc, ERR_READ_ONLY);
-	}
+	start_queue(*state, p, ARRAY_LEN(p));
+	disk_fail('D', 0, EIO);
+	end_queue(p, ARRAY_LEN(p), ERR_READ_ONLY, ERR_READ_ONLY);
+	assert_int_equal(count_in_record('D'), 0);
+}
+
+static void
+everybody_who_shared_a_failed_fsync_is_told(void **state)
+{
+	struct putter p[8];
+
+	start_queue(*state, p, ARRAY_LEN(p));
+	disk_fail('D', 1, EIO);
+	end_queue(p, ARRAY_LEN(p), ERR_OK, ERR_READ_ONLY);
 }
 
 static void
@@ -359,7 +372,7 @@ the_mutants_of_fsync_errors_are_noticed(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(mutants) * 2; i++) {
 		setenv("DRAY_FAULT", mutants[i / 2], 1);
 		f->key = key_no(1, (uint32_t)i);
-		disk_fail("FD"[i % 2], EIO);
+		disk_fail("FD"[i % 2], 0, EIO);
 		assert_int_equal(put(f), ERR_OK); /* where the tests above demand READ_ONLY */
 	}
 }
@@ -430,14 +443,14 @@ no_space_at_fsync_is_not_a_broken_disk(void **state)
 {
 	struct fixture *f = *state;
 
-	disk_fail('F', ENOSPC);
+	disk_fail('F', 0, ENOSPC);
 	assert_int_equal(put(f), ERR_NO_SPACE);
 	assert_false(is_there(f));
 	assert_int_equal(put(f), ERR_OK);
 	assert_true(is_there(f));
 
 	/* For an object that has its name it is one: nobody can say what of it is on disk. */
-	disk_fail('D', ENOSPC);
+	disk_fail('D', 0, ENOSPC);
 	assert_int_equal(put(f), ERR_READ_ONLY);
 }
 
@@ -729,9 +742,9 @@ a_place_that_cannot_be_a_store_is_refused(void **state)
 	assert_int_equal(store_fs_open(path_in(f, "no/such", path), 0, &s, NULL), ERR_NOT_FOUND);
 	create(path_in(f, "file", path), "x");
 	assert_int_equal(store_fs_open(path, 0, &s, NULL), ERR_IO);
-	disk_fail('R', EINVAL); /* as a file system answers that does not know the flag */
+	disk_fail('R', 0, EINVAL); /* as a file system answers that does not know the flag */
 	assert_int_equal(store_fs_open(path_in(f, "odd", path), 0, &s, NULL), ERR_IO);
-	disk_fail('D', EIO);
+	disk_fail('D', 0, EIO);
 	assert_int_equal(store_fs_open(path_in(f, "sick", path), 0, &s, NULL), ERR_IO);
 	assert_null(s);
 }
@@ -764,7 +777,8 @@ main(void)
 		CASE(a_failed_fsync_stops_writes_until_the_next_start),
 		CASE(a_duplicates_failed_fsync_stops_writes_too),
 		CASE(an_open_writer_learns_of_it),
-		CASE(everybody_who_waited_for_it_is_told),
+		CASE(everybody_behind_a_failed_fsync_is_told),
+		CASE(everybody_who_shared_a_failed_fsync_is_told),
 		CASE(the_mutants_of_fsync_errors_are_noticed),
 		CASE(the_environment_can_break_the_disk),
 		CASE(a_full_disk_refuses_writes_and_nothing_else),
