@@ -114,6 +114,8 @@ wire_commit_answer_read(const uint8_t *p, size_t len, struct arena *a, struct wi
 		rc = json_need_hash(&in, "digest", &out->digest, err);
 	if (!rc)
 		rc = wire_cursor_need(&in, "cursor", &out->cursor, err);
+	if (!rc)
+		rc = wire_cursor_need(&in, "previous", &out->previous, err);
 	return rc;
 }
 
@@ -139,7 +141,7 @@ wire_missing_read(const uint8_t *p, size_t len, struct arena *a, struct wire_com
 	static const char *const keys[] = { "missing", NULL };
 	AUTO(jdoc_freep) json_t *rest = NULL;
 	struct answer_reader r = { .a = a, .out = out };
-	struct json_each each = { .keys = keys, .max = MISSING_MAX, .fn = missing_hash, .ctx = &r };
+	struct json_each each = { .keys = keys, .max = WIRE_MISSING_MAX, .fn = missing_hash, .ctx = &r };
 	struct json_in in;
 	unsigned seen;
 	err_code rc;

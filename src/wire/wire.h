@@ -153,12 +153,13 @@ struct wire_commit_answer {
 	struct wire_result *results;
 	size_t n;
 	struct cursor cursor;
+	struct cursor previous; /* the clock before the commit: a device that had come this far has missed nothing */
 	struct hash digest;
-	struct hash *missing; /* the first MISSING_MAX of them */
+	struct hash *missing; /* the first WIRE_MISSING_MAX of them */
 	size_t missing_n;
 	bool missing_more;    /* send these, then the next commit names the rest */
 };
-#define MISSING_MAX 8192
+#define WIRE_MISSING_MAX 8192
 /** wire_missing_read: the missing chunks of a CHUNKS_MISSING problem, into ${out}; the rest of *out stays as it is. */
 err_code wire_missing_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit_answer *out, struct err *err);
 err_code wire_commit_answer_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit_answer *out, struct err *err);

@@ -216,9 +216,11 @@ results_round_trip(void **state)
 		jw = JW(&sb);
 		wire_result_write(&jw, &r[i]);
 	}
-	sbuf_add(&sb, "],\"cursor\":\"9." ID "\",\"digest\":\"" HASH "\"}");
+	sbuf_add(&sb, "],\"cursor\":\"9." ID "\",\"previous\":\"4." ID "\",\"digest\":\"" HASH "\"}");
 	assert_code(wire_commit_answer_read((const uint8_t *)sbuf_str(&sb), sb.len, a, &back, &err), ERR_OK, &err);
 	assert_int_equal(back.n, 3);
+	assert_int_equal(back.cursor.clock, 9);
+	assert_int_equal(back.previous.clock, 4);
 	assert_true(back.results[0].ok && back.results[0].unchanged && id_eq(&back.results[0].id, &r[0].id));
 	assert_int_equal(back.results[1].code, ERR_VERSION_CONFLICT);
 	assert_string_equal(back.results[1].detail, "it has changed");

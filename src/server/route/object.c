@@ -1,0 +1,70 @@
+#include "server/route/route_internal.h"
+
+static err_code
+no_room(struct err *err)
+{
+	return err_set(err, ERR_NO_MEM, "the answer is too large for its memory");
+}
+
+static err_code
+extents(struct arena *a, const struct blocklist *list, struct wire_file *out, struct err *err)
+{
+	struct wire_extent *e = arena_array(a, list->extent_count, sizeof *e);
+
+	if (e == NULL)
+		return no_room(err);
+	for (uint32_t i = 0; i < list->extent_count; i++)
+		e[i] = (struct wire_extent){ list->extents[i].chunk, list->extents[i].first, list->extents[i].count };
+	out->extents = e;
+	out->extent_count = list->extent_count;
+	return ERR_OK;
+}
+
+err_code
+object_file(struct arena *a, const struct file *f, const struct blocklist *list, struct wire_file *out, struct err *err)
+{
+	char *path = arena_alloc(a, strlen(f->dir) + strlen(f->name) + 2);
+
+	if (path == NULL)
+		return no_room(err);
+	file_path(f, path);
+	*out = (struct wire_file){
+		.id = f->id,
+		.path = path,
+		.kind = (int)f->kind,
+		.size = f->size,
+		.mtime_ns = f->mtime_ns,
+		.mode = f->mode,
+		.version = f->version,
+		.content = f->content,
+		.target = f->kind == KIND_LINK ? f->target : NULL,
+		.created_at = f->created_at,
+		.changed_by = f->changed_by,
+		.deleted = f->deleted_at != 0,
+		.unportable = path_unportable(path),
+	};
+	return list != NULL && list->block_count > 0 ? extents(a, list, out, err) : ERR_OK;
+}
+
+void
+object_project(struct jw *jw, const struct project *p)
+{
+	jw_object(jw);
+	jw_kid(jw, "id", &p->id);
+	jw_kstr(jw, "name", p->name);
+	jw_ktime_us(jw, "created_at", p->created_at);
+	jw_ktime_us(jw, "updated_at", p->clock);
+	reply_cursor(jw, "cursor", p->clock, &p->epoch);
+	jw_khash(jw, "digest", &p->digest);
+	jw_ki64(jw, "file_count", p->file_count);
+	jw_ki64(jw, "total_size", p->total_bytes);
+	jw_end_object(jw);
+}
+
+const char *
+object_role(enum role role, enum device_kind kind)
+{
+	if (kind == DEVICE_OWNER)
+		return "owner";
+	return role == ROLE_WRITER ? "writer" : "reader";
+}
