@@ -66,7 +66,7 @@ request(const char *address, const char *token, const char *method, const char *
 static void
 reachable(char address[static ADDRESS_MAX])
 {
-	char port[ADDRESS_MAX];
+	char port[8]; /* ":65535" */
 	const char *colon = strrchr(address, ':');
 
 	if (!colon || (strncmp(address, "0.0.0.0:", 8) != 0 && strncmp(address, "[::]:", 5) != 0))
