@@ -13,7 +13,7 @@
 
 #define TRIM_EVERY 256 /* operations whose rows may pile up before the transaction forgets them */
 
-/* ---- results ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- results ----------------------------------------------------------------------------------------------------- */
 
 void
 result_ok(struct op_result *r, const struct file *f, bool unchanged)
@@ -57,7 +57,7 @@ base_check(struct apply *ap, const struct op *op, const struct file *current, st
 	return result_conflict(ap, r, ERR_VERSION_CONFLICT, "the file has changed since the base version", current, err);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- changes ----------------------------------------------------------------------------------------------------- */
 
 static err_code
 clock_next(struct apply *ap, int64_t *clock, struct err *err)
@@ -151,7 +151,7 @@ apply_ops(struct apply *ap, struct err *err)
 	return ERR_OK;
 }
 
-/* ---- transfers ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- transfers --------------------------------------------------------------------------------------------------- */
 
 static bool
 names_transfer(const struct op *op)
@@ -225,7 +225,7 @@ transfers_end(struct apply *ap, struct err *err)
 	return ERR_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 /* I2: rows that phase one saw may be gone; what is looked at here stays until the transaction ends. */
 static err_code

@@ -49,16 +49,16 @@ struct commit_run {
 	size_t held;            /* bytes of pages from 1 on that are in memory */
 };
 
-/* ---- commit_check.c ---- */
+/* ---- commit_check.c ---------------------------------------------------------------------------------------------- */
 
 err_code commit_check(const struct commit_run *run, struct err *err);
 
-/* ---- commit_content.c ---- */
+/* ---- commit_content.c -------------------------------------------------------------------------------------------- */
 
 /** commit_contents(run, err): fills run->contents; CHUNKS_MISSING is not among its errors: see run->missing. */
 err_code commit_contents(struct commit_run *run, struct err *err);
 
-/* ---- commit_pages.c ---- */
+/* ---- commit_pages.c ---------------------------------------------------------------------------------------------- */
 
 /** chunk_missing(run, id): put it on the list of those that the batch lacks. */
 void chunk_missing(struct commit_run *run, const struct hash *id);
@@ -82,7 +82,7 @@ err_code ahead_add(struct ahead *ah, uint32_t n, const uint8_t *packed, size_t l
 err_code ahead_flush(struct ahead *ah, struct err *err);
 void ahead_fini(struct ahead *ah);
 
-/* ---- commit_apply.c ---- */
+/* ---- commit_apply.c ---------------------------------------------------------------------------------------------- */
 
 /** The transaction of a commit. */
 struct apply {
@@ -119,14 +119,14 @@ err_code result_conflict(struct apply *ap, struct op_result *r, err_code code, c
  */
 err_code base_check(struct apply *ap, const struct op *op, const struct file *current, struct op_result *r, struct err *err);
 
-/* ---- commit_op.c, commit_move.c: the answer is in ${r}; an error ends the whole batch ---- */
+/* ---- commit_op.c, commit_move.c: the answer is in ${r}; an error ends the whole batch ---------------------------- */
 
 err_code op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err);
 err_code op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_restore(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_move(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 
-/* ---- commit_place.c ---- */
+/* ---- commit_place.c ---------------------------------------------------------------------------------------------- */
 
 /** Where a path lies; dir and name are parts of ${text}. */
 struct place {

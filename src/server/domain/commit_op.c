@@ -13,7 +13,7 @@
  */
 #include "server/domain/commit_internal.h"
 
-/* ---- put ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- put --------------------------------------------------------------------------------------------------------- */
 
 /* What the bytes of a put are, with those that are named by version or left as they are. */
 static err_code
@@ -181,7 +181,7 @@ op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err)
 	return put_write(ap, op, &ct, current, r, err);
 }
 
-/* ---- delete -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- delete ------------------------------------------------------------------------------------------------------ */
 
 err_code
 op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err *err)
@@ -211,7 +211,7 @@ op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err
 	return rc;
 }
 
-/* ---- restore ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- restore ----------------------------------------------------------------------------------------------------- */
 
 /* The state that a restore leads to: the old version's, at the place where the file is or was, or at op->path. */
 static struct file

@@ -91,7 +91,7 @@ pages_drop(struct commit_run *run, struct content *ct)
 	ct->rest_end = &ct->rest;
 }
 
-/* ---- written ahead --------------------------------------------------------------------------------------------------------------- */
+/* ---- written ahead ----------------------------------------------------------------------------------------------- */
 
 err_code
 ahead_add(struct ahead *ah, uint32_t n, const uint8_t *packed, size_t len, struct err *err)

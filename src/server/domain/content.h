@@ -8,7 +8,8 @@
 
 /**
  * Reading: a version's bytes from any offset, every block verified before a byte of it is handed out (I3).  One thread at a
- * time.  CORRUPT when a stored block does not hash to what was recorded: nothing of that block has been given.
+ * time.  CORRUPT when a stored block does not hash to what was recorded: nothing of that block has been given, and *got is what the
+ * good blocks before it gave.  *got < len without an error only at the end.  About 200 KiB while open.
  */
 struct content_out;
 err_code content_open(struct domain *d, const struct id *project, const struct file *file, struct content_out **out,
@@ -21,8 +22,9 @@ void content_close(struct content_out *c);
 char *content_etag(const struct file *f, char out[static ETAG_MAX]);
 
 /**
- * Writing: ${size} bytes that arrive in pieces are cut, hashed, compressed and stored as they come, in memory of a few blocks; finish
- * commits them as the file at ${path}, making the directories on the way.
+ * Writing: ${size} bytes that arrive in pieces are cut, hashed, compressed and stored as they come, in memory of a few blocks and 40
+ * bytes for each 4 MiB; finish commits them as the file at ${path}, making the directories on the way.  With IF_ANY the last writer
+ * wins, and what he wrote over is in the history.
  */
 enum content_condition { IF_ANY, IF_ABSENT, IF_VERSION };
 struct content_put {
@@ -35,7 +37,10 @@ struct content_put {
 	int64_t mtime_ns;
 };
 struct content_in;
-/** Errors     path errors, FILE_TOO_LARGE, PRECONDITION_FAILED (told before the bytes come, and again at the end). */
+/**
+ * Errors     path errors, FILE_TOO_LARGE; NAME_EXISTS (a directory is there), PARENT_NOT_DIRECTORY, PRECONDITION_FAILED: told before
+ *            the bytes come, and again at the end.  SIZE_MISMATCH from feed (too many bytes) and finish (too few).
+ */
 err_code content_in_open(struct domain *d, const struct id *project, const struct content_put *put, struct content_in **out,
     struct err *err);
 err_code content_in_feed(struct content_in *c, const uint8_t *p, size_t len, struct err *err);

@@ -79,7 +79,7 @@ damaged(const struct content_out *c, const char *what, const struct hash *chunk,
 	return err_set(err, ERR_CORRUPT, "%s", what);
 }
 
-/* ---- pages --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- pages ------------------------------------------------------------------------------------------------------- */
 
 static err_code
 page_bytes(struct content_out *c, struct meta_tx *tx, uint32_t n, const uint8_t **packed, size_t *len, struct err *err)
@@ -161,7 +161,7 @@ page_seek(struct content_out *c, uint64_t off, struct err *err)
 	return rc;
 }
 
-/* ---- blocks -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 static struct spot
 spot_of(const struct content_out *c, uint64_t off)

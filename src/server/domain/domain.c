@@ -65,7 +65,7 @@ domain_ready(struct domain *d, struct err *err)
 	return rc ? err_wrap(err, "store") : ERR_OK;
 }
 
-/* ---- expiry ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- expiry ------------------------------------------------------------------------------------------------------ */
 
 static err_code
 expire_rows(struct domain *d, int64_t now_us, struct err *err)
@@ -124,7 +124,7 @@ domain_expire(struct domain *d, struct err *err)
 	return rc ? err_wrap(err, "expire") : ERR_OK;
 }
 
-/* ---- what all files need ----------------------------------------------------------------------------------------------------------- */
+/* ---- what all files need ----------------------------------------------------------------------------------------- */
 
 err_code
 no_memory(struct err *err)

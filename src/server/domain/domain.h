@@ -47,7 +47,7 @@ struct idem {
 	size_t body_len;
 };
 
-/* ---- projects ---------------------------------------------------------------------------------------------------------------- */
+/* ---- projects ---------------------------------------------------------------------------------------------------- */
 
 err_code project_create(struct domain *d, const char *name, struct idem *idem, struct arena *a, struct project *out,
     struct err *err);
@@ -57,4 +57,5 @@ err_code project_list(struct domain *d, const struct id *device, const struct id
     struct project **out, size_t *n, struct err *err);
 err_code project_rename(struct domain *d, const struct id *id, const char *name, struct arena *a, struct project *out,
     struct err *err);
+/** The rows go at once; what the store holds for it is the garbage collector's. */
 err_code project_delete(struct domain *d, const struct id *id, struct err *err);

@@ -34,7 +34,7 @@ struct domain {
 /** How much one transaction's worth of rows is, where we page for ourselves. */
 #define ROWS_PAGE 1000
 
-/* ---- small things (domain.c) -------------------------------------------------------------------------------------------------- */
+/* ---- small things (domain.c) ------------------------------------------------------------------------------------- */
 
 err_code no_memory(struct err *err);
 /** no_project(err): one wording for "does not exist" and "not for you" (I12). */
@@ -50,7 +50,7 @@ err_code limit_check(unsigned limit, struct err *err);
 /** domain_changed(d, project, clock): a commit is durable: let waiters and listeners know. */
 void domain_changed(struct domain *d, const struct id *project, int64_t clock);
 
-/* ---- recent.c: "not more often than …", by id; remembers a bounded number and forgets all when full -------------------------- */
+/* ---- recent.c: "not more often than …", by id; remembers a bounded number and forgets all when full -------------- */
 
 struct recent *recent_new(int64_t every_ms);
 void recent_free(struct recent *r);
@@ -58,7 +58,7 @@ void recent_free(struct recent *r);
 bool recent_due(struct recent *r, const struct id *id);
 void recent_forget(struct recent *r, const struct id *id);
 
-/* ---- clocks.c: the newest clock of each project that this process has seen --------------------------------------------------- */
+/* ---- clocks.c: the newest clock of each project that this process has seen --------------------------------------- */
 
 struct clocks *clocks_new(void);
 void clocks_free(struct clocks *c);
@@ -67,7 +67,7 @@ void clocks_forget(struct clocks *c, const struct id *project);
 /** clocks_past(c, project, since): true also when nothing is known, so that the asker looks for himself. */
 bool clocks_past(struct clocks *c, const struct id *project, int64_t since);
 
-/* ---- headers.c: parsed chunk headers, least recently used first out ------------------------------------------------------------ */
+/* ---- headers.c: parsed chunk headers, least recently used first out ---------------------------------------------- */
 
 struct header {
 	struct chunk_header h;
@@ -89,7 +89,7 @@ void header_release(struct domain *d, const struct header **h); /* sets NULL; NU
 /** header_offer(d, key, h): remember one that has just been verified. */
 void header_offer(struct domain *d, const struct store_key *key, const struct chunk_header *h);
 
-/* ---- registrar.c: chunks that have become durable are written down, many threads' in one transaction --------------------------- */
+/* ---- registrar.c: chunks that have become durable are written down, many threads' in one transaction ------------- */
 
 struct registration {
 	struct id project, device;
@@ -108,14 +108,14 @@ void registrar_free(struct registrar *r);
 /** register_chunk(d, r, err): Errors NOT_FOUND (project, transfer), TRANSFER_GONE, CHUNK_CONFLICT.  Blocks until durable. */
 err_code register_chunk(struct domain *d, struct registration *r, struct err *err);
 
-/* ---- idem.c ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- idem.c ------------------------------------------------------------------------------------------------------ */
 
 /** idem_find(tx, idem, a, err): fills idem->replayed and the answer.  IDEMPOTENCY_MISMATCH.  NULL ${idem} is fine. */
 err_code idem_find(struct meta_tx *tx, struct idem *idem, struct arena *a, struct err *err);
 /** idem_keep(tx, idem, err): encode and remember the answer, in the effect's own transaction (I5). */
 err_code idem_keep(struct meta_tx *tx, struct idem *idem, struct err *err);
 
-/* ---- digest.c: the sums that a project keeps over its live files ------------------------------------------------------------------ */
+/* ---- digest.c: the sums that a project keeps over its live files ------------------------------------------------- */
 
 struct sums {
 	struct hash digest;
@@ -124,7 +124,7 @@ struct sums {
 void sums_add(struct sums *s, const struct file *f);
 void sums_sub(struct sums *s, const struct file *f);
 
-/* ---- transfer.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- transfer.c -------------------------------------------------------------------------------------------------- */
 
 /** transfer_mine(tx, project, device, id, out, err): NOT_FOUND for another device's, as for one that does not exist (I12). */
 err_code transfer_mine(struct meta_tx *tx, const struct id *project, const struct id *device, const struct id *id,
@@ -133,7 +133,7 @@ err_code transfer_mine(struct meta_tx *tx, const struct id *project, const struc
 err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const struct id *device, const struct id *id,
     struct transfer *out, struct err *err);
 
-/* ---- commit ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- commit ------------------------------------------------------------------------------------------------------ */
 
 /**
  * parent_check(tx, path, err): may something be put at ${path}?  *missing: how many bytes of ${path} name the deepest ancestor that
@@ -141,7 +141,7 @@ err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const 
  */
 err_code parent_check(struct meta_tx *tx, const struct id *project, const char *path, size_t *existing, struct err *err);
 
-/* ---- snapshot.c ------------------------------------------------------------------------------------------------------------------ */
+/* ---- snapshot.c -------------------------------------------------------------------------------------------------- */
 
 struct snapshots *snapshots_new(void);
 void snapshots_free(struct snapshots *s);

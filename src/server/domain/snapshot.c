@@ -54,7 +54,7 @@ snapshot_format(enum snapshot_form form, enum snapshot_coding coding)
 	return (int)coding * 2 + (int)form;
 }
 
-/* ---- the cache ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- the cache --------------------------------------------------------------------------------------------------- */
 
 static bool
 is_fresh(const struct snapshot *s, const struct project *p, int64_t now_us)
@@ -116,7 +116,7 @@ serve_cached(struct domain *d, const struct id *project, int format, struct snap
 	return rc;
 }
 
-/* ---- one builder at a time ------------------------------------------------------------------------------------------------------------- */
+/* ---- one builder at a time --------------------------------------------------------------------------------------- */
 
 /* True: the caller is the builder now.  False: somebody else was, and has ended. */
 static bool
@@ -212,7 +212,7 @@ snapshot_read(struct domain *d, const struct snapshot_out *s, uint64_t off, uint
 	return store_read(d->store, &s->key, off, buf, len, got, err);
 }
 
-/* ---- expiry ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- expiry ------------------------------------------------------------------------------------------------------ */
 
 static err_code
 rows_expire(struct domain *d, const struct id *project, int64_t now_us, struct hash **objects, size_t *n, struct err *err)

@@ -10,7 +10,8 @@ enum snapshot_form { SNAPSHOT_JSON, SNAPSHOT_NDJSON };
 enum snapshot_coding { SNAPSHOT_PLAIN, SNAPSHOT_GZIP, SNAPSHOT_ZSTD };
 
 /**
- * The bytes of a snapshot are made by the router's encoder, piece by piece, so that this folder knows no JSON.
+ * The bytes of a snapshot are made by the router's encoder, piece by piece, so that this folder knows no JSON.  ${list}: the blocks of
+ * a file that has at most a page of them, in SNAPSHOT_NDJSON, which programs read; else NULL.
  */
 struct snapshot_encoder {
 	void *ctx;
@@ -28,8 +29,10 @@ struct snapshot_out {
 };
 
 /**
- * snapshot_open(d, project, form, coding, encoder, a, out, err): the cached one while it is at most ${SNAPSHOT_LIFE} old and the change
- * feed still reaches back to it, else a new one (one builder at a time per project and form; others wait for it).
+ * snapshot_open(d, project, form, coding, encoder, a, out, err): the cached one while the change feed reaches back to it and it is
+ * either of the present clock and at most ${SNAPSHOT_LIFE} old, or at most ten minutes old; else a new one (one builder at a time per
+ * project, form and coding; others wait for it).  Snapshot and changes from its clock make the present tree either way.
+ * The caller closes out->fd.
  */
 err_code snapshot_open(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
     const struct snapshot_encoder *encoder, struct arena *a, struct snapshot_out *out, struct err *err);

@@ -115,7 +115,9 @@ build_all(struct build *b, struct project *p, struct err *err)
 	rc = add_files(b, err);
 	if (rc)
 		return rc;
-	assert(b->count == p->file_count); /* I4: the sums are of the same instant as the rows */
+	if (b->count != p->file_count) /* of one instant, so only a damaged database can make them differ */
+		return err_set(err, ERR_CORRUPT, "the tree has %jd entries, the project counts %jd", (intmax_t)b->count,
+		    (intmax_t)p->file_count);
 	b->encoder->tail(b->encoder->ctx, &b->text, b->form);
 	return flush(b, err);
 }

@@ -40,7 +40,8 @@ err_code chunk_in_feed(struct chunk_in *c, const uint8_t *p, size_t len, struct 
 err_code chunk_in_finish(struct chunk_in *c, struct hash *id, struct err *err);
 void chunk_in_free(struct chunk_in *c); /* whatever was not finished leaves nothing */
 
-/** chunk_open(d, project, id, size, err): the size of a chunk's container.  NOT_FOUND unless it is this project's. */
+/** chunk_size(d, project, id, size, err): the size of a chunk's container.  NOT_FOUND unless it is this project's; CORRUPT when
+ * the store has lost it. */
 err_code chunk_size(struct domain *d, const struct id *project, const struct hash *id, uint64_t *size, struct err *err);
 /** Bytes of a container as they are stored; the receiver verifies them. */
 err_code chunk_read(struct domain *d, const struct id *project, const struct hash *id, uint64_t off, uint8_t *buf, size_t len,

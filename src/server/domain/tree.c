@@ -167,7 +167,7 @@ cursor_check(const struct project *project, bool has_epoch, const struct id *epo
 	return ERR_OK;
 }
 
-/* ---- one file ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- one file ---------------------------------------------------------------------------------------------------- */
 
 /* By path where ${path} is given, else by id.  Only live ones are seen. */
 static err_code

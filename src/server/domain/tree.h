@@ -15,7 +15,11 @@ struct tree_page {
 	const struct blocklist *lists; /* with want_extents: one per file, block_count 0 where it has none or more than a page */
 };
 
-/** tree_list: live files with version > after, in clock order. */
+/**
+ * tree_list: live files with version > after, in clock order.  A file that changes while the pages are read comes again at its new
+ * place, but one that is deleted does not: whoever keeps what he has listed goes on with tree_changes from the project.clock of
+ * the FIRST page, not from the last page's next.
+ */
 err_code tree_list(struct domain *d, const struct id *project, int64_t after, unsigned limit, bool want_extents,
     struct arena *a, struct tree_page *out, struct err *err);
 
@@ -31,14 +35,16 @@ err_code tree_changes(struct domain *d, const struct id *project, int64_t since,
     struct arena *a, struct tree_page *out, struct err *err);
 
 /**
- * tree_wait(d, project, since, deadline_ms): true as soon as the project's clock is past ${since}; false at the deadline.  Never blocks
- * a thread: it asks the clock that commits publish; the router polls it from HTTP_LATER.
+ * tree_changed_since(d, project, since): whether the project's clock is past ${since}.  Never blocks: it asks the clock that commits
+ * and readers publish; the router polls it from HTTP_LATER.  True also when nothing is known (after a start, or of a project
+ * that is gone), so that the asker looks: a tree_changes publishes what it has read.
  */
 bool tree_changed_since(struct domain *d, const struct id *project, int64_t since);
 
 /**
  * cursor_check(project, has_epoch, epoch, clock, err): may one go on from here?
- * Errors     EPOCH_CHANGED (another epoch, or a clock from the future), CURSOR_EXPIRED (at or before the horizon, not 0).
+ * Errors     EPOCH_CHANGED (another epoch, or a clock from the future), CURSOR_EXPIRED (at or before the horizon, not 0),
+ *            CURSOR_INVALID (negative).
  */
 err_code cursor_check(const struct project *project, bool has_epoch, const struct id *epoch, int64_t clock, struct err *err);
 
@@ -48,6 +54,9 @@ err_code tree_file(struct domain *d, const struct id *project, const struct id *
 err_code tree_file_at(struct domain *d, const struct id *project, const char *path, struct arena *a, struct file *out,
     struct err *err);
 
-/** tree_blocks: a page of ≤ BLOCKLIST_PAGE_BLOCKS blocks of a file's present content, from block ${from} (a multiple of that); *has_more. */
+/**
+ * tree_blocks: a page of ≤ BLOCKLIST_PAGE_BLOCKS blocks of a file's present content, from block ${from} (a multiple of that) on;
+ * empty past the end, and for links and directories; *has_more.
+ */
 err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, uint64_t from, struct arena *a,
     struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);

@@ -230,7 +230,7 @@ a_failing_store(void **state)
 	assert_ok(r, try_put(r, &put, p, 5 * MIB, &f, &created));
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- damage ------------------------------------------------------------------------------------------------------ */
 
 /* Puts an object with one byte changed in the place of another. */
 static void

@@ -134,7 +134,7 @@ add(struct model *m, const char *path, enum kind kind)
 	return e;
 }
 
-/* ---- what the model says of an operation: the code, and when that is OK whether it changes anything -------------------------------- */
+/* ---- what the model says of an operation: the code, and when that is OK whether it changes anything -------------- */
 
 struct verdict {
 	err_code code;
@@ -245,7 +245,7 @@ judge_restore(struct model *m, const struct op *op)
 	return (struct verdict){ rc, false };
 }
 
-/* ---- carrying it out ------------------------------------------------------------------------------------------------------------------ */
+/* ---- carrying it out --------------------------------------------------------------------------------------------- */
 
 static void
 do_put(struct model *m, const struct op *op, const struct op_result *res)
@@ -358,7 +358,7 @@ read_back(struct model *m)
 	}
 }
 
-/* ---- random operations ---------------------------------------------------------------------------------------------------------------- */
+/* ---- random operations ------------------------------------------------------------------------------------------- */
 
 static char *
 random_path(struct model *m)
@@ -484,7 +484,7 @@ one_batch(struct model *m)
 	read_back(m);
 }
 
-/* ---- comparing ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
 
 static void
 assert_same(struct model *m, const struct entry *e, const struct file *f)

@@ -112,7 +112,7 @@ starting(void **state)
 	assert_ok(r, transfer_create(r->d, &r->project, &s, NULL, r->a, &t, &r->err)); /* others are not affected */
 }
 
-/* ---- hostile bytes ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- hostile bytes ----------------------------------------------------------------------------------------------- */
 
 struct objects {
 	size_t n;
@@ -178,7 +178,7 @@ hostile_containers(void **state)
 	assert_int_equal(object_count(r), 1);
 }
 
-/* ---- a store that fails --------------------------------------------------------------------------------------------------------------- */
+/* ---- a store that fails ------------------------------------------------------------------------------------------ */
 
 static void
 a_failing_store_commits_nothing(void **state)
@@ -245,7 +245,7 @@ block_lists(void **state)
 	    transfer_put_blocks(r->d, &r->project, &r->owner.id, &t, 0, packed, len, r->a, &r->err));
 }
 
-/* ---- many at once --------------------------------------------------------------------------------------------------------------------- */
+/* ---- many at once ------------------------------------------------------------------------------------------------ */
 
 enum { THREADS = 8, CHUNKS = 40 };
 
