@@ -33,6 +33,7 @@ report_new(const struct report_opts *opts)
 	struct report *r = xcalloc(1, sizeof *r);
 
 	r->opts = *opts;
+	r->last_ms = opts->bar ? 0 : clock_mono_ms();
 	mutex_init(&r->mu, RANK_LEAF);
 	cond_init(&r->wake);
 	return r;

@@ -189,6 +189,13 @@ repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 	return rc ? rc : conclude(f, remote, result, err);
 }
 
+/* Something that only another look can settle; what is held back or cannot be synced cannot. */
+static bool
+unsettled(const struct sync_result *r)
+{
+	return !r->identical && r->problem_count == 0 && r->held_deletes == 0;
+}
+
 static err_code
 run(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct err *err)
 {
@@ -198,9 +205,15 @@ run(struct folder *f, struct remote *remote, const struct sync_opts *opts, struc
 	if (rc || opts->dry_run)
 		return rc;
 	rc = conclude(f, remote, result, err);
-	if (rc == ERR_OK && !result->identical && result->problem_count == 0 && result->held_deletes == 0)
+	if (rc == ERR_OK && unsettled(result)) {
+		/* Others have committed between our own commits: read on to where the server is now. */
+		rc = rounds(f, remote, opts, result, given_up, err);
+		if (rc == ERR_OK)
+			rc = conclude(f, remote, result, err);
+	}
+	if (rc == ERR_OK && unsettled(result))
 		rc = repair(f, remote, opts, result, given_up, err);
-	if (rc == ERR_OK && !result->identical && result->problem_count == 0 && result->held_deletes == 0)
+	if (rc == ERR_OK && unsettled(result))
 		sync_problem(result, "", "digest_differs", "the server's tree is not the one that is here; run it again");
 	return rc;
 }

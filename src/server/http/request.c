@@ -182,10 +182,21 @@ http_user(const struct http_request *rq)
 	return rq->user;
 }
 
+/* A copy, cut where the log would get too long. */
+static char *
+note_value(const char *value)
+{
+	size_t len = MIN(strlen(value), NOTE_LEN_MAX);
+	char *copy = xcalloc(1, len + 1);
+
+	memcpy(copy, value, len);
+	return copy;
+}
+
 void
 http_note(struct http_request *rq, const char *key, const char *value)
 {
 	if (rq->note_count == HTTP_NOTES_MAX)
 		return;
-	rq->notes[rq->note_count++] = (struct note){ .key = key, .value = strndup(value ? value : "", NOTE_LEN_MAX) };
+	rq->notes[rq->note_count++] = (struct note){ .key = key, .value = note_value(value ? value : "") };
 }
