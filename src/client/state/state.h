@@ -5,7 +5,10 @@
  *
  * A cursor is stored in the transaction that stores the changes it covers, a base row only after its effect is durable on disk.
  *
- * Threads    one writer at a time (state_begin … state_commit), guarded inside; readers see committed rows.
+ * Threads    any.  One writer at a time: state_begin waits for the one before it (30 s, then UNAVAILABLE), and its thread must end it.  Inside,
+ *            that thread reads its own writes; all others read what is committed.  state_abort does nothing where nothing was begun.
+ *            A walk sees one instant; one that was started inside a transaction ends before that does.
+ * Errors     of each call besides those named: NO_SPACE, UNAVAILABLE, IO, READ_ONLY, DB, CORRUPT.
  */
 
 #include "base/arena.h"
@@ -53,6 +56,8 @@ err_code state_pending_clear(struct state *s, struct err *err);
 /** The block list of a content, a packed page each (chunk/blocklist.h): what the server holds, to be named instead of sent. */
 err_code state_blocks_put(struct state *s, const struct hash *content, uint32_t page, const uint8_t *packed, size_t len,
     struct err *err);
+/** Forget a content's list: the server does not have its chunks any more. */
+err_code state_blocks_forget(struct state *s, const struct hash *content, struct err *err);
 
 /* reading */
 err_code state_base_get(struct state *s, const char *path, struct arena *a, struct entry *out, struct err *err); /* NOT_FOUND */

@@ -1,0 +1,150 @@
+/*
+ * What the server has changed and is not yet here; and the block lists of known contents.
+ */
+#include "client/state/state_internal.h"
+
+#define COLUMNS "id, path, kind, size, mode, mtime_ns, content, target, version, deleted, extra"
+
+/* ---- pending -------------------------------------------------------------------------------------------------------------------- */
+
+err_code
+state_pending_remove(struct state *s, const struct id *id, struct err *err)
+{
+	int64_t gone = 0;
+	err_code rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1", DB_ID(id));
+
+	if (gone > 0) {
+		s->totals.pending -= (uint64_t)gone;
+		s->totals_changed = true;
+	}
+	return rc;
+}
+
+err_code
+state_pending_put(struct state *s, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err)
+{
+	static const char sql[] =
+	    "INSERT INTO pending (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+	err_code rc = state_pending_remove(s, &e->id, err);
+
+	if (rc)
+		return rc;
+	s->totals.pending++;
+	s->totals_changed = true;
+	return db_run(state_writer(s), NULL, err, sql, DB_ID(&e->id), DB_TEXT(e->path), DB_I64(e->kind), DB_I64(e->size),
+	    DB_I64(e->mode), DB_I64(e->mtime_ns), DB_HASH(&e->content), DB_TEXT(e->target ? e->target : ""), DB_I64(e->version),
+	    DB_I64(deleted), DB_BYTES(extra_len > 0 ? extra : (const uint8_t *)"", extra_len));
+}
+
+err_code
+state_pending_clear(struct state *s, struct err *err)
+{
+	s->totals.pending = 0;
+	s->totals_changed = true;
+	return db_run_values(state_writer(s), NULL, err, "DELETE FROM pending", NULL, 0);
+}
+
+static err_code
+pending_entry(struct db_stmt *st, struct entry *e, struct err *err)
+{
+	*e = (struct entry){
+		.path = db_text(st, 1, NULL),
+		.kind = (enum entry_kind)db_i64(st, 2),
+		.size = db_i64(st, 3),
+		.mode = (uint32_t)db_i64(st, 4),
+		.mtime_ns = db_i64(st, 5),
+		.content_known = true,
+		.target = db_text(st, 7, NULL),
+		.version = db_i64(st, 8),
+	};
+	if (!column_fixed(st, 0, e->id.b, sizeof e->id.b) || !column_fixed(st, 6, e->content.b, sizeof e->content.b))
+		return column_damaged(err, "pending");
+	return ERR_OK;
+}
+
+static err_code
+pending_rows(struct view *v, err_code (*fn)(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len,
+    struct err *err), void *ctx, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc = db_query_values(v->tx, &st, err, "SELECT " COLUMNS " FROM pending ORDER BY id", NULL, 0);
+	bool row = false;
+
+	while (!rc && !(rc = db_step(st, &row, err)) && row) {
+		struct entry e;
+		const uint8_t *extra;
+		size_t extra_len;
+
+		rc = pending_entry(st, &e, err);
+		extra = db_bytes(st, 10, &extra_len);
+		if (!rc)
+			rc = fn(ctx, &e, db_i64(st, 9) != 0, extra, extra_len, err);
+	}
+	return rc;
+}
+
+err_code
+state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, bool deleted,
+    const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err)
+{
+	struct view v;
+	err_code rc = view_begin(s, &v, err);
+
+	if (rc)
+		return rc;
+	rc = pending_rows(&v, fn, ctx, err);
+	view_end(&v);
+	return rc;
+}
+
+/* ---- block lists ---------------------------------------------------------------------------------------------------------------- */
+
+err_code
+state_blocks_put(struct state *s, const struct hash *content, uint32_t page, const uint8_t *packed, size_t len, struct err *err)
+{
+	return db_run(state_writer(s), NULL, err,
+	    "INSERT INTO blocks (content, page, packed) VALUES ($1, $2, $3)"
+	    " ON CONFLICT (content, page) DO UPDATE SET packed = excluded.packed",
+	    DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
+}
+
+err_code
+state_blocks_forget(struct state *s, const struct hash *content, struct err *err)
+{
+	return db_run(state_writer(s), NULL, err, "DELETE FROM blocks WHERE content = $1", DB_HASH(content));
+}
+
+static err_code
+blocks_read(struct view *v, const struct hash *content, uint32_t page, struct arena *a, const uint8_t **packed, size_t *len,
+    struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	const uint8_t *p;
+	bool row = false;
+	err_code rc = db_query(v->tx, &st, err, "SELECT packed FROM blocks WHERE content = $1 AND page = $2", DB_HASH(content),
+	    DB_I64(page));
+
+	if (!rc)
+		rc = db_step(st, &row, err);
+	if (rc)
+		return rc;
+	if (!row)
+		return err_set(err, ERR_NOT_FOUND, "the content's block list is not known");
+	p = db_bytes(st, 0, len);
+	*packed = arena_memdup(a, p, *len);
+	return *packed ? ERR_OK : err_set(err, ERR_NO_MEM, "no room for a block list");
+}
+
+err_code
+state_blocks_get(struct state *s, const struct hash *content, uint32_t page, struct arena *a, const uint8_t **packed, size_t *len,
+    struct err *err)
+{
+	struct view v;
+	err_code rc = view_begin(s, &v, err);
+
+	if (rc)
+		return rc;
+	rc = blocks_read(&v, content, page, a, packed, len, err);
+	view_end(&v);
+	return rc;
+}

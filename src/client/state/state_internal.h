@@ -1,0 +1,43 @@
+#pragma once
+/**
+ * Between the files of this folder.
+ *
+ * S1  The sums of `place` are those of the rows at every commit: they are loaded when a transaction begins, changed with each row,
+ *     written when it commits.
+ * S2  A thread inside state_begin … state_commit reads its own writes; all others read what is committed.
+ */
+
+#include "base/limits.h"
+#include "base/thread.h"
+#include "client/state/state.h"
+#include "db/db.h"
+
+struct state {
+	struct db *db;
+	struct mutex lock;     /* RANK_LEAF; guards tx and owner */
+	struct db_tx *tx;      /* of the writer, NULL: none */
+	pthread_t owner;       /* its thread */
+
+	/* the writer's alone */
+	struct state_totals totals;
+	bool totals_changed;
+};
+
+extern const struct db_migrations client_state_migrations;
+
+/** state_writer(s): the transaction that this thread has begun, asserted. */
+struct db_tx *state_writer(struct state *s);
+
+/** What a thread reads from: its own transaction when it has begun one, else one just for this. */
+struct view {
+	struct db_tx *tx;
+	struct db_tx *own; /* to be ended by view_end */
+};
+err_code view_begin(struct state *s, struct view *v, struct err *err);
+void view_end(struct view *v);
+
+/** fixed(st, col, out, len): copy a value of exactly ${len} bytes; false when it has another length. */
+bool column_fixed(struct db_stmt *st, int col, void *out, size_t len);
+
+/** column_damaged(err, what): the error for rows that this program cannot have written. */
+err_code column_damaged(struct err *err, const char *what);

@@ -1,0 +1,344 @@
+/*
+ * Committing: one batch of items becomes one commit, or, where the server refuses a batch as a whole, as many as it takes to find
+ * the operation that is wrong.
+ */
+#include <assert.h>
+
+#include "base/map.h"
+#include "client/transfer/push_internal.h"
+
+#define ANSWER_MEMORY (64 * MIB)
+
+/* ---- items as operations of a commit -------------------------------------------------------------------------------------------- */
+
+static struct wire_op
+put_op(struct item *it)
+{
+	const struct entry *e = &it->entry;
+	struct wire_op w = {
+		.op = WIRE_PUT,
+		.path = it->op->path,
+		.kind = (int)e->kind,
+		.has_base = it->server.path != NULL,
+		.base = it->server.version,
+		.has_mode = e->kind != ENTRY_LINK,
+		.mode = e->mode,
+		.has_mtime = true,
+		.mtime_ns = e->mtime_ns,
+	};
+
+	if (e->kind == ENTRY_LINK)
+		w.target = e->target;
+	if (e->kind != ENTRY_FILE || !it->send_content)
+		return w;
+	w.has_content = true;
+	w.size = e->size;
+	w.content = e->content;
+	w.has_transfer = it->own_transfer;
+	w.transfer = it->transfer;
+	if (!it->own_transfer) {
+		w.extents = it->extents;
+		w.extent_count = (uint32_t)it->extent_count;
+	}
+	return w;
+}
+
+/* The version that a move or a deletion is made on: what the server has now, as far as we know. */
+static int64_t
+version_of(const struct plan_op *op)
+{
+	return op->remote && id_eq(&op->remote->id, &op->base->id) ? op->remote->version : op->base->version;
+}
+
+static struct wire_op
+wire_op_of(struct item *it)
+{
+	const struct plan_op *op = it->op;
+
+	switch (op->act) {
+	case ACT_DELETE_REMOTE:
+		return (struct wire_op){ .op = WIRE_DELETE, .has_id = true, .id = op->base->id, .has_base = true, .base = version_of(op) };
+	case ACT_MOVE_REMOTE:
+		return (struct wire_op){ .op = WIRE_MOVE, .has_id = true, .id = op->base->id, .has_base = true,
+			.base = version_of(op), .path = op->path };
+	default:
+		assert(op->act == ACT_PUSH);
+		if (!in_files(op))
+			it->entry = *op->local; /* a new directory */
+		return put_op(it);
+	}
+}
+
+/* ---- committing --------------------------------------------------------------------------------------------------------------------- */
+
+static void
+apply_result(struct item *it, const struct wire_result *r)
+{
+	struct err err;
+
+	if (r->ok) {
+		it->entry.id = r->id;
+		it->entry.version = r->version;
+		return;
+	}
+	(void)err_set(&err, r->code ? r->code : ERR_PROTOCOL, "%s: %s", it->op->path, r->detail ? r->detail : "refused");
+	item_fail(it, &err);
+}
+
+/* Pack it anew, from the file's bytes. */
+static void
+send_again(struct item *it, const struct err *why)
+{
+	it->distrust = true;
+	if (++it->sends >= SENDS_MAX)
+		item_fail(it, why);
+	else
+		it->again = true;
+}
+
+static bool
+names_missing(const struct item *it, const struct map *missing)
+{
+	for (size_t i = 0; i < it->extent_count; i++)
+		if (map_get(missing, it->extents[i].chunk.b, sizeof it->extents[i].chunk.b))
+			return true;
+	return false;
+}
+
+static void
+swap(struct item **a, struct item **b)
+{
+	struct item *it = *a;
+
+	*a = *b;
+	*b = it;
+}
+
+/*
+ * The server has not all the chunks: lists that the state kept are outdated, or the garbage collector was faster.  Moves the items
+ * that must be sent again to the end and returns how many are left to commit.
+ */
+static size_t
+part_missing(struct item **items, size_t n, const struct wire_commit_answer *answer, const struct err *why)
+{
+	AUTO(map_freep) struct map *missing = map_new();
+	size_t left = 0;
+
+	for (size_t i = 0; i < answer->missing_n; i++)
+		map_put(missing, answer->missing[i].b, sizeof answer->missing[i].b, missing);
+	for (size_t i = 0; i < n; i++)
+		if (!names_missing(items[i], missing))
+			swap(&items[left++], &items[i]);
+	if (left == n) { /* the server did not say which: suspect all that bring bytes */
+		left = 0;
+		for (size_t i = 0; i < n; i++)
+			if (!items[i]->send_content)
+				swap(&items[left++], &items[i]);
+	}
+	for (size_t i = left; i < n; i++)
+		send_again(items[i], why);
+	return left;
+}
+
+/* Errors of one operation that make the server refuse the whole batch. */
+static bool
+poisoned(err_code code)
+{
+	int status = err_info(code)->status;
+
+	return !transfer_fatal(code) &&
+	    (status == 400 || status == 409 || status == 410 || status == 413 || status == 422 || status == 428);
+}
+
+static err_code
+commit_range(struct push *p, struct item **items, size_t n, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = NULL;
+	AUTO(freep) struct wire_op *ops = NULL;
+	struct wire_commit_answer answer = { 0 };
+	err_code rc;
+
+	if (n == 0)
+		return ERR_OK;
+	a = arena_new(ANSWER_MEMORY);
+	ops = xcalloc(n, sizeof *ops);
+	for (size_t i = 0; i < n; i++)
+		ops[i] = wire_op_of(items[i]);
+	rc = remote_commit(p->env->remote, ops, n, a, &answer, err);
+	if (rc == ERR_OK) {
+		for (size_t i = 0; i < n; i++)
+			apply_result(items[i], &answer.results[i]);
+		return ERR_OK;
+	}
+	if (rc == ERR_CHUNKS_MISSING) {
+		size_t left = part_missing(items, n, &answer, err);
+
+		if (left < n)
+			return commit_range(p, items, left, err);
+	}
+	if (!poisoned(rc))
+		return rc;
+	if (n > 1) {
+		rc = commit_range(p, items, n / 2, err);
+		return rc ? rc : commit_range(p, items + n / 2, n - n / 2, err);
+	}
+	if (rc == ERR_TRANSFER_GONE || rc == ERR_BLOCKS_MISSING)
+		send_again(items[0], err);
+	else
+		item_fail(items[0], err);
+	return ERR_OK;
+}
+
+/* ---- what comes of it ------------------------------------------------------------------------------------------------------------ */
+
+/* A moved entry as the server has it now; its content has not been compared. */
+static void
+moved_entry(struct item *it)
+{
+	const struct plan_op *op = it->op;
+	struct id id = it->entry.id;
+	int64_t version = it->entry.version;
+
+	it->entry = *op->base;
+	it->entry.path = op->path;
+	it->entry.id = id;
+	it->entry.version = version;
+	it->entry.dev = op->local->dev;
+	it->entry.ino = op->local->ino;
+	it->entry.ctime_ns = 0;
+}
+
+static bool
+moved_and_changed(const struct item *it)
+{
+	const struct plan_op *op = it->op;
+
+	return !op->local->content_known || !entry_same_content(op->base, op->local) || !entry_same_meta(op->base, op->local);
+}
+
+/* What a move left to do, as a push of its own; ${it} is the finished move. */
+static void
+second_half(struct push *p, const struct item *it)
+{
+	struct item *second = item_new(it->op);
+
+	second->second = *it->op;
+	second->second.act = ACT_PUSH;
+	second->second.from = NULL;
+	second->op = &second->second;
+	second->server = it->entry;
+	second->second.base = second->second.remote = &second->server;
+	second->json_len = it->json_len;
+	mutex_lock(&p->mu);
+	list_add(&p->retry, second);
+	p->items++;
+	mutex_unlock(&p->mu);
+}
+
+static err_code
+tell(struct push *p, struct item *it, struct err *err)
+{
+	const struct entry *entry = &it->entry;
+	err_code rc;
+
+	if (it->why)
+		return p->done(p->env->ctx, it->op, it->why->code, it->why, NULL, err);
+	if (it->op->act == ACT_DELETE_REMOTE)
+		entry = NULL;
+	if (it->op->act == ACT_MOVE_REMOTE) {
+		moved_entry(it);
+		if (!moved_and_changed(it))
+			it->entry.ctime_ns = it->op->local->ctime_ns;
+	}
+	if (it->nothing) {
+		it->entry.id = it->server.id;
+		it->entry.version = it->server.version;
+	}
+	rc = p->done(p->env->ctx, it->op, ERR_OK, NULL, entry, err);
+	if (rc == ERR_OK && it->send_content && !it->known)
+		rc = item_list_keep(p->env->state, it, err);
+	return rc;
+}
+
+static err_code
+record(struct push *p, struct item **items, size_t n, struct err *err)
+{
+	err_code rc = state_begin(p->env->state, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < n && rc == ERR_OK; i++) {
+		if (!items[i]->again)
+			rc = tell(p, items[i], err);
+		else if (items[i]->known)
+			rc = state_blocks_forget(p->env->state, &items[i]->entry.content, err);
+	}
+	if (rc == ERR_OK)
+		rc = state_commit(p->env->state, err);
+	if (rc)
+		state_abort(p->env->state);
+	return rc;
+}
+
+/* The item is at its end: what remains of it? */
+static void
+finish(struct push *p, struct item *it)
+{
+	struct err ignored;
+
+	if (it->op->act == ACT_MOVE_REMOTE && !it->why && moved_and_changed(it))
+		second_half(p, it);
+	if (it->own_transfer && it->why)
+		(void)!remote_transfer_delete(p->env->remote, &it->transfer, &ignored);
+	if (it->op->act == ACT_PUSH && it->entry.kind == ENTRY_FILE && !it->why) {
+		if (!it->send_content || it->known)
+			progress_bytes(p->env, (uint64_t)it->entry.size);
+		progress_file(p->env);
+	}
+	item_free(it);
+}
+
+static void
+finish_all(struct push *p, struct item **items, size_t n)
+{
+	size_t ended = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (items[i]->again) {
+			items[i]->again = false;
+			mutex_lock(&p->mu);
+			list_add(&p->retry, items[i]);
+			mutex_unlock(&p->mu);
+		} else {
+			finish(p, items[i]); /* P3 */
+			ended++;
+		}
+	}
+	mutex_lock(&p->mu);
+	p->items -= ended;
+	cond_broadcast(&p->can_pack);
+	mutex_unlock(&p->mu);
+}
+
+err_code
+batch_run(struct push *p, struct list *batch, struct err *err)
+{
+	AUTO(freep) struct item **all = xcalloc(2 * batch->n, sizeof(struct item *));
+	struct item **live = all + batch->n;
+	size_t n = 0, live_n = 0;
+	err_code rc;
+
+	for (struct item *it = batch->head; it; it = it->next) {
+		all[n++] = it;
+		if (!it->why && !it->nothing)
+			live[live_n++] = it;
+	}
+	rc = commit_range(p, live, live_n, err);
+	if (rc == ERR_OK)
+		rc = record(p, all, n, err);
+	if (rc)
+		return rc;
+	list_init(batch); /* from here on each has another owner */
+	finish_all(p, all, n);
+	return ERR_OK;
+}

@@ -1,0 +1,167 @@
+#pragma once
+/**
+ * Inside of a push.  Two packers read and hash files and fill parcels (chunks); senders send them; the thread that called push_run
+ * commits what has arrived and tells the caller.
+ *
+ * Memory     (PACKERS + parallel + 2) chunk builders of CHUNK_LEN_MAX, and 4 MiB for each packer: 12 × 4.06 + 2 × 4 = 57 MiB with
+ *            8 requests at once.  Items: at most ITEMS_MAX beyond those, each with 36 bytes a block; a single large file keeps its list
+ *            up to LIST_KEEP_BLOCKS (36 MiB; a file of 64 GiB), longer ones only the tail that the server does not have yet.
+ *
+ * P1  An item is committed only when every parcel with a block of it has been acknowledged (I2).
+ * P2  A parcel belongs to one transfer; a large file has a transfer and parcels of its own.
+ * P3  Every item that was started ends exactly once, in batch_finish, unless the whole push fails.
+ */
+
+#include "base/thread.h"
+#include "chunk/blocklist.h"
+#include "chunk/container.h"
+#include "client/transfer/transfer_internal.h"
+
+#define PACKERS 2                        /* hashing and compressing keep up with a gigabit line on one core */
+#define SMALL_MAX (4 * MIB)              /* read whole before anything is decided: one page of a block list */
+#define OWN_TRANSFER_MIN (16 * MIB)      /* below, the extents fit into the commit; above, the list travels in pages */
+#define NEVER_SPLIT_MAX (256 * KIB)      /* files up to here lie in one chunk, so that a pull needs one request and no list */
+#define ITEMS_MAX 8192                   /* started and not finished; more than two unsealed parcels can hold, so it never locks up */
+#define BATCH_OPS_MAX 2000               /* operations of a commit: what a lost connection makes us repeat */
+#define BATCH_BYTES_MAX (4 * MIB)        /* of its JSON, by estimate: half of what the server takes */
+#define BATCH_WAIT_MS 1000               /* a finished file does not wait longer for company */
+#define LIST_KEEP_BLOCKS (1024 * 1024)
+#define READS_MAX 3                      /* of a file that changes while it is read */
+#define SENDS_MAX 3                      /* of a file whose chunks the server then misses */
+
+/** One operation on its way to the server. */
+struct item {
+	struct item *next;
+	const struct plan_op *op;
+	struct plan_op second;        /* the second half of a move, as a push of its own */
+	struct entry server;          /* what the server has there now; path NULL: nothing */
+	struct entry entry;           /* what will have been agreed */
+	bool send_content;            /* the operation brings new bytes */
+	bool nothing;                 /* the server has it already: only to be recorded */
+	bool known;                   /* its extents come from the state: nothing was sent */
+	bool distrust;                /* the server missed chunks: believe nothing that the state knows */
+	bool again;                   /* goes back to the packers */
+	bool own_transfer;
+	struct id transfer;
+	struct block *blocks;         /* of the content, from block list_first on */
+	struct wire_extent *extents;
+	uint64_t list_first;          /* blocks that were dropped from the front: 0 while the list is whole */
+	uint64_t list_sent;           /* blocks that the server has been told of */
+	size_t block_count, block_cap, extent_count, extent_cap;
+	unsigned generation;          /* of the reading: a parcel's share of an older one no longer concerns the extents */
+	unsigned sends;
+	unsigned pending;             /* guarded by push.mu: parcels not acknowledged, and 1 while it is being packed */
+	struct err *why;              /* it failed */
+	size_t json_len;              /* estimate */
+};
+
+/** A chunk on its way, and whose blocks are in it. */
+struct parcel {
+	struct parcel *next;
+	struct chunk_builder *builder;
+	struct id transfer;           /* with own_transfer */
+	bool own_transfer;
+	uint32_t n;                   /* in its transfer */
+	uint64_t raw_len;
+	struct share {
+		struct item *item;
+		size_t extent;
+		unsigned generation;
+	} *shares;                    /* one for each extent in it; an item's pending counts its shares */
+	size_t share_count, share_cap;
+};
+
+struct list {
+	struct item *head, **tail;
+	size_t n, json_len;
+};
+
+struct push {
+	const struct transfer_env *env;
+	const struct plan_op *ops;
+	size_t n;
+	push_done done;
+	unsigned parallel;
+
+	struct mutex mu;              /* RANK_POOL; guards all that follows */
+	struct cond can_pack, can_send, can_commit;
+	size_t next_op;
+	struct list retry;            /* to be packed again, or the second halves of moves */
+	struct list ready;            /* to be committed, or failed */
+	int64_t ready_since_ms;
+	size_t items;                 /* started, not finished */
+	unsigned packing;             /* packers that run */
+	struct parcel *free_parcels;
+	unsigned parcels;             /* made so far */
+	struct parcel *sealed, **sealed_tail;
+	bool stop;
+	struct err err;               /* why, with stop */
+
+	struct mutex transfer_mu;     /* RANK_DOMAIN; held over requests: all senders need its result */
+	bool has_transfer;
+	struct id transfer;           /* of all small files */
+	_Atomic uint32_t next_n;
+};
+
+/* ---- push.c ----------------------------------------------------------------------------------------------------------------- */
+
+void push_fail(struct push *p, const struct err *err);
+bool push_stopped(struct push *p);
+struct item *item_new(const struct plan_op *op);
+void item_free(struct item *it);
+void item_fail(struct item *it, const struct err *why); /* the first reason stays */
+void list_init(struct list *l);
+void list_add(struct list *l, struct item *it);
+struct item *list_take(struct list *l);
+/** item_settle(p, it, n): ${n} of its pending parts are done; at zero it is ready.  Takes push.mu. */
+void item_settle(struct push *p, struct item *it, unsigned n);
+/** in_files(op): whether an operation waits for the second phase: contents, links, modes. */
+bool in_files(const struct plan_op *op);
+
+/* ---- pack.c ----------------------------------------------------------------------------------------------------------------- */
+
+void *packer_main(void *push);
+
+struct packer;
+/** pack_block(k, it, p, len, hash): add a block to the parcel at hand.  CANCELLED when the push has stopped. */
+err_code pack_block(struct packer *k, struct item *it, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err);
+/** pack_seal(k): hand the parcel at hand to the senders. */
+void pack_seal(struct packer *k);
+/** pack_own(k, it): the blocks that follow go into the item's own transfer; pack_shared ends that. */
+void pack_own(struct packer *k, struct item *it);
+void pack_shared(struct packer *k);
+/** pack_room(k, len): make sure that ${len} bytes fit into one parcel. */
+void pack_room(struct packer *k, uint64_t len);
+
+/* ---- read.c ------------------------------------------------------------------------------------------------------------------- */
+
+/** read_file(k, p, buf, it, err): find out what is to be sent for a file, and pack it.  BUSY; or why the file cannot be read. */
+err_code read_file(struct packer *k, struct push *p, uint8_t *buf, struct item *it, struct err *err);
+
+/* ---- blocks.c: an item's block list ------------------------------------------------------------------------------------------- */
+
+void item_list_reset(struct item *it);
+void item_add_block(struct item *it, const struct hash *hash, uint32_t len);
+/** item_known(p, it): whether the state knows where the server has it->entry.content; then the item's list is that. */
+bool item_known(struct push *p, struct item *it);
+/**
+ * item_list_send(p, it, err): tell the server the part of a long list that it has not been told, at most BLOCKLIST_UPLOAD_MAX blocks.
+ * All parcels so far are sealed, so that every extent has its chunk's name.
+ */
+err_code item_list_send(struct push *p, struct item *it, struct err *err);
+/** item_list_keep(s, it, err): remember the list of a committed content. */
+err_code item_list_keep(struct state *s, const struct item *it, struct err *err);
+
+/* ---- send.c ----------------------------------------------------------------------------------------------------------------- */
+
+void *sender_main(void *push);
+struct parcel *parcel_take(struct push *p); /* an empty one; waits; NULL when the push has stopped */
+void parcel_send(struct push *p, struct parcel *parcel);
+/** parcel_settle(p, parcel, why): it has arrived, or will not (${why}, unless the push stops anyway): tell its items, empty it. */
+void parcel_settle(struct push *p, struct parcel *parcel, const struct err *why);
+void parcel_free(struct parcel *parcel);
+
+/* ---- batch.c ---------------------------------------------------------------------------------------------------------------- */
+
+/** batch_run(p, items, err): commit all of ${items}, tell the caller how each ended, record it. */
+err_code batch_run(struct push *p, struct list *items, struct err *err);

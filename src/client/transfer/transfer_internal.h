@@ -1,0 +1,31 @@
+#pragma once
+/** Shared by push and pull. */
+
+#include <stdatomic.h>
+
+#include "client/transfer/transfer.h"
+
+#define PARALLEL_DEFAULT 8  /* half of what the server takes from one device */
+#define PARALLEL_MAX 16     /* HTTP_PER_DEVICE_MAX: more would be told to wait */
+#define CANCEL_LOOK_MS 200  /* how late a waiting thread notices that it was cancelled */
+
+struct transfer_progress {
+	_Atomic uint64_t files_total, files_done, bytes_total, bytes_done;
+};
+
+/** transfer_parallel(env): requests at once, within bounds. */
+unsigned transfer_parallel(const struct transfer_env *env);
+
+static inline bool
+transfer_cancelled(const struct transfer_env *env)
+{
+	return env->cancel && __atomic_load_n(env->cancel, __ATOMIC_RELAXED);
+}
+
+/** transfer_fatal(code): whether an error of the server or the line concerns everything, and not one file. */
+bool transfer_fatal(err_code code);
+
+/** Count, where somebody watches. */
+void progress_expect(const struct transfer_env *env, uint64_t files, uint64_t bytes);
+void progress_bytes(const struct transfer_env *env, uint64_t bytes);
+void progress_file(const struct transfer_env *env);
