@@ -1,8 +1,8 @@
 /*
  * The base tree.  Directories and names are stored as bytes, so that the table's own order is path_cmp's.
  *
- * Sums are changed by what a statement says it took away and by what is put in its place, so they hold for any order of calls,
- * also for two rows that become one (the same path and the same id, from different rows).
+ * Sums are changed by each row that goes, as it was, and by what is put in its place, so they hold for any order of calls, also where
+ * two rows become one (the same path, and the same id from another path).
  */
 #include <assert.h>
 
@@ -92,60 +92,115 @@ totals_sub(struct state *s, const struct entry *e)
 	s->totals_changed = true;
 }
 
-/* Step through the rows that a DELETE … RETURNING took away. */
-static err_code
-subtract_rows(struct state *s, struct db_stmt *st, struct err *err)
+/* Where a row lies, as the database has it. */
+struct place_of {
+	const char *dir, *name;
+	size_t dir_len, name_len;
+};
+
+static struct place_of
+place_of(const char *path)
 {
-	char path[PATH_LEN_MAX + 1];
-	struct entry gone;
-	bool row;
+	struct place_of at = { .dir = path };
 
-	for (;;) {
-		err_code rc = db_step(st, &row, err);
-
-		if (rc || !row)
-			return rc;
-		rc = row_entry(st, path, &gone, err);
-		if (rc)
-			return rc;
-		totals_sub(s, &gone);
-	}
+	at.name = path_split(path, &at.dir_len);
+	at.name_len = strlen(at.name);
+	return at;
 }
 
+#define DB_PLACE(at) DB_BYTES((at).dir, (at).dir_len), DB_BYTES((at).name, (at).name_len)
+
+/* The row of a query that yields one at most, taken out of the sums.  *found says whether there was one. */
+static err_code
+subtract_row(struct state *s, struct db_stmt *st, char path[static PATH_LEN_MAX + 1], struct id *id, bool *found, struct err *err)
+{
+	struct entry gone;
+	err_code rc = db_step(st, found, err);
+
+	if (rc || !*found)
+		return rc;
+	rc = row_entry(st, path, &gone, err);
+	if (rc)
+		return rc;
+	totals_sub(s, &gone);
+	*id = gone.id;
+	return ERR_OK;
+}
+
+static err_code
+subtract_path(struct state *s, struct db_tx *tx, const char *path, struct id *id, bool *found, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	char buf[PATH_LEN_MAX + 1];
+	struct place_of at = place_of(path);
+	err_code rc = db_query(tx, &st, err, "SELECT " COLUMNS " FROM base WHERE dir = $1 AND name = $2", DB_PLACE(at));
+
+	return rc ? rc : subtract_row(s, st, buf, id, found, err);
+}
+
+static err_code
+delete_path(struct db_tx *tx, const char *path, struct err *err)
+{
+	struct place_of at = place_of(path);
+
+	return db_run(tx, NULL, err, "DELETE FROM base WHERE dir = $1 AND name = $2", DB_PLACE(at));
+}
+
+/* The row that has the id at another path goes: what it spoke of is at the new path now. */
+static err_code
+remove_id(struct state *s, struct db_tx *tx, const struct id *id, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	char path[PATH_LEN_MAX + 1];
+	struct id same;
+	bool found = false;
+	err_code rc = db_query(tx, &st, err, "SELECT " COLUMNS " FROM base WHERE id = $1", DB_ID(id));
+
+	if (!rc)
+		rc = subtract_row(s, st, path, &same, &found, err);
+	db_resetp(&st);
+	return rc || !found ? rc : delete_path(tx, path, err);
+}
+
+/*
+ * Look-ups and a plain upsert.  One DELETE … RETURNING would say the same, and costs ten times as much: SQLite makes a temporary
+ * table for what it returns.
+ */
 err_code
 state_base_put(struct state *s, const struct entry *e, struct err *err)
 {
-	static const char take[] = "DELETE FROM base WHERE (dir = $1 AND name = $2) OR id = $3 RETURNING " COLUMNS;
 	static const char put[] =
-	    "INSERT INTO base (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-	AUTO(db_resetp) struct db_stmt *st = NULL;
+	    "INSERT INTO base (" COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+	    " ON CONFLICT (dir, name) DO UPDATE SET kind = excluded.kind, size = excluded.size, mode = excluded.mode,"
+	    " mtime_ns = excluded.mtime_ns, content = excluded.content, target = excluded.target, id = excluded.id,"
+	    " version = excluded.version, dev = excluded.dev, ino = excluded.ino, ctime_ns = excluded.ctime_ns";
 	struct db_tx *tx = state_writer(s);
-	size_t dir_len;
-	const char *name = path_split(e->path, &dir_len);
+	struct place_of at = place_of(e->path);
+	struct id id;
+	bool found = false;
 	err_code rc;
 
 	assert(e->content_known && !id_is_zero(&e->id) && e->version > 0); /* a base row is what both sides agreed on */
-	rc = db_query(tx, &st, err, take, DB_BYTES(e->path, dir_len), DB_BYTES(name, strlen(name)), DB_ID(&e->id));
-	if (!rc)
-		rc = subtract_rows(s, st, err);
+	rc = subtract_path(s, tx, e->path, &id, &found, err);
+	if (rc == ERR_OK && !(found && id_eq(&id, &e->id)))
+		rc = remove_id(s, tx, &e->id, err);
 	if (rc)
 		return rc;
 	totals_add(s, e);
-	return db_run(tx, NULL, err, put, DB_BYTES(e->path, dir_len), DB_BYTES(name, strlen(name)), DB_I64(e->kind), DB_I64(e->size),
-	    DB_I64(e->mode), DB_I64(e->mtime_ns), DB_HASH(&e->content), DB_TEXT(e->target ? e->target : ""), DB_ID(&e->id),
-	    DB_I64(e->version), DB_I64(e->dev), DB_I64(e->ino), DB_I64(e->ctime_ns));
+	return db_run(tx, NULL, err, put, DB_PLACE(at), DB_I64(e->kind), DB_I64(e->size), DB_I64(e->mode), DB_I64(e->mtime_ns),
+	    DB_HASH(&e->content), DB_TEXT(e->target ? e->target : ""), DB_ID(&e->id), DB_I64(e->version), DB_I64(e->dev),
+	    DB_I64(e->ino), DB_I64(e->ctime_ns));
 }
 
 err_code
 state_base_remove(struct state *s, const char *path, struct err *err)
 {
-	static const char sql[] = "DELETE FROM base WHERE dir = $1 AND name = $2 RETURNING " COLUMNS;
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	size_t dir_len;
-	const char *name = path_split(path, &dir_len);
-	err_code rc = db_query(state_writer(s), &st, err, sql, DB_BYTES(path, dir_len), DB_BYTES(name, strlen(name)));
+	struct db_tx *tx = state_writer(s);
+	struct id id;
+	bool found = false;
+	err_code rc = subtract_path(s, tx, path, &id, &found, err);
 
-	return rc ? rc : subtract_rows(s, st, err);
+	return rc || !found ? rc : delete_path(tx, path, err);
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------------------- */
@@ -175,10 +230,8 @@ static err_code
 get_by_path(struct view *v, const char *path, struct arena *a, struct entry *out, struct err *err)
 {
 	AUTO(db_resetp) struct db_stmt *st = NULL;
-	size_t dir_len;
-	const char *name = path_split(path, &dir_len);
-	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM base WHERE dir = $1 AND name = $2",
-	    DB_BYTES(path, dir_len), DB_BYTES(name, strlen(name)));
+	struct place_of at = place_of(path);
+	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM base WHERE dir = $1 AND name = $2", DB_PLACE(at));
 
 	return rc ? rc : one_row(st, path, a, out, err);
 }
@@ -250,7 +303,6 @@ state_walk_next(struct state_walk *w, const struct entry **e, struct err *err)
 		return rc;
 	if (!row) {
 		db_resetp(&w->st);
-		w->st = NULL;
 		return ERR_OK;
 	}
 	rc = row_entry(w->st, w->path, &w->entry, err);

@@ -1,0 +1,527 @@
+/*
+ * The client's memory: rows, sums, the walk's order, and what a transaction that is given up leaves behind.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/path.h"
+#include "base/rng.h"
+#include "base/sbuf.h"
+#include "base/thread.h"
+#include "client/state/state.h"
+
+#define OK(call) \
+	do { \
+		err_code rc_ = (call); \
+		if (rc_) \
+			fail_msg("%s: %s: %s", #call, err_info(rc_)->code, err.msg); \
+	} while (0)
+
+struct fixture {
+	char dir[64];
+	struct state *s;
+	struct arena *a;
+};
+
+static struct err err;
+
+static int
+setup(void **ctx)
+{
+	struct fixture *f = xcalloc(1, sizeof *f);
+
+	snprintf(f->dir, sizeof f->dir, "/tmp/dray-state-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	OK(state_open(f->dir, &f->s, &err));
+	f->a = arena_new(256 * MIB);
+	*ctx = f;
+	return 0;
+}
+
+static int
+teardown(void **ctx)
+{
+	struct fixture *f = *ctx;
+	static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm" };
+
+	state_free(f->s);
+	arena_free(f->a);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		char path[128];
+		snprintf(path, sizeof path, "%s/%s", f->dir, files[i]);
+		unlink(path);
+	}
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static struct entry
+entry_make(const char *path, uint64_t n)
+{
+	struct entry e = {
+		.path = path,
+		.kind = (enum entry_kind)(n % 3),
+		.mode = n % 512,
+		.mtime_ns = (int64_t)(n * 1000003) - 5000000,
+		.content_known = true,
+		.target = n % 3 == ENTRY_LINK ? "else/where" : "",
+		.version = (int64_t)n + 1,
+		.dev = UINT64_MAX - n,
+		.ino = n * 7 + (UINT64_C(1) << 63),
+		.ctime_ns = (int64_t)n,
+	};
+
+	memcpy(e.id.b, &n, sizeof n);
+	e.id.b[15] = 1;
+	if (e.kind == ENTRY_FILE)
+		e.size = (int64_t)(n * 1000);
+	if (e.kind != ENTRY_DIR)
+		e.content = hash_of(&n, sizeof n);
+	return e;
+}
+
+static void
+entry_equal(const struct entry *a, const struct entry *b)
+{
+	assert_string_equal(a->path, b->path);
+	assert_string_equal(a->target, b->target);
+	assert_int_equal(a->kind, b->kind);
+	assert_int_equal(a->size, b->size);
+	assert_int_equal(a->mode, b->mode);
+	assert_int_equal(a->mtime_ns, b->mtime_ns);
+	assert_memory_equal(a->content.b, b->content.b, 32);
+	assert_memory_equal(a->id.b, b->id.b, 16);
+	assert_int_equal(a->version, b->version);
+	assert_true(a->dev == b->dev && a->ino == b->ino && a->ctime_ns == b->ctime_ns);
+}
+
+/* ---- link and place ------------------------------------------------------------------------------------------------------------ */
+
+static void
+test_link(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct state_link l = { .url = "https://h:1", .project = id_new(), .device = id_new(), .project_name = "pröject", .device_name = "d" };
+	struct state_link got;
+
+	assert_int_equal(state_link_get(f->s, f->a, &got, &err), ERR_NOT_LINKED);
+	OK(state_link_put(f->s, &l, &err));
+	l.url = "https://other:1";
+	OK(state_link_put(f->s, &l, &err));
+	OK(state_link_get(f->s, f->a, &got, &err));
+	assert_string_equal(got.url, "https://other:1");
+	assert_string_equal(got.project_name, "pröject");
+	assert_true(id_eq(&got.project, &l.project) && id_eq(&got.device, &l.device));
+}
+
+static void
+test_place(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct state_place p, got;
+
+	OK(state_place_get(f->s, &got, &err));
+	assert_false(got.known);
+	assert_int_equal(got.clock, 0);
+	p = (struct state_place){ .clock = INT64_MAX, .epoch = id_new(), .known = true, .reported = 5, .synced_at = 6,
+		.digest = hash_of("x", 1) };
+	OK(state_begin(f->s, &err));
+	OK(state_place_put(f->s, &p, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_place_get(f->s, &got, &err));
+	assert_true(got.known && got.clock == p.clock && id_eq(&got.epoch, &p.epoch) && got.reported == 5 && got.synced_at == 6 &&
+	    hash_eq(&got.digest, &p.digest));
+}
+
+/* ---- the base tree against a model ------------------------------------------------------------------------------------------------ */
+
+#define MODEL_PATHS 60
+
+struct model {
+	bool there[MODEL_PATHS];
+	struct entry e[MODEL_PATHS];
+	char path[MODEL_PATHS][64];
+};
+
+static void
+model_init(struct model *m)
+{
+	static const char *const dirs[] = { "", "a/", "a/b/", "a-b/", "a!/", "\xc3\xa9/", "a/b c/" };
+
+	memset(m, 0, sizeof *m);
+	for (size_t i = 0; i < MODEL_PATHS; i++)
+		snprintf(m->path[i], sizeof m->path[i], "%sn%zu", dirs[i % ARRAY_LEN(dirs)], i / ARRAY_LEN(dirs) * 7);
+}
+
+static void
+model_put(struct model *m, size_t i, uint64_t id, uint64_t n)
+{
+	for (size_t k = 0; k < MODEL_PATHS; k++)
+		if (m->there[k] && memcmp(m->e[k].id.b, &id, sizeof id) == 0)
+			m->there[k] = false;
+	m->there[i] = true;
+	m->e[i] = entry_make(m->path[i], n);
+	memcpy(m->e[i].id.b, &id, sizeof id);
+}
+
+static void
+model_compare(const struct model *m, struct state *s, struct arena *a)
+{
+	AUTO(state_walk_freep) struct state_walk *w = NULL;
+	struct state_totals t, want = { 0 };
+	const struct entry *e;
+	char last[64] = "";
+	struct entry got;
+
+	for (size_t i = 0; i < MODEL_PATHS; i++) {
+		struct hash h;
+		if (!m->there[i]) {
+			assert_int_equal(state_base_get(s, m->path[i], a, &got, &err), ERR_NOT_FOUND);
+			continue;
+		}
+		OK(state_base_get(s, m->path[i], a, &got, &err));
+		entry_equal(&got, &m->e[i]);
+		OK(state_base_by_id(s, &m->e[i].id, a, &got, &err));
+		entry_equal(&got, &m->e[i]);
+		h = entry_digest(&m->e[i]);
+		digest_add(&want.digest, &h);
+		want.entries++;
+		want.files += m->e[i].kind == ENTRY_FILE;
+		want.bytes += (uint64_t)m->e[i].size;
+	}
+	OK(state_totals(s, &t, &err));
+	assert_int_equal(t.entries, want.entries);
+	assert_int_equal(t.files, want.files);
+	assert_int_equal(t.bytes, want.bytes);
+	assert_memory_equal(t.digest.b, want.digest.b, 32);
+	OK(state_base_walk(s, &w, &err));
+	for (;; want.entries--) {
+		OK(state_walk_next(w, &e, &err));
+		if (!e)
+			break;
+		if (last[0])
+			assert_true(path_cmp(last, e->path) < 0);
+		snprintf(last, sizeof last, "%s", e->path);
+	}
+	assert_int_equal(want.entries, 0);
+	OK(state_walk_next(w, &e, &err)); /* the end stays the end */
+	assert_null(e);
+}
+
+static void
+test_base_model(void **ctx)
+{
+	struct fixture *f = *ctx;
+	static struct model m, kept;
+	uint64_t n = 1;
+
+	model_init(&m);
+	for (int round = 0; round < 120; round++) {
+		bool give_up = round % 5 == 3;
+
+		kept = m;
+		OK(state_begin(f->s, &err));
+		for (int k = 0; k < 12; k++, n++) {
+			size_t i = rng_u64() % MODEL_PATHS;
+
+			if (rng_u64() % 4 == 0) {
+				OK(state_base_remove(f->s, m.path[i], &err));
+				m.there[i] = false;
+			} else {
+				uint64_t id = rng_u64() % 40; /* fewer ids than paths: moves, and rows that meet */
+				model_put(&m, i, id, n);
+				OK(state_base_put(f->s, &m.e[i], &err));
+			}
+		}
+		model_compare(&m, f->s, f->a); /* inside: one's own writes */
+		if (give_up) {
+			state_abort(f->s);
+			state_abort(f->s);
+			m = kept;
+		} else {
+			OK(state_commit(f->s, &err));
+		}
+		model_compare(&m, f->s, f->a);
+		arena_reset(f->a);
+		if (round % 40 == 39) {
+			state_free(f->s);
+			OK(state_open(f->dir, &f->s, &err));
+		}
+	}
+}
+
+static void
+test_path_and_id_meet(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry a = entry_make("x/a", 3), b = entry_make("x/b", 6), got;
+	struct state_totals t;
+	struct hash h;
+
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &a, &err));
+	OK(state_base_put(f->s, &b, &err));
+	b.id = a.id; /* what was at x/a is now at x/b, and what was there is gone */
+	OK(state_base_put(f->s, &b, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_totals(f->s, &t, &err));
+	assert_int_equal(t.entries, 1);
+	h = entry_digest(&b);
+	assert_memory_equal(t.digest.b, h.b, 32);
+	assert_int_equal(state_base_get(f->s, "x/a", f->a, &got, &err), ERR_NOT_FOUND);
+	OK(state_base_get(f->s, "x/b", f->a, &got, &err));
+	entry_equal(&got, &b);
+}
+
+static void
+test_long_path(void **ctx)
+{
+	struct fixture *f = *ctx;
+	AUTO(sbuf_fini) struct sbuf p = SBUF(PATH_LEN_MAX + 1);
+	AUTO(state_walk_freep) struct state_walk *w = NULL;
+	const struct entry *e;
+	struct entry in, got;
+
+	for (int i = 0; i < 16; i++)
+		sbuf_addf(&p, "%s%0255d", i ? "/" : "", i);
+	assert_int_equal(p.len, PATH_LEN_MAX - 1);
+	in = entry_make(sbuf_str(&p), 9);
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &in, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_base_get(f->s, sbuf_str(&p), f->a, &got, &err));
+	entry_equal(&got, &in);
+	OK(state_base_walk(f->s, &w, &err));
+	OK(state_walk_next(w, &e, &err));
+	entry_equal(e, &in);
+}
+
+/* ---- pending ------------------------------------------------------------------------------------------------------------------------ */
+
+struct seen {
+	struct state *s;
+	struct arena *a;
+	size_t n, deleted, extra;
+	struct entry last;
+};
+
+static err_code
+on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *oops)
+{
+	struct seen *seen = ctx;
+	struct entry base;
+	err_code rc = state_base_by_id(seen->s, &e->id, seen->a, &base, oops); /* look-ups beside the walk */
+
+	assert_true(rc == ERR_OK || rc == ERR_NOT_FOUND);
+	seen->n++;
+	seen->deleted += deleted;
+	seen->extra += extra_len;
+	if (extra_len > 0)
+		assert_memory_equal(extra, "extra", extra_len);
+	seen->last = *e;
+	seen->last.path = arena_strdup(seen->a, e->path);
+	seen->last.target = arena_strdup(seen->a, e->target);
+	return ERR_OK;
+}
+
+static void
+test_pending(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry a = entry_make("p/a", 2), b = entry_make("p/b", 3);
+	struct seen seen = { .s = f->s, .a = f->a };
+	struct state_totals t;
+
+	a.dev = a.ino = 0, a.ctime_ns = 0;
+	OK(state_begin(f->s, &err));
+	OK(state_pending_put(f->s, &b, true, NULL, 0, &err));
+	OK(state_pending_put(f->s, &a, true, NULL, 0, &err));
+	OK(state_pending_put(f->s, &a, false, (const uint8_t *)"extra", 5, &err)); /* the newest word counts */
+	OK(state_pending_remove(f->s, &b.id, &err));
+	OK(state_pending_remove(f->s, &b.id, &err));
+	OK(state_totals(f->s, &t, &err));
+	assert_int_equal(t.pending, 1);
+	OK(state_commit(f->s, &err));
+	OK(state_pending_each(f->s, on_pending, &seen, &err));
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(seen.deleted, 0);
+	assert_int_equal(seen.extra, 5);
+	entry_equal(&seen.last, &a);
+	OK(state_begin(f->s, &err));
+	OK(state_pending_clear(f->s, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_totals(f->s, &t, &err));
+	assert_int_equal(t.pending, 0);
+}
+
+/* The cursor and what it covers are there together, or not at all. */
+static void
+test_abort_takes_cursor_and_changes(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry a = entry_make("p/a", 2);
+	struct state_place p = { .clock = 10, .known = true }, got;
+	struct seen seen = { .s = f->s, .a = f->a };
+	struct state_totals t;
+
+	OK(state_begin(f->s, &err));
+	OK(state_pending_put(f->s, &a, false, NULL, 0, &err));
+	OK(state_place_put(f->s, &p, &err));
+	state_abort(f->s);
+	OK(state_place_get(f->s, &got, &err));
+	assert_false(got.known);
+	OK(state_pending_each(f->s, on_pending, &seen, &err));
+	assert_int_equal(seen.n, 0);
+	OK(state_totals(f->s, &t, &err));
+	assert_int_equal(t.pending, 0);
+	OK(state_begin(f->s, &err));
+	OK(state_pending_put(f->s, &a, false, NULL, 0, &err));
+	OK(state_place_put(f->s, &p, &err));
+	OK(state_commit(f->s, &err));
+	state_free(f->s);
+	OK(state_open(f->dir, &f->s, &err));
+	seen.s = f->s;
+	OK(state_place_get(f->s, &got, &err));
+	assert_int_equal(got.clock, 10);
+	OK(state_pending_each(f->s, on_pending, &seen, &err));
+	assert_int_equal(seen.n, 1);
+}
+
+/* ---- block lists, threads, speed ---------------------------------------------------------------------------------------------------- */
+
+static void
+test_blocks(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct hash c = hash_of("c", 1);
+	const uint8_t *p;
+	size_t len;
+
+	assert_int_equal(state_blocks_get(f->s, &c, 0, f->a, &p, &len, &err), ERR_NOT_FOUND);
+	OK(state_begin(f->s, &err));
+	OK(state_blocks_put(f->s, &c, 0, (const uint8_t *)"zero", 4, &err));
+	OK(state_blocks_put(f->s, &c, 1, (const uint8_t *)"one", 3, &err));
+	OK(state_blocks_put(f->s, &c, 1, (const uint8_t *)"uno", 3, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_blocks_get(f->s, &c, 1, f->a, &p, &len, &err));
+	assert_int_equal(len, 3);
+	assert_memory_equal(p, "uno", 3);
+	assert_int_equal(state_blocks_get(f->s, &c, 2, f->a, &p, &len, &err), ERR_NOT_FOUND);
+	OK(state_begin(f->s, &err));
+	OK(state_blocks_forget(f->s, &c, &err));
+	OK(state_commit(f->s, &err));
+	assert_int_equal(state_blocks_get(f->s, &c, 0, f->a, &p, &len, &err), ERR_NOT_FOUND);
+}
+
+struct other {
+	struct fixture *f;
+	err_code inside, after;
+	struct mutex mu;
+	struct cond cv;
+	bool written, looked;
+};
+
+static void *
+look_from_outside(void *arg)
+{
+	struct other *o = arg;
+	struct entry got;
+	struct arena *a = arena_new(MIB);
+	struct err e;
+
+	mutex_lock(&o->mu);
+	while (!o->written)
+		cond_wait(&o->cv, &o->mu);
+	mutex_unlock(&o->mu);
+	o->inside = state_base_get(o->f->s, "t", a, &got, &e);
+	state_abort(o->f->s); /* not ours: nothing happens */
+	mutex_lock(&o->mu);
+	o->looked = true;
+	cond_signal(&o->cv);
+	mutex_unlock(&o->mu);
+	o->after = state_begin(o->f->s, &e); /* waits for the writer before us */
+	if (!o->after)
+		o->after = state_base_get(o->f->s, "t", a, &got, &e);
+	state_abort(o->f->s);
+	arena_free(a);
+	return NULL;
+}
+
+static void
+test_threads(void **ctx)
+{
+	struct other o = { .f = *ctx };
+	struct entry e = entry_make("t", 3);
+	pthread_t t;
+
+	mutex_init(&o.mu, RANK_ENGINE);
+	cond_init(&o.cv);
+	OK(thread_start("look", look_from_outside, &o, &t, &err));
+	OK(state_begin(o.f->s, &err));
+	OK(state_base_put(o.f->s, &e, &err));
+	mutex_lock(&o.mu);
+	o.written = true;
+	cond_signal(&o.cv);
+	while (!o.looked)
+		cond_wait(&o.cv, &o.mu);
+	mutex_unlock(&o.mu);
+	OK(state_commit(o.f->s, &err));
+	pthread_join(t, NULL);
+	assert_int_equal(o.inside, ERR_NOT_FOUND); /* others read what is committed */
+	assert_int_equal(o.after, ERR_OK);
+	cond_fini(&o.cv);
+	mutex_fini(&o.mu);
+}
+
+/* Not a timed test; prints a figure that can be looked at. */
+static void
+test_many(void **ctx)
+{
+	struct fixture *f = *ctx;
+	int64_t start = clock_mono_us(), put = 0, again;
+	struct state_totals t;
+	char path[64];
+
+	for (int pass = 0; pass < 2; pass++) {
+		OK(state_begin(f->s, &err));
+		for (uint64_t i = 0; i < 100000; i++) {
+			struct entry e;
+			snprintf(path, sizeof path, "dir%llu/sub/file%llu.dat", (unsigned long long)i / 500, (unsigned long long)i);
+			e = entry_make(path, i * 3);
+			e.version += pass;
+			OK(state_base_put(f->s, &e, &err));
+		}
+		OK(state_commit(f->s, &err));
+		if (pass == 0)
+			put = clock_mono_us() - start;
+	}
+	again = clock_mono_us() - start - put;
+	OK(state_totals(f->s, &t, &err));
+	assert_int_equal(t.entries, 100000);
+	print_message("100,000 rows put in %lld ms, replaced in %lld ms\n", (long long)put / 1000, (long long)again / 1000);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_link, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_base_model, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_path_and_id_meet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_path, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_abort_takes_cursor_and_changes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
