@@ -16,5 +16,5 @@ CREATE TABLE project_snapshots (
     PRIMARY KEY (project_id, id)
 ) @clustered@;
 
+-- No index by expiry: a project has a handful of snapshots, and the planner would prefer it to this one.
 CREATE INDEX project_snapshots_latest ON project_snapshots (project_id, format, clock, id);
-CREATE INDEX project_snapshots_due ON project_snapshots (project_id, expires_at);
