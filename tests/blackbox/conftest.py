@@ -1,0 +1,143 @@
+"""The real drayd for black-box tests, and devices and projects on it."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+from api import Api, Project
+from devices import BIN, Device
+
+PATIENCE = 30  # seconds until a test gives up; nothing waits for it to pass
+TROUBLE = re.compile(r"runtime error|Sanitizer|Assertion .* failed")
+
+
+class Drayd:
+    """A server on a data directory; kill and start it as often as you like, it keeps its port."""
+
+    def __init__(self, folder, bin=BIN, env=None):
+        self.data = pathlib.Path(folder) / "data"
+        self.log = pathlib.Path(folder) / "drayd.log"
+        self.bin, self.env = pathlib.Path(bin), env or {}
+        self.listen, self.proc = "127.0.0.1:0", None
+        self.start()
+
+    def start(self, *args, env=None):
+        (self.data / "server.json").unlink(missing_ok=True)
+        env = {**os.environ, **self.env, **(env or {})}
+        with self.log.open("ab") as log:
+            self.proc = subprocess.Popen([self.bin / "drayd", "serve", "--data", self.data, "--listen", self.listen, *args], env=env,
+                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        end = time.monotonic() + PATIENCE
+        while not self.ready():
+            assert self.proc.poll() is None, self.said()
+            assert time.monotonic() < end, "drayd does not answer"
+            time.sleep(0.01)
+
+    def ready(self):
+        """The address file is written when it listens; an answer says that the file is this start's."""
+        try:
+            self.listen = json.loads((self.data / "server.json").read_text())["listen"]
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(self.url + "/readyz", timeout=PATIENCE):
+                return True
+        except (OSError, ValueError):
+            return False
+
+    @property
+    def url(self):
+        return f"http://{self.listen}"
+
+    @property
+    def address(self):
+        host, port = self.listen.rsplit(":", 1)
+        return host, int(port)
+
+    @property
+    def owner_token(self):
+        return (self.data / "owner.token").read_text().strip()
+
+    def said(self):
+        return self.log.read_text(errors="replace")[-5000:]
+
+    def kill(self):
+        self.proc.kill()
+        self.proc.wait()
+
+    def stop(self):
+        """SIGTERM ends it cleanly; a sanitizer's report at any time is a failure."""
+        if self.proc.poll() is None:
+            self.proc.terminate()
+            assert self.proc.wait(timeout=60) == 0, self.said()
+            assert not (self.data / "server.json").exists()
+        assert not TROUBLE.search(self.log.read_text(errors="replace")), self.said()
+
+    def drayd(self, *args):
+        run = subprocess.run([self.bin / "drayd", *map(str, args), "--data", self.data], capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    def project(self, name):
+        return self.drayd("project", "create", name).split()[-1]
+
+    def device(self, project, name, role="writer"):
+        return self.drayd("device", "add", name, "--project", project, "--role", role).split()[-1]
+
+    def revoke(self, project, name):
+        listed = self.drayd("device", "list", "--project", project)
+        (device,) = [line.split()[0] for line in listed.splitlines() if line.split()[1] == name]
+        self.drayd("device", "revoke", device, "--project", project)
+
+    def api(self, token=None):
+        return Api(self.address, token)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """One for all tests that do not kill it; each makes a project of its own."""
+    s = Drayd(tmp_path_factory.mktemp("server"))
+    yield s
+    s.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """For tests that kill it, or look at its data."""
+    s = Drayd(tmp_path)
+    yield s
+    s.stop()
+
+
+@pytest.fixture
+def owner(server):
+    """The API with the owner's token."""
+    return server.api(server.owner_token)
+
+
+@pytest.fixture
+def anyone(server):
+    """The API without a token."""
+    return server.api()
+
+
+@pytest.fixture
+def project(server, owner, request):
+    """A new project, and a writing device of its own: requests in flight are counted by device."""
+    return Project.create(server, owner, re.sub(r"\W+", " ", request.node.name)[:60])
+
+
+@pytest.fixture
+def make(server, tmp_path):
+    """make("a", "b"): dray devices of one new project."""
+    project = server.project(re.sub(r"\W+", " ", tmp_path.name)[:60])
+
+    def devices(*names, **more):
+        return [Device(server, project, tmp_path / name, name, **more) for name in names]
+
+    devices.project = project
+    devices.server = server
+    return devices
