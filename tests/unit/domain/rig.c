@@ -1,5 +1,9 @@
 #include "rig.h"
 
+#include <unistd.h>
+
+#include "db/db.h"
+
 static void
 on_change(void *ctx, const struct id *project, int64_t clock)
 {
@@ -21,6 +25,40 @@ add_device(struct rig *r, const char *name, enum device_kind kind, const char *t
 	return out;
 }
 
+/* With DRAY_TEST_META=sqlite the same tests run over a real database. */
+static struct meta *
+open_meta(struct rig *r)
+{
+	const char *which = getenv("DRAY_TEST_META");
+	char dir[] = "/tmp/dray-domain-XXXXXX";
+	struct db_sqlite_opts opts = { 0 };
+	struct meta *out;
+	struct db *db;
+
+	if (!which || strcmp(which, "sqlite") != 0)
+		return meta_mem_new();
+	assert_non_null(mkdtemp(dir));
+	snprintf(r->dir, sizeof r->dir, "%s", dir);
+	opts.path = arena_printf(r->a, "%s/meta.db", dir);
+	assert_ok(r, db_sqlite_open(&opts, &db, &r->err));
+	assert_ok(r, db_migrate(db, &db_server_migrations, clock_wall_us(), &r->err));
+	assert_ok(r, meta_sql_open(db, &out, &r->err));
+	return out;
+}
+
+static void
+remove_dir(const char *dir)
+{
+	static const char *const files[] = { "meta.db", "meta.db-wal", "meta.db-shm" };
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+		(void)unlink(path);
+	}
+	(void)rmdir(dir);
+}
+
 int
 rig_setup(void **state)
 {
@@ -28,7 +66,7 @@ rig_setup(void **state)
 	struct project p;
 
 	r->a = arena_new(512 * MIB);
-	r->meta = meta_mem_new();
+	r->meta = open_meta(r);
 	r->store = store_fault_new(store_mem_new());
 	r->d = domain_open(r->meta, r->store);
 	domain_on_change(r->d, on_change, r);
@@ -51,6 +89,8 @@ rig_teardown(void **state)
 	store_free(r->store);
 	meta_free(r->meta);
 	arena_free(r->a);
+	if (r->dir[0])
+		remove_dir(r->dir);
 	free(r);
 	return 0;
 }

@@ -27,6 +27,7 @@ struct rig {
 	struct id project;
 	struct device owner, device;
 	char device_token[64], owner_token[64];
+	char dir[64];        /* of the database, if there is one */
 	struct arena *a;
 	struct err err;
 	unsigned told;       /* calls of on_change */
