@@ -134,6 +134,36 @@ tree_is(struct tree *t, const char *path, const char *text)
 	return got == strlen(text) && memcmp(buf, text, got) == 0;
 }
 
+void
+tree_clear(struct tree *t, const char *path)
+{
+	int fd = openat(t->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_return_code(fd, errno);
+	remove_all(fd);
+	close(fd);
+}
+
+bool
+tree_holds(struct tree *t, const char *path, const char *text)
+{
+	int fd = openat(t->root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d;
+	bool held = false;
+
+	if (fd < 0)
+		return false;
+	d = fdopendir(fd);
+	for (struct dirent *e = readdir(d); e && !held; e = readdir(d)) {
+		char file[512];
+
+		snprintf(file, sizeof file, "%s/%s", path, e->d_name);
+		held = e->d_type == DT_REG && tree_is(t, file, text);
+	}
+	closedir(d);
+	return held;
+}
+
 size_t
 tree_count(struct tree *t, const char *path)
 {

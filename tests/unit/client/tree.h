@@ -20,5 +20,9 @@ void tree_time(struct tree *t, const char *path, int64_t mtime_ns);
 bool tree_exists(struct tree *t, const char *path);
 /** tree_is(t, path, text): a file with exactly these bytes. */
 bool tree_is(struct tree *t, const char *path, const char *text);
+/** tree_clear(t, path): remove what is in a directory. */
+void tree_clear(struct tree *t, const char *path);
+/** tree_holds(t, path, text): whether some file right in that directory has exactly these bytes. */
+bool tree_holds(struct tree *t, const char *path, const char *text);
 /** tree_count(t, path): entries of a directory. */
 size_t tree_count(struct tree *t, const char *path);

@@ -1,0 +1,778 @@
+/*
+ * Changing a real folder while others change it too.  Scenarios that a deliberate fault must break answer whether the promise was kept,
+ * and run twice: it is kept, and with the fault it is not (so the scenario can tell).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/client/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/pathat.h"
+#include "client/commit/apply.h"
+
+#define MTIME INT64_C(1500000000000000000)
+#define WHEN (INT64_C(1795356000) * 1000000) /* 2026-11-22 14:00:00 UTC */
+#define TRASH ".dray/trash/2026-11-22/"
+
+struct fix {
+	struct tree *t;
+	struct apply *ap;
+	struct err err;
+};
+
+static int
+setup(void **state)
+{
+	struct fix *f = xcalloc(1, sizeof *f);
+
+	tree_setup((void **)&f->t);
+	assert_int_equal(apply_open(f->t->root, WHEN, &f->ap, &f->err), ERR_OK);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fix *f = *state;
+
+	unsetenv("DRAY_FAULT");
+	apply_free(f->ap);
+	tree_teardown((void **)&f->t);
+	free(f);
+	return 0;
+}
+
+/* What a scan would say of ${path} now. */
+static struct entry
+look(struct fix *f, const char *path)
+{
+	static char targets[16][256];
+	static unsigned next;
+	struct entry e = { .path = path, .target = "" };
+	struct stat st;
+
+	assert_return_code(fstatat(f->t->root, path, &st, AT_SYMLINK_NOFOLLOW), errno);
+	e.kind = S_ISDIR(st.st_mode) ? ENTRY_DIR : S_ISLNK(st.st_mode) ? ENTRY_LINK : ENTRY_FILE;
+	e.size = e.kind == ENTRY_FILE ? st.st_size : 0;
+	e.mode = st.st_mode & 0777;
+	e.mtime_ns = stat_mtime_ns(&st);
+	e.ctime_ns = stat_ctime_ns(&st);
+	e.dev = st.st_dev;
+	e.ino = st.st_ino;
+	if (e.kind == ENTRY_LINK) {
+		char *target = targets[next++ % ARRAY_LEN(targets)];
+		ssize_t n = readlinkat(f->t->root, path, target, 255);
+
+		target[n] = '\0';
+		e.target = target;
+	}
+	return e;
+}
+
+static struct entry
+want_file(const char *path, const char *text, uint32_t mode)
+{
+	return (struct entry){ .path = path, .kind = ENTRY_FILE, .size = (int64_t)strlen(text), .mode = mode, .mtime_ns = MTIME,
+		.target = "", .version = 9, .content_known = true };
+}
+
+/* Install ${text} at ${path}, expecting ${expect}. */
+static err_code
+install(struct fix *f, const char *path, const char *text, const struct entry *expect, struct entry *installed)
+{
+	struct entry want = want_file(path, text, 0640);
+	char temp[APPLY_TEMP_NAME_MAX];
+	struct apply_install item = { .temp = temp, .want = &want, .expect = expect };
+	int fd;
+
+	assert_int_equal(apply_temp(f->ap, &fd, temp, &f->err), ERR_OK);
+	assert_int_equal(write_full(fd, text, strlen(text), NULL), ERR_OK);
+	close(fd);
+	apply_install(f->ap, &item, 1);
+	f->err = item.err;
+	if (installed)
+		*installed = item.installed;
+	return item.code;
+}
+
+static size_t
+temps(struct fix *f)
+{
+	return tree_count(f->t, ".dray/tmp");
+}
+
+/* ---- what should simply work ---------------------------------------------------------------------------------------------- */
+
+static void
+test_new_file(void **state)
+{
+	struct fix *f = *state;
+	struct entry in;
+	struct stat st;
+
+	assert_int_equal(install(f, "f", "hello", NULL, &in), ERR_OK);
+	assert_true(tree_is(f->t, "f", "hello"));
+	assert_int_equal(fstatat(f->t->root, "f", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(stat_mtime_ns(&st), MTIME);
+	assert_int_equal(in.ino, st.st_ino);
+	assert_int_equal(in.ctime_ns, stat_ctime_ns(&st));
+	assert_int_equal(in.version, 9);
+	assert_int_equal(temps(f), 0);
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+static void
+test_replace_keeps_the_old_in_the_trash(void **state)
+{
+	struct fix *f = *state;
+	struct entry old;
+
+	tree_mkdir(f->t, "d");
+	tree_write(f->t, "d/f", "old");
+	old = look(f, "d/f");
+	assert_int_equal(install(f, "d/f", "new", &old, NULL), ERR_OK);
+	assert_true(tree_is(f->t, "d/f", "new"));
+	assert_true(tree_is(f->t, TRASH "d/f", "old"));
+	assert_int_equal(temps(f), 0);
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+static void
+test_many_at_once(void **state)
+{
+	enum { N = 100 };
+	struct fix *f = *state;
+	static char temps_[N][APPLY_TEMP_NAME_MAX], paths[N][16];
+	static struct entry wants[N], olds[N];
+	static struct apply_install items[N];
+
+	for (size_t i = 0; i < N; i++) {
+		int fd;
+
+		snprintf(paths[i], sizeof paths[i], "f%zu", i);
+		wants[i] = want_file(paths[i], "new", 0600);
+		items[i] = (struct apply_install){ .temp = temps_[i], .want = &wants[i] };
+		if (i % 2) {
+			tree_write(f->t, paths[i], "old");
+			olds[i] = look(f, paths[i]);
+			items[i].expect = &olds[i];
+		}
+		if (i == 7)
+			tree_write(f->t, paths[i], "edited");
+		if (i == 8)
+			wants[i].size = 4; /* not what was written */
+		assert_int_equal(apply_temp(f->ap, &fd, temps_[i], &f->err), ERR_OK);
+		assert_int_equal(write_full(fd, "new", 3, NULL), ERR_OK);
+		close(fd);
+	}
+	apply_install(f->ap, items, N);
+	for (size_t i = 0; i < N; i++) {
+		if (i == 7) {
+			assert_int_equal(items[i].code, ERR_VERSION_CONFLICT);
+			assert_true(tree_is(f->t, paths[i], "edited"));
+		} else if (i == 8) {
+			assert_int_equal(items[i].code, ERR_SIZE_MISMATCH);
+			assert_false(tree_exists(f->t, paths[i]));
+		} else {
+			assert_int_equal(items[i].code, ERR_OK);
+			assert_true(tree_is(f->t, paths[i], "new"));
+		}
+	}
+	assert_int_equal(temps(f), 0);
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+static void
+test_links_and_directories(void **state)
+{
+	struct fix *f = *state;
+	struct entry link = { .path = "l", .kind = ENTRY_LINK, .target = "/nowhere/../x", .mtime_ns = MTIME };
+	struct entry dir = { .path = "d", .kind = ENTRY_DIR, .mode = 0555, .mtime_ns = MTIME, .target = "" };
+	struct entry in, old;
+
+	assert_int_equal(apply_link(f->ap, &link, NULL, &in, &f->err), ERR_OK);
+	assert_string_equal(look(f, "l").target, "/nowhere/../x");
+	assert_int_equal(look(f, "l").mtime_ns, MTIME);
+	assert_int_equal(apply_mkdir(f->ap, &dir, NULL, &in, &f->err), ERR_OK);
+	assert_int_equal(look(f, "d").mode, 0755); /* so that its contents can be made */
+	assert_int_equal(install(f, "d/f", "x", NULL, NULL), ERR_OK);
+	assert_int_equal(apply_dir_time(f->ap, &dir, &in, &f->err), ERR_OK);
+	assert_int_equal(look(f, "d").mode, 0555);
+	assert_int_equal(look(f, "d").mtime_ns, MTIME);
+	/* another target */
+	old = look(f, "l");
+	link.target = "d";
+	assert_int_equal(apply_link(f->ap, &link, &old, &in, &f->err), ERR_OK);
+	assert_string_equal(look(f, "l").target, "d");
+	assert_string_equal(look(f, TRASH "l").target, "/nowhere/../x");
+	/* taken meanwhile */
+	assert_int_equal(apply_mkdir(f->ap, &dir, NULL, &in, &f->err), ERR_VERSION_CONFLICT);
+	assert_int_equal(apply_link(f->ap, &link, NULL, &in, &f->err), ERR_VERSION_CONFLICT);
+	assert_int_equal(temps(f), 0);
+	dir.path = "gone";
+	assert_int_equal(apply_dir_time(f->ap, &dir, &in, &f->err), ERR_OK);
+}
+
+static void
+test_kinds_take_each_others_place(void **state)
+{
+	struct fix *f = *state;
+	struct entry dir = { .path = "x", .kind = ENTRY_DIR, .mode = 0755, .mtime_ns = MTIME, .target = "" };
+	struct entry in, old;
+
+	tree_write(f->t, "x", "file");
+	old = look(f, "x");
+	assert_int_equal(apply_mkdir(f->ap, &dir, &old, &in, &f->err), ERR_OK);
+	assert_int_equal(look(f, "x").kind, ENTRY_DIR);
+	assert_true(tree_is(f->t, TRASH "x", "file"));
+	/* a directory gives way only when it is empty */
+	tree_write(f->t, "x/y", "y");
+	old = look(f, "x");
+	assert_int_equal(install(f, "x", "file again", &old, NULL), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "x/y", "y"));
+	assert_int_equal(unlinkat(f->t->root, "x/y", 0), 0);
+	assert_int_equal(install(f, "x", "file again", &old, NULL), ERR_OK);
+	assert_true(tree_is(f->t, "x", "file again"));
+	assert_int_equal(temps(f), 0);
+}
+
+static void
+test_masks(void **state)
+{
+	struct fix *f = *state;
+	struct entry want = want_file("f", "x", 06777);
+	char temp[APPLY_TEMP_NAME_MAX];
+	struct apply_install item = { .temp = temp, .want = &want };
+	mode_t old = umask(027);
+	struct stat st;
+	int fd;
+
+	apply_free(f->ap);
+	assert_int_equal(apply_open(f->t->root, WHEN, &f->ap, &f->err), ERR_OK);
+	umask(old);
+	assert_int_equal(apply_temp(f->ap, &fd, temp, &f->err), ERR_OK);
+	assert_int_equal(write_full(fd, "x", 1, NULL), ERR_OK);
+	close(fd);
+	apply_install(f->ap, &item, 1);
+	assert_int_equal(item.code, ERR_OK);
+	assert_int_equal(fstatat(f->t->root, "f", &st, 0), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+}
+
+static void
+test_meta(void **state)
+{
+	struct fix *f = *state;
+	struct entry want, old, in;
+
+	tree_write(f->t, "f", "x");
+	old = look(f, "f");
+	want = want_file("f", "x", 0600);
+	assert_int_equal(apply_meta(f->ap, &want, &old, &in, &f->err), ERR_OK);
+	assert_int_equal(look(f, "f").mode, 0600);
+	assert_int_equal(look(f, "f").mtime_ns, MTIME);
+	assert_int_equal(in.ctime_ns, 0); /* a write in between would not show: look at the bytes again */
+	tree_write(f->t, "f", "yy");
+	assert_int_equal(apply_meta(f->ap, &want, &old, &in, &f->err), ERR_VERSION_CONFLICT);
+	/* never through a link */
+	assert_int_equal(unlinkat(f->t->root, "f", 0), 0);
+	tree_write(f->t, "target", "x");
+	old = look(f, "target");
+	tree_symlink(f->t, "f", "target");
+	assert_int_equal(apply_meta(f->ap, &want, &old, &in, &f->err), ERR_VERSION_CONFLICT);
+	assert_int_equal(look(f, "target").mode, 0644);
+	old = look(f, "f");
+	want = old;
+	want.mtime_ns = MTIME;
+	assert_int_equal(apply_meta(f->ap, &want, &old, &in, &f->err), ERR_OK);
+	assert_int_equal(look(f, "f").mtime_ns, MTIME);
+	assert_true(look(f, "target").mtime_ns != MTIME);
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+static void
+test_move(void **state)
+{
+	struct fix *f = *state;
+	struct entry old, in;
+
+	tree_mkdir(f->t, "d");
+	tree_write(f->t, "a", "a");
+	tree_write(f->t, "taken", "t");
+	old = look(f, "a");
+	assert_int_equal(apply_move(f->ap, "a", "taken", &old, &in, &f->err), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "taken", "t") && tree_is(f->t, "a", "a"));
+	assert_int_equal(apply_move(f->ap, "a", "d/b", &old, &in, &f->err), ERR_OK);
+	assert_true(tree_is(f->t, "d/b", "a"));
+	assert_string_equal(in.path, "d/b");
+	assert_int_equal(in.ino, old.ino);
+	assert_int_equal(apply_move(f->ap, "a", "c", &old, &in, &f->err), ERR_VERSION_CONFLICT);
+	tree_write(f->t, "d/b", "edited");
+	assert_int_equal(apply_move(f->ap, "d/b", "c", &old, &in, &f->err), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "d/b", "edited"));
+	old = look(f, "d/b");
+	assert_int_equal(apply_move(f->ap, "d/b", "none/c", &old, &in, &f->err), ERR_NOT_FOUND);
+}
+
+/* ---- deleting and the trash ------------------------------------------------------------------------------------------------ */
+
+static void
+test_delete(void **state)
+{
+	struct fix *f = *state;
+	struct entry file, dir;
+
+	tree_mkdir(f->t, "d");
+	tree_write(f->t, "d/f", "x");
+	file = look(f, "d/f");
+	dir = look(f, "d");
+	assert_int_equal(apply_delete(f->ap, &dir, &f->err), ERR_NOT_EMPTY);
+	assert_int_equal(apply_delete(f->ap, &file, &f->err), ERR_OK);
+	assert_true(tree_is(f->t, TRASH "d/f", "x"));
+	assert_int_equal(apply_delete(f->ap, &file, &f->err), ERR_OK); /* gone already */
+	assert_int_equal(apply_delete(f->ap, &dir, &f->err), ERR_OK);
+	assert_false(tree_exists(f->t, "d"));
+	assert_int_equal(apply_delete(f->ap, &file, &f->err), ERR_OK); /* with its directory */
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+static void
+delete_text(struct fix *f, const char *path, const char *text)
+{
+	struct entry e;
+
+	tree_write(f->t, path, text);
+	e = look(f, path);
+	assert_int_equal(apply_delete(f->ap, &e, &f->err), ERR_OK);
+}
+
+static void
+test_trash_keeps_every_one(void **state)
+{
+	struct fix *f = *state;
+	struct entry e;
+
+	for (unsigned i = 0; i < 20; i++)
+		delete_text(f, "f", "x");
+	assert_int_equal(tree_count(f->t, TRASH), 20);
+	assert_true(tree_exists(f->t, TRASH "f~2"));
+	/* yesterday's file is today's directory, and the other way round */
+	tree_mkdir(f->t, "f");
+	delete_text(f, "f/g", "deep");
+	assert_true(tree_is(f->t, ".dray/trash/2026-11-22~2/f/g", "deep"));
+	e = look(f, "f");
+	assert_int_equal(apply_delete(f->ap, &e, &f->err), ERR_OK);
+	tree_mkdir(f->t, "d");
+	delete_text(f, "d/x", "x");
+	assert_int_equal(unlinkat(f->t->root, "d", AT_REMOVEDIR), 0);
+	delete_text(f, "d", "a file now");
+	assert_true(tree_is(f->t, TRASH "d~2", "a file now"));
+}
+
+static void
+test_trash_of_long_and_odd_names(void **state)
+{
+	static const char *const odd[] = { "a\nb", "-rf", "\"'", " ", "$(x)" };
+	struct fix *f = *state;
+	char name[256] = "";
+
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+		delete_text(f, odd[i], "x");
+		assert_int_equal(install(f, odd[i], "y", NULL, NULL), ERR_OK);
+	}
+	while (strlen(name) + 4 <= 255)
+		memcpy(name + strlen(name), "\xf0\x9f\x8e\xac", 5);
+	for (unsigned i = 0; i < 6; i++)
+		delete_text(f, name, "x");
+	assert_int_equal(tree_count(f->t, TRASH), ARRAY_LEN(odd) + 6);
+}
+
+static void
+test_deep_trash(void **state)
+{
+	struct fix *f = *state;
+	char path[PATH_LEN_MAX + 1] = "";
+	int fd = dup(f->t->root), file;
+	struct entry e = { .path = path, .kind = ENTRY_FILE, .size = 1, .target = "" };
+	struct stat st;
+	size_t len = 0;
+
+	for (unsigned i = 0; i < 255; i++) {
+		int next;
+
+		assert_return_code(mkdirat(fd, "dddddddddddddd", 0755), errno);
+		next = openat(fd, "dddddddddddddd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = next;
+		len += (size_t)snprintf(path + len, sizeof path - len, "dddddddddddddd/");
+	}
+	memcpy(path + len, "f", 2);
+	file = openat(fd, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_int_equal(write_full(file, "x", 1, NULL), ERR_OK);
+	assert_int_equal(fstat(file, &st), 0);
+	close(file);
+	close(fd);
+	e.dev = st.st_dev;
+	e.ino = st.st_ino;
+	e.mtime_ns = stat_mtime_ns(&st);
+	assert_int_equal(apply_delete(f->ap, &e, &f->err), ERR_OK);
+	assert_int_equal(pathat_stat(f->t->root, path, &st, NULL), ERR_NOT_FOUND);
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+static void
+test_crash_leftovers(void **state)
+{
+	struct fix *f = *state;
+
+	tree_write(f->t, ".dray/tmp/t-1234", "half");
+	tree_mkdir(f->t, ".dray/tmp/t-5678");
+	tree_symlink(f->t, ".dray/tmp/t-9abc", "/etc/passwd");
+	tree_write(f->t, ".dray/trash/kept", "x");
+	apply_free(f->ap);
+	assert_int_equal(apply_open(f->t->root, WHEN, &f->ap, &f->err), ERR_OK);
+	assert_int_equal(temps(f), 0);
+	assert_true(tree_is(f->t, ".dray/trash/kept", "x"));
+}
+
+/* ---- somebody else was here (I8) -------------------------------------------------------------------------------------------- */
+
+static void
+test_new_name_is_taken(void **state)
+{
+	struct fix *f = *state;
+
+	tree_write(f->t, "f", "mine");
+	assert_int_equal(install(f, "f", "theirs", NULL, NULL), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "f", "mine"));
+	assert_int_equal(temps(f), 0);
+}
+
+/* Edited between plan and install: with a new size, with the same size, and within the same second.  True when the edit has survived. */
+static bool
+edit_survives_install(struct fix *f)
+{
+	bool held = true;
+
+	for (unsigned how = 0; how < 3; how++) {
+		struct entry old;
+
+		(void)!unlinkat(f->t->root, "f", 0);
+		tree_write(f->t, "f", "old");
+		tree_time(f->t, "f", MTIME);
+		old = look(f, "f");
+		tree_write(f->t, "f", how == 0 ? "a longer edit" : "EDT");
+		tree_time(f->t, "f", how == 2 ? MTIME + 1000 : MTIME + 5000000000);
+		held &= install(f, "f", "theirs", &old, NULL) == ERR_VERSION_CONFLICT;
+		held &= tree_is(f->t, "f", how == 0 ? "a longer edit" : "EDT");
+		held &= temps(f) == 0;
+	}
+	return held;
+}
+
+/* The file's own name for what the check finds, for all operations that take something away. */
+static bool
+edit_survives_all(struct fix *f)
+{
+	struct entry old, in;
+	char to[CONFLICT_NAME_MAX];
+	bool held = true;
+
+	(void)!unlinkat(f->t->root, "g", 0);
+	tree_write(f->t, "g", "old");
+	tree_time(f->t, "g", MTIME);
+	old = look(f, "g");
+	tree_write(f->t, "g", "EDT");
+	tree_time(f->t, "g", MTIME + 1000);
+	held &= apply_delete(f->ap, &old, &f->err) == ERR_VERSION_CONFLICT;
+	held &= tree_is(f->t, "g", "EDT");
+	held &= apply_move(f->ap, "g", "h", &old, &in, &f->err) == ERR_VERSION_CONFLICT;
+	held &= apply_aside(f->ap, "g", &old, "dev", WHEN, to, &f->err) == ERR_VERSION_CONFLICT;
+	held &= tree_is(f->t, "g", "EDT");
+	(void)!unlinkat(f->t->root, "h", 0);
+	return held;
+}
+
+static void
+breaks_with(struct fix *f, const char *fault, bool (*held)(struct fix *f))
+{
+	assert_true(held(f));
+	setenv("DRAY_FAULT", fault, 1);
+	assert_false(held(f));
+	unsetenv("DRAY_FAULT");
+}
+
+static void
+test_edit_before_install(void **state)
+{
+	breaks_with(*state, "client.no_exchange_check", edit_survives_install); /* M15 */
+}
+
+static void
+test_edit_within_the_second(void **state)
+{
+	breaks_with(*state, "client.check_seconds", edit_survives_install); /* M16 */
+	breaks_with(*state, "client.check_seconds", edit_survives_all);
+}
+
+/*
+ * The look before can be outrun, so the one after must do without it: the same edits, with only the look at what came out.  What it
+ * has taken it puts back.
+ */
+static void
+test_the_second_look_is_enough(void **state)
+{
+	struct fix *f = *state;
+	struct entry dir, file, in;
+
+	setenv("DRAY_FAULT", "client.no_look_before", 1);
+	assert_true(edit_survives_install(f));
+	assert_true(edit_survives_all(f));
+	/* a file where a directory was expected, and a directory with something in it */
+	tree_mkdir(f->t, "d");
+	dir = look(f, "d");
+	assert_int_equal(unlinkat(f->t->root, "d", AT_REMOVEDIR), 0);
+	tree_write(f->t, "d", "mine");
+	assert_int_equal(install(f, "d", "theirs", &dir, NULL), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "d", "mine"));
+	file = look(f, "d");
+	assert_int_equal(unlinkat(f->t->root, "d", 0), 0);
+	tree_mkdir(f->t, "d");
+	tree_write(f->t, "d/x", "mine");
+	assert_int_equal(install(f, "d", "theirs", &file, NULL), ERR_VERSION_CONFLICT);
+	dir = file;
+	dir.kind = ENTRY_DIR;
+	dir.mode = 0755;
+	assert_int_equal(apply_mkdir(f->ap, &dir, &file, &in, &f->err), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "d/x", "mine"));
+	assert_int_equal(temps(f), 0);
+}
+
+/* An editor that saves by renaming over, as fast as it can, while versions from the server are installed.  Every text that it saved is
+ * either the file, in the trash, or was replaced by itself; none may be destroyed by us. */
+struct editor {
+	struct fix *f;
+	bool stop;
+	unsigned saved;
+};
+
+static void *
+edit(void *arg)
+{
+	struct editor *e = arg;
+	char text[32];
+
+	while (!__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
+		snprintf(text, sizeof text, "save %u", ++e->saved);
+		tree_write(e->f->t, "f.new", text);
+		if (renameat(e->f->t->root, "f.new", e->f->t->root, "f"))
+			break;
+	}
+	return NULL;
+}
+
+static void
+test_the_last_save_is_never_lost(void **state)
+{
+	struct fix *f = *state;
+	struct editor ed = { .f = f };
+	int64_t end = clock_mono_ms() + 1200;
+	unsigned installs = 0;
+	char last[32];
+	pthread_t thread;
+
+	tree_write(f->t, "f", "first");
+	assert_int_equal(pthread_create(&thread, NULL, edit, &ed), 0);
+	while (clock_mono_ms() < end) {
+		struct entry old;
+		struct stat st;
+
+		if (fstatat(f->t->root, "f", &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		old = look(f, "f");
+		installs += install(f, "f", "from the server", &old, NULL) == ERR_OK;
+	}
+	__atomic_store_n(&ed.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	print_message("%u saves, %u installs\n", ed.saved, installs);
+	/* One more install after the last save has been looked at is legitimate: then that save is in the trash. */
+	snprintf(last, sizeof last, "save %u", ed.saved);
+	assert_true(tree_is(f->t, "f", last) || tree_holds(f->t, TRASH, last));
+	assert_int_equal(temps(f), 0);
+}
+
+/* ---- conflict copies ------------------------------------------------------------------------------------------------------- */
+
+/* Three conflicts of one name within one second.  True when all three copies are there. */
+static bool
+copies_are_kept(struct fix *f)
+{
+	static const char *const texts[] = { "one", "two", "three" };
+	char to[3][CONFLICT_NAME_MAX];
+	bool held = true;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct entry e;
+
+		tree_write(f->t, "a.txt", texts[i]);
+		e = look(f, "a.txt");
+		assert_int_equal(apply_aside(f->ap, "a.txt", &e, "laptop", WHEN, to[i], &f->err), ERR_OK);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		held &= tree_is(f->t, to[i], texts[i]);
+		(void)!unlinkat(f->t->root, to[i], 0);
+	}
+	return held;
+}
+
+static void
+test_conflict_copies(void **state)
+{
+	struct fix *f = *state;
+	char to[CONFLICT_NAME_MAX];
+	struct entry e;
+
+	breaks_with(f, "client.conflict_overwrites", copies_are_kept); /* M17 */
+	tree_mkdir(f->t, "d");
+	tree_write(f->t, "d/x", "x");
+	e = look(f, "d");
+	assert_int_equal(apply_aside(f->ap, "d", &e, "laptop", WHEN, to, &f->err), ERR_OK);
+	assert_string_equal(to, "d (conflict laptop 2026-11-22 14.00.00)");
+	assert_true(tree_is(f->t, "d (conflict laptop 2026-11-22 14.00.00)/x", "x"));
+	assert_int_equal(apply_flush(f->ap, &f->err), ERR_OK);
+}
+
+/* ---- nothing outside (I11) --------------------------------------------------------------------------------------------------- */
+
+static bool
+canary_is_whole(struct fix *f)
+{
+	return tree_count(f->t, "../canary") == 2 && tree_is(f->t, "../canary/f", "canary") && tree_is(f->t, "../canary/g", "canary");
+}
+
+static void
+make_canary(struct fix *f)
+{
+	tree_write(f->t, "../canary/f", "canary");
+	tree_write(f->t, "../canary/g", "canary");
+}
+
+/* The parent has become a symlink that leads outside.  True when nothing happened there. */
+static bool
+symlink_parent_is_refused(struct fix *f)
+{
+	struct entry old, in, dir = { .path = "d/n", .kind = ENTRY_DIR, .mode = 0755, .target = "" };
+	struct entry link = { .path = "d/l", .kind = ENTRY_LINK, .target = "x" };
+	char to[CONFLICT_NAME_MAX];
+	bool held = true;
+
+	make_canary(f);
+	old = look(f, "../canary/f");
+	old.path = "d/f";
+	(void)!unlinkat(f->t->root, "d", 0);
+	tree_symlink(f->t, "d", "../canary");
+	held &= install(f, "d/new", "x", NULL, NULL) == ERR_PARENT_NOT_DIRECTORY;
+	held &= install(f, "d/f", "x", &old, NULL) == ERR_PARENT_NOT_DIRECTORY;
+	held &= apply_mkdir(f->ap, &dir, NULL, &in, &f->err) == ERR_PARENT_NOT_DIRECTORY;
+	held &= apply_link(f->ap, &link, NULL, &in, &f->err) == ERR_PARENT_NOT_DIRECTORY;
+	held &= apply_delete(f->ap, &old, &f->err) == ERR_PARENT_NOT_DIRECTORY;
+	held &= apply_move(f->ap, "d/f", "here", &old, &in, &f->err) == ERR_PARENT_NOT_DIRECTORY;
+	held &= apply_meta(f->ap, &old, &old, &in, &f->err) == ERR_PARENT_NOT_DIRECTORY;
+	held &= apply_aside(f->ap, "d/f", &old, "dev", WHEN, to, &f->err) == ERR_PARENT_NOT_DIRECTORY;
+	held &= canary_is_whole(f);
+	return held;
+}
+
+static void
+test_parent_became_a_symlink(void **state)
+{
+	breaks_with(*state, "client.open_by_path", symlink_parent_is_refused); /* M30 */
+}
+
+/* A directory and a symlink to the canary change places as fast as they can. */
+static void *
+swap(void *arg)
+{
+	struct editor *e = arg;
+
+	while (!__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
+		(void)!renameat2(e->f->t->root, "d", e->f->t->root, "s", RENAME_EXCHANGE);
+		e->saved++;
+	}
+	return NULL;
+}
+
+static bool
+canary_survives_swaps(struct fix *f)
+{
+	struct editor ed = { .f = f };
+	int64_t end = clock_mono_ms() + 1500;
+	unsigned tries = 0, through = 0;
+	pthread_t thread;
+	bool held;
+
+	make_canary(f);
+	tree_mkdir(f->t, "d");
+	tree_symlink(f->t, "s", "../canary");
+	assert_int_equal(pthread_create(&thread, NULL, swap, &ed), 0);
+	while (clock_mono_ms() < end) {
+		char path[32], gone[32];
+		struct entry in, link = { .kind = ENTRY_LINK, .target = "x" };
+
+		snprintf(path, sizeof path, "d/n%u", tries);
+		snprintf(gone, sizeof gone, "d/l%u", tries++);
+		link.path = gone;
+		through += install(f, path, "x", NULL, NULL) == ERR_OK;
+		through += apply_link(f->ap, &link, NULL, &in, &f->err) == ERR_OK;
+	}
+	__atomic_store_n(&ed.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	held = canary_is_whole(f);
+	print_message("%u swaps, %u tries, %u went through, canary %s\n", ed.saved, tries, through, held ? "whole" : "changed");
+	for (size_t i = 0; i < 2; i++) { /* for the next run; either may be the symlink now */
+		const char *name = i ? "s" : "d";
+
+		if (unlinkat(f->t->root, name, 0)) {
+			tree_clear(f->t, name);
+			assert_return_code(unlinkat(f->t->root, name, AT_REMOVEDIR), errno);
+		}
+	}
+	tree_clear(f->t, "../canary");
+	return held && through > 0;
+}
+
+static void
+test_swapped_parents(void **state)
+{
+	breaks_with(*state, "client.open_by_path", canary_survives_swaps); /* M30 */
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_new_file), T(test_replace_keeps_the_old_in_the_trash), T(test_many_at_once), T(test_links_and_directories),
+		T(test_kinds_take_each_others_place), T(test_masks), T(test_meta), T(test_move), T(test_delete),
+		T(test_trash_keeps_every_one), T(test_trash_of_long_and_odd_names), T(test_deep_trash), T(test_crash_leftovers),
+		T(test_new_name_is_taken), T(test_edit_before_install), T(test_edit_within_the_second),
+		T(test_the_second_look_is_enough),
+		T(test_the_last_save_is_never_lost), T(test_conflict_copies), T(test_parent_became_a_symlink), T(test_swapped_parents),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
