@@ -112,7 +112,7 @@ make_parents(struct apply *ap, const char *path, size_t existing, struct err *er
 err_code
 parent_ready(struct apply *ap, const char *path, bool make, struct op_result *r, struct err *err)
 {
-	size_t parent = dir_len(path, strlen(path)), existing;
+	size_t parent = dir_len(path, strlen(path)), existing = SIZE_MAX;
 	err_code rc;
 
 	if (parent_is_known(ap, path, parent))

@@ -86,8 +86,8 @@ void headers_free(struct headers *hs);
  */
 err_code header_get(struct domain *d, const struct store_key *key, const struct header **out, struct err *err);
 void header_release(struct domain *d, const struct header **h); /* sets NULL; NULL inside is fine */
-/** header_offer(d, key, h): remember one that has just been verified. */
-void header_offer(struct domain *d, const struct store_key *key, const struct chunk_header *h);
+/** header_offer(d, key, parsed): remember one that has just been verified. */
+void header_offer(struct domain *d, const struct store_key *key, const struct chunk_header *parsed);
 
 /* ---- registrar.c: chunks that have become durable are written down, many threads' in one transaction ------------- */
 
@@ -136,8 +136,8 @@ err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const 
 /* ---- commit ------------------------------------------------------------------------------------------------------ */
 
 /**
- * parent_check(tx, path, err): may something be put at ${path}?  *missing: how many bytes of ${path} name the deepest ancestor that
- * exists, or SIZE_MAX when the parent itself does.  PARENT_NOT_DIRECTORY when an ancestor is not a directory.
+ * parent_check(tx, project, path, existing, err): may something be put at ${path}?  *existing: how many bytes of ${path} name the
+ * deepest ancestor that exists, 0 when none does, or SIZE_MAX when the parent itself does.  PARENT_NOT_DIRECTORY when an ancestor is not a directory.
  */
 err_code parent_check(struct meta_tx *tx, const struct id *project, const char *path, size_t *existing, struct err *err);
 
