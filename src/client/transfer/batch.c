@@ -150,6 +150,26 @@ poisoned(err_code code)
 	    (status == 400 || status == 409 || status == 410 || status == 413 || status == 422 || status == 428);
 }
 
+/* A directory's move gives new versions to all beneath it, which only the feed tells. */
+static bool
+moves_directory(struct item **items, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (items[i]->op->act == ACT_MOVE_REMOTE && items[i]->op->base->kind == ENTRY_DIR)
+			return true;
+	return false;
+}
+
+static void
+step_add(struct push *p, const struct wire_commit_answer *answer)
+{
+	if (p->step_count == p->step_cap) {
+		p->step_cap = MAX(4, 2 * p->step_cap);
+		p->steps = xrealloc(p->steps, p->step_cap * sizeof *p->steps);
+	}
+	p->steps[p->step_count++] = (struct step){ .before = answer->previous, .after = answer->cursor, .digest = answer->digest };
+}
+
 static err_code
 commit_range(struct push *p, struct item **items, size_t n, struct err *err)
 {
@@ -166,6 +186,8 @@ commit_range(struct push *p, struct item **items, size_t n, struct err *err)
 		ops[i] = wire_op_of(items[i]);
 	rc = remote_commit(p->env->remote, ops, n, a, &answer, err);
 	if (rc == ERR_OK) {
+		if (!moves_directory(items, n))
+			step_add(p, &answer);
 		for (size_t i = 0; i < n; i++)
 			apply_result(items[i], &answer.results[i]);
 		return ERR_OK;
@@ -260,6 +282,31 @@ tell(struct push *p, struct item *it, struct err *err)
 	return rc;
 }
 
+/*
+ * Where the feed had been read to the very clock that a commit started from, its own changes are all that follows: they are recorded
+ * here, so the place moves past them and they are not fetched back.
+ */
+static err_code
+place_advance(struct push *p, struct err *err)
+{
+	struct state_place at;
+	bool moved = false;
+	err_code rc = state_place_get(p->env->state, &at, err);
+
+	for (size_t i = 0; rc == ERR_OK && i < p->step_count; i++) {
+		const struct step *s = &p->steps[i];
+
+		if (!at.known || at.clock != s->before.clock || !id_eq(&at.epoch, &s->before.epoch) ||
+		    !id_eq(&at.epoch, &s->after.epoch))
+			continue;
+		at.clock = s->after.clock;
+		at.digest = s->digest;
+		moved = true;
+	}
+	p->step_count = 0;
+	return rc == ERR_OK && moved ? state_place_put(p->env->state, &at, err) : rc;
+}
+
 static err_code
 record(struct push *p, struct item **items, size_t n, struct err *err)
 {
@@ -273,6 +320,8 @@ record(struct push *p, struct item **items, size_t n, struct err *err)
 		else if (items[i]->known)
 			rc = state_blocks_forget(p->env->state, &items[i]->entry.content, err);
 	}
+	if (rc == ERR_OK)
+		rc = place_advance(p, err);
 	if (rc == ERR_OK)
 		rc = state_commit(p->env->state, err);
 	if (rc)

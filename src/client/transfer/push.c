@@ -309,6 +309,7 @@ push_fini(struct push *p)
 	}
 	list_fini(&p->retry);
 	list_fini(&p->ready);
+	free(p->steps);
 	while ((parcel = p->free_parcels)) {
 		p->free_parcels = parcel->next;
 		parcel_free(parcel);

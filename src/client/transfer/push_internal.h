@@ -76,12 +76,20 @@ struct list {
 	size_t n, json_len;
 };
 
+/** A commit's way through the project's clock. */
+struct step {
+	struct cursor before, after;
+	struct hash digest;
+};
+
 struct push {
 	const struct transfer_env *env;
 	const struct plan_op *ops;
 	size_t n;
 	push_done done;
 	unsigned parallel;
+	struct step *steps;           /* the committer's: of the batch at hand */
+	size_t step_count, step_cap;
 
 	struct mutex mu;              /* RANK_POOL; guards all that follows */
 	struct cond can_pack, can_send, can_commit;

@@ -35,7 +35,10 @@ struct transfer_env {
  *
  * ${done} is told each operation's end: code ERR_OK with ${entry} the base row to record (state as pushed: id, version, content, stat from
  * before the read; NULL for a delete), or why not: VERSION_CONFLICT, NAME_EXISTS, … (plan again), BUSY (changing while read), DENIED, …
- * It is called inside a state transaction that push commits after each batch; it may call state_base_put and the like.
+ * It is called inside a state transaction that push commits after each batch; it may call state_base_put and the like.  An entry that
+ * was moved and also changed ends twice: first the ACT_MOVE_REMOTE with the row as it was, at its new path, then an ACT_PUSH of that
+ * path, whose plan_op is push's own and lent for the call.  The same transaction moves the state's place past our own commits, where
+ * nothing of others lies between.
  * Errors     what stops everything: NETWORK, TOKEN_*, CANCELLED, NO_SPACE, DB.
  */
 typedef err_code (*push_done)(void *ctx, const struct plan_op *op, err_code code, const struct err *why, const struct entry *entry,
