@@ -16,6 +16,11 @@ PATIENCE = 30  # seconds until a test gives up; nothing waits for it to pass
 TROUBLE = re.compile(r"runtime error|Sanitizer|Assertion .* failed")
 
 
+def pytest_configure(config):
+    """An assertion that fails in a thread is a failure, not a note at the end."""
+    config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
+
+
 class Drayd:
     """A server on a data directory; kill and start it as often as you like, it keeps its port."""
 

@@ -129,11 +129,12 @@ static err_code
 still_allowed(struct call *c, struct err *err)
 {
 	const char *token = http_header(c->rq, "authorization");
+	struct caller again; /* the request stays that of the caller who was admitted, whatever has become of him */
 
 	if (c->wait_until_ms == 0)
 		return ERR_OK;
 	token += 6 + strspn(token + 6, " "); /* admitted before, so it is there and well-formed */
-	return access_check(c->d, token, c->row->need, &c->project, c->a, &c->caller, err);
+	return access_check(c->d, token, c->row->need, &c->project, c->a, &again, err);
 }
 
 err_code
