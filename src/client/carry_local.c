@@ -32,6 +32,8 @@ record_put(struct carry *c, const struct entry *installed, const struct entry *r
 	r->entry = *installed;
 	r->entry.path = remote->path;
 	r->entry.mode = remote->mode; /* as agreed, even where the umask took a bit */
+	if (remote->kind == ENTRY_DIR)
+		r->entry.mtime_ns = remote->mtime_ns; /* set at the end, by restore_dirs: what is made in it moves it till then */
 	r->entry.content = remote->content;
 	r->entry.content_known = true;
 	r->entry.target = remote->target;
