@@ -196,17 +196,12 @@ static bool
 can_move_here(const struct finder *f, const struct move *m)
 {
 	const struct row *p = &f->rows->v[m->p], *src = &f->rows->v[source(m)], *q = &f->rows->v[m->remote_q];
-	bool edited_here, edited_there;
 
 	if (!movable(src->local) || src->local->kind != p->base->kind || q->remote->kind != p->base->kind)
 		return false;
 	if (remote_unusable(q->remote) || !dirs_above(f, m->remote_q, true))
 		return false;
-	if (src->remote && src->remote->kind == ENTRY_DIR)
-		return false;
-	edited_here = change_local(p->base, src->local) == CHANGE_EDITED;
-	edited_there = change_remote(p->base, q->remote) == CHANGE_EDITED;
-	return !edited_here || !edited_there || content_agrees(src->local, q->remote);
+	return !(src->remote && src->remote->kind == ENTRY_DIR);
 }
 
 /* The other way round nothing but the name may have changed on the server, for what has is not yet here and would be overwritten. */

@@ -558,6 +558,9 @@ test_the_second_look_is_enough(void **state)
 	dir.mode = 0755;
 	assert_int_equal(apply_mkdir(f->ap, &dir, &file, &in, &f->err), ERR_VERSION_CONFLICT);
 	assert_true(tree_is(f->t, "d/x", "mine"));
+	dir = look(f, "d");
+	assert_int_equal(install(f, "d", "theirs", &dir, NULL), ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "d/x", "mine"));
 	assert_int_equal(temps(f), 0);
 }
 

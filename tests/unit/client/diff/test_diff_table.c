@@ -442,6 +442,38 @@ test_renamed_directory_moves_its_files(void **state)
 	expect(w, "pull e, move-local d/x>e/x, move-local d/y>e/y, delete-local d");
 }
 
+static void
+test_edited_on_both_sides_and_renamed_there(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "p", ENTRY_FILE, 0);
+	world_rename(w, &w->remote, "p", "q");
+	world_edit(w, side_at(&w->remote, "q"), 1);
+	world_edit(w, side_at(&w->local, "p"), 4);
+	expect(w, "move-local p>q");
+	assert_int_equal(w->acts[ACT_CONFLICT], 1);
+	assert_int_equal(w->remote.n, 2);
+}
+
+/* The file that moves out of it goes aside with its directory first, so that directory is not empty and must not be deleted. */
+static void
+test_rename_out_of_a_directory_that_goes_aside(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "d", ENTRY_DIR, 0);
+	agreed(w, "d/e", ENTRY_DIR, 0);
+	agreed(w, "d/e/x", ENTRY_FILE, 1);
+	add(w, &w->local, "d/mine", ENTRY_FILE, 2);
+	world_rename(w, &w->remote, "d", "n");
+	add(w, &w->remote, "d", ENTRY_FILE, 4);
+	expect(w, "conflict d, pull n, pull n/e");
+	assert_int_equal(w->acts[ACT_MOVE_LOCAL], 1);
+	assert_non_null(side_at(&w->remote, "n/e/x"));
+	assert_non_null(side_at(&w->remote, "d~1/mine"));
+}
+
 /* The inode of a deleted file goes to the next new file, which is another. */
 static void
 test_reused_inode_is_not_a_rename(void **state)
@@ -515,6 +547,7 @@ main(void)
 		T(test_rename_there), T(test_rename_here), T(test_rename_on_both_sides_server_wins), T(test_same_rename_on_both_sides),
 		T(test_rename_there_edited_here), T(test_rename_there_onto_a_taken_name), T(test_rename_here_edited_there),
 		T(test_chain_of_renames), T(test_swap_falls_back_to_content), T(test_long_chain), T(test_renamed_directory_moves_its_files),
+		T(test_edited_on_both_sides_and_renamed_there), T(test_rename_out_of_a_directory_that_goes_aside),
 		T(test_reused_inode_is_not_a_rename), T(test_bad_names_are_skipped), T(test_needs_content),
 	};
 
