@@ -1,6 +1,7 @@
 /*
  * Judging addresses and answers: pure functions, no line involved.
  */
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <strings.h>
 
@@ -10,7 +11,12 @@
 static bool
 host_is_loopback(const char *host)
 {
-	return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
+	struct in_addr a;
+
+	/* An address, not a name that looks like one: 127.0.0.1.example.org is somebody else. */
+	if (inet_pton(AF_INET, host, &a) == 1)
+		return ntohl(a.s_addr) >> 24 == 127;
+	return strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
 static bool

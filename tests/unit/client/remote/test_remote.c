@@ -1,0 +1,433 @@
+/*
+ * The client against servers that are not what they should be: each answer either means exactly what it says, or is an error of the
+ * right kind, in bounded time and memory.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "client/remote/http.h"
+#include "hostile.h"
+
+static struct hostile server;
+static struct arena *arena;
+static struct err err;
+static bool cancel;
+static char token[TOKEN_LEN + 1];
+
+#define SELF_JSON "{\"device\":\"00112233445566778899aabbccddeeff\",\"device_name\":\"d\",\"project_name\":\"p\"," \
+	"\"role\":\"writer\",\"newer\":[1,2]}"
+
+static int
+group_setup(void **ctx)
+{
+	(void)ctx;
+	hostile_start(&server);
+	arena = arena_new(256 * MIB);
+	token_new(token);
+	return 0;
+}
+
+static int
+group_teardown(void **ctx)
+{
+	(void)ctx;
+	hostile_stop(&server);
+	arena_free(arena);
+	return 0;
+}
+
+static struct remote *
+open_remote(int64_t retry_ms)
+{
+	static char url[64];
+	struct remote_opts opts = { .url = url, .token = token, .retry_ms = retry_ms, .cancel = &cancel, .stall_s = 2 };
+	struct remote *r = NULL;
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%u", server.port);
+	cancel = false;
+	assert_int_equal(remote_open(&opts, &r, &err), ERR_OK);
+	return r;
+}
+
+/* One answer, said to every attempt, and what remote_self makes of it. */
+static err_code
+self_given_n(const void *p, size_t len, size_t cut)
+{
+	struct reply reply = { .p = p, .len = len, .cut = cut };
+	struct remote *r = open_remote(1);
+	struct remote_self self;
+	err_code rc;
+
+	hostile_script(&server, &reply, 1);
+	rc = remote_self(r, arena, &self, &err);
+	remote_free(r);
+	return rc;
+}
+
+static err_code
+self_given(const char *answer)
+{
+	return self_given_n(answer, strlen(answer), 0);
+}
+
+static const char *
+answer_of(const char *head, const char *body)
+{
+	return arena_printf(arena, "%s\r\nContent-Length: %zu\r\n\r\n%s", head, strlen(body), body);
+}
+
+#define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json"
+#define PROBLEM(status) "HTTP/1.1 " #status " X\r\nContent-Type: application/problem+json"
+
+/* ---- what is said ------------------------------------------------------------------------------------------------------------- */
+
+static void
+test_good(void **ctx)
+{
+	struct reply reply = { .keep = true };
+	struct remote *r = open_remote(1);
+	struct remote_stats stats;
+	struct remote_self self;
+
+	(void)ctx;
+	reply.p = answer_of(OK_HEAD "; charset=utf-8", SELF_JSON);
+	reply.len = strlen(reply.p);
+	hostile_script(&server, &reply, 1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(remote_self(r, arena, &self, &err), ERR_OK);
+	assert_true(self.writer);
+	assert_string_equal(self.project_name, "p");
+	remote_stats(r, &stats);
+	assert_int_equal(stats.requests, 3);
+	assert_int_equal(stats.retries, 0);
+	assert_true(stats.bytes_down >= 3 * reply.len && stats.bytes_up > 300);
+	assert_non_null(strstr(server.seen[0], "Authorization: Bearer dray_"));
+	assert_non_null(strstr(server.seen[0], "GET /projects/00000000000000000000000000000000/checkpoint HTTP/1.1\r\n"));
+	assert_null(strcasestr(server.seen[0], "accept-encoding"));
+	remote_free(r);
+}
+
+static void
+test_chunked_is_framed(void **ctx)
+{
+	char json[512];
+
+	(void)ctx;
+	snprintf(json, sizeof json, OK_HEAD "\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n", strlen(SELF_JSON), SELF_JSON);
+	assert_int_equal(self_given(json), ERR_OK);
+}
+
+static void
+test_not_dray(void **ctx)
+{
+	static const struct {
+		const char *answer;
+		err_code code;
+	} rows[] = {
+		/* a captive portal */
+		{ "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", ERR_PROTOCOL },
+		{ "HTTP/1.1 200 OK\r\nContent-Type: application/jsonx\r\nContent-Length: 2\r\n\r\n{}", ERR_PROTOCOL },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", ERR_PROTOCOL },
+		{ "HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", ERR_PROTOCOL },
+		{ "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL },
+		/* redirects are not followed, wherever they lead */
+		{ "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL },
+		{ "HTTP/1.1 308 P\r\nLocation: https://evil.example/\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL },
+		{ "HTTP/1.1 304 Not Modified\r\n\r\n", ERR_PROTOCOL },
+		/* encodings that were not asked for */
+		{ OK_HEAD "\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", ERR_PROTOCOL },
+		/* not HTTP */
+		{ "SSH-2.0-OpenSSH\r\n", ERR_PROTOCOL },
+		{ OK_HEAD "\r\nContent-Length: -5\r\n\r\n{}", ERR_PROTOCOL },
+		/* a body that ends when the line does could have been cut anywhere */
+		{ OK_HEAD "\r\n\r\n" SELF_JSON, ERR_PROTOCOL },
+		/* JSON that is not the answer */
+		{ OK_HEAD "\r\nContent-Length: 2\r\n\r\n{}", ERR_PROTOCOL },
+		{ OK_HEAD "\r\nContent-Length: 4\r\n\r\nnull", ERR_PROTOCOL },
+		{ OK_HEAD "\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL },
+		{ OK_HEAD "\r\nContent-Length: 13\r\n\r\n{\"device\":17}", ERR_PROTOCOL },
+		/* proxies that speak for themselves */
+		{ "HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 1\r\n\r\n<", ERR_UNAVAILABLE },
+		{ "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", ERR_TOO_MANY_REQUESTS },
+		{ "HTTP/1.1 401 Who\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n", ERR_AUTH_REQUIRED },
+		/* dray's own words */
+		{ PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", ERR_NOT_FOUND },
+		{ PROBLEM(401) "\r\nContent-Length: 24\r\n\r\n{\"code\":\"token_revoked\"}", ERR_TOKEN_REVOKED },
+		{ PROBLEM(410) "\r\nContent-Length: 24\r\n\r\n{\"code\":\"epoch_changed\"}", ERR_EPOCH_CHANGED },
+	};
+
+	(void)ctx;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		err_code rc = self_given(rows[i].answer);
+		if (rc != rows[i].code)
+			fail_msg("row %zu: %s instead of %s (%s)", i, err_info(rc)->code, err_info(rows[i].code)->code, err.msg);
+	}
+}
+
+static void
+test_too_much(void **ctx)
+{
+	size_t len = 20 * MIB;
+	char *big = arena_must(arena, len + 256); /* a connection may still be sending it when the test is over */
+	size_t head = (size_t)snprintf(big, 256, OK_HEAD "\r\nContent-Length: %zu\r\n\r\n", len);
+
+	(void)ctx;
+	memset(big + head, ' ', len);
+	assert_int_equal(self_given_n(big, head + len, 0), ERR_PROTOCOL);
+	assert_non_null(strstr(err.msg, "larger than"));
+	/* a header section without end */
+	head = (size_t)snprintf(big, 256, "HTTP/1.1 200 OK\r\n");
+	for (size_t i = 0; i < 4000; i++)
+		head += (size_t)snprintf(big + head, 64, "X-%05zu: 0123456789012345678901234567\r\n", i);
+	assert_int_equal(self_given_n(big, head, 0), ERR_PROTOCOL);
+	assert_non_null(strstr(err.msg, "header section"));
+}
+
+/* A line that is cut anywhere inside an answer is a broken line, never an answer and never a protocol error. */
+static void
+test_cut_at_every_byte(void **ctx)
+{
+	const char *answer = answer_of(OK_HEAD, SELF_JSON);
+
+	(void)ctx;
+	for (size_t cut = 1; cut < strlen(answer); cut++) {
+		err_code rc = self_given_n(answer, strlen(answer), cut);
+		if (rc != ERR_NETWORK && !(cut < 5 && rc == ERR_PROTOCOL)) /* "HTT" is not HTTP yet */
+			fail_msg("cut after %zu bytes: %s (%s)", cut, err_info(rc)->code, err.msg);
+	}
+	assert_int_equal(self_given(answer), ERR_OK);
+}
+
+/* ---- again ---------------------------------------------------------------------------------------------------------------------- */
+
+static void
+test_retry_after(void **ctx)
+{
+	struct remote *r = open_remote(10000);
+	struct reply script[3] = { 0 };
+	struct remote_stats stats;
+	struct id id;
+	int64_t start;
+	char key[2][80];
+
+	(void)ctx;
+	script[0].p = PROBLEM(503) "\r\nRetry-After: 1\r\nContent-Length: 22\r\n\r\n{\"code\":\"unavailable\"}";
+	script[1].p = OK_HEAD "\r\nContent-Le"; /* and the line breaks */
+	script[2].p = answer_of("HTTP/1.1 201 Created\r\nContent-Type: application/json", "{\"id\":\"00112233445566778899aabbccddeeff\"}");
+	for (size_t i = 0; i < 3; i++)
+		script[i].len = strlen(script[i].p);
+	hostile_script(&server, script, 3);
+	start = clock_mono_ms();
+	assert_int_equal(remote_transfer_create(r, "a", 1, &id, &err), ERR_OK);
+	assert_in_range(clock_mono_ms() - start, 1000, 4000);
+	remote_stats(r, &stats);
+	assert_int_equal(stats.retries, 2);
+	assert_int_equal(hostile_requests(&server), 3);
+	/* the effect of all three can only be one: the key is the same, and is another one for the next call */
+	for (size_t i = 0; i < 2; i++) {
+		const char *k = strstr(server.seen[i * 2], "Idempotency-Key: ");
+		assert_non_null(k);
+		snprintf(key[i], sizeof key[i], "%.49s", k);
+	}
+	assert_string_equal(key[0], key[1]);
+	hostile_script(&server, &script[2], 1);
+	assert_int_equal(remote_transfer_create(r, "a", 1, &id, &err), ERR_OK);
+	assert_null(strstr(server.seen[0], key[0]));
+	remote_free(r);
+}
+
+static void
+test_gives_up(void **ctx)
+{
+	struct remote *r = open_remote(700);
+	struct reply reply = { .p = PROBLEM(503) "\r\nContent-Length: 22\r\n\r\n{\"code\":\"unavailable\"}" };
+	struct remote_self self;
+	int64_t start = clock_mono_ms();
+
+	(void)ctx;
+	reply.len = strlen(reply.p);
+	hostile_script(&server, &reply, 1);
+	assert_int_equal(remote_self(r, arena, &self, &err), ERR_UNAVAILABLE);
+	assert_in_range(clock_mono_ms() - start, 0, 3000);
+	assert_true(hostile_requests(&server) > 1);
+	/* a Retry-After beyond our patience is not waited for */
+	reply.p = PROBLEM(503) "\r\nRetry-After: 3600\r\nContent-Length: 22\r\n\r\n{\"code\":\"unavailable\"}";
+	reply.len = strlen(reply.p);
+	hostile_script(&server, &reply, 1);
+	start = clock_mono_ms();
+	assert_int_equal(remote_self(r, arena, &self, &err), ERR_UNAVAILABLE);
+	assert_in_range(clock_mono_ms() - start, 0, 1000);
+	assert_int_equal(hostile_requests(&server), 1);
+	/* what will not change is not tried again, whatever its status */
+	reply.p = PROBLEM(503) "\r\nContent-Length: 26\r\n\r\n{\"code\":\"store_read_only\"}";
+	reply.len = strlen(reply.p);
+	hostile_script(&server, &reply, 1);
+	assert_int_equal(remote_self(r, arena, &self, &err), ERR_READ_ONLY);
+	assert_int_equal(hostile_requests(&server), 1);
+	remote_free(r);
+}
+
+static void
+test_nobody_there(void **ctx)
+{
+	struct remote_opts opts = { .url = "http://127.0.0.1:1", .token = token, .retry_ms = 300 };
+	struct remote *r;
+	struct remote_self self;
+
+	(void)ctx;
+	assert_int_equal(remote_open(&opts, &r, &err), ERR_OK);
+	assert_int_equal(remote_self(r, arena, &self, &err), ERR_NETWORK);
+	remote_free(r);
+}
+
+/* ---- slow ----------------------------------------------------------------------------------------------------------------------- */
+
+static void *
+cancel_soon(void *arg)
+{
+	(void)arg;
+	usleep(300000);
+	__atomic_store_n(&cancel, true, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static void
+cancelled_within_a_second(const struct reply *reply)
+{
+	struct remote *r = open_remote(60000);
+	struct remote_self self;
+	int64_t start = clock_mono_ms();
+	pthread_t t;
+
+	hostile_script(&server, reply, 1);
+	assert_int_equal(pthread_create(&t, NULL, cancel_soon, NULL), 0);
+	assert_int_equal(remote_self(r, arena, &self, &err), ERR_CANCELLED);
+	assert_in_range(clock_mono_ms() - start, 200, 1500);
+	pthread_join(t, NULL);
+	remote_free(r);
+}
+
+static void
+test_cancel(void **ctx)
+{
+	const char *answer = answer_of(OK_HEAD, SELF_JSON);
+	const char *wait = PROBLEM(503) "\r\nRetry-After: 30\r\nContent-Length: 22\r\n\r\n{\"code\":\"unavailable\"}";
+
+	(void)ctx;
+	cancelled_within_a_second(&(struct reply){ .p = answer, .len = strlen(answer), .drip_ms = 50 });
+	cancelled_within_a_second(&(struct reply){ .p = "", .silent = true });
+	cancelled_within_a_second(&(struct reply){ .p = wait, .len = strlen(wait) });
+}
+
+static void
+test_stall(void **ctx)
+{
+	struct remote *r = open_remote(1);
+	struct reply reply = { .drip_ms = 100 };
+	struct remote_self self;
+	int64_t start = clock_mono_ms();
+
+	(void)ctx;
+	reply.p = answer_of(OK_HEAD, SELF_JSON);
+	reply.len = strlen(reply.p);
+	hostile_script(&server, &reply, 1);
+	assert_int_equal(remote_self(r, arena, &self, &err), ERR_NETWORK);
+	assert_in_range(clock_mono_ms() - start, 1000, 8000);
+	remote_free(r);
+}
+
+/* ---- ranges --------------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+range_given(const char *answer, uint64_t off, size_t len)
+{
+	struct reply reply = { .p = answer, .len = strlen(answer) };
+	struct remote *r = open_remote(1);
+	struct hash chunk = hash_of("c", 1);
+	uint8_t buf[64];
+	err_code rc;
+
+	hostile_script(&server, &reply, 1);
+	rc = remote_chunk_get(r, &chunk, off, buf, len, &err);
+	if (rc == ERR_OK)
+		assert_memory_equal(buf, "0123456789", len);
+	remote_free(r);
+	return rc;
+}
+
+#define BYTES(status, range) "HTTP/1.1 " #status " X\r\nContent-Type: application/octet-stream\r\n" range
+
+static void
+test_ranges(void **ctx)
+{
+	(void)ctx;
+	assert_int_equal(range_given(BYTES(206, "Content-Range: bytes 5-14/100\r\n") "Content-Length: 10\r\n\r\n0123456789", 5, 10), ERR_OK);
+	assert_non_null(strstr(server.seen[0], "Range: bytes=5-14\r\n"));
+	/* other bytes than asked for, or not said which */
+	assert_int_equal(range_given(BYTES(206, "Content-Range: bytes 6-15/100\r\n") "Content-Length: 10\r\n\r\n0123456789", 5, 10), ERR_PROTOCOL);
+	assert_int_equal(range_given(BYTES(206, "") "Content-Length: 10\r\n\r\n0123456789", 5, 10), ERR_PROTOCOL);
+	assert_int_equal(range_given(BYTES(206, "Content-Range: bytes 5-14/*\r\n") "Content-Length: 10\r\n\r\n0123456789", 5, 10), ERR_PROTOCOL);
+	assert_int_equal(range_given(BYTES(200, "") "Content-Length: 10\r\n\r\n0123456789", 5, 10), ERR_PROTOCOL);
+	/* fewer, more */
+	assert_int_equal(range_given(BYTES(206, "Content-Range: bytes 5-9/10\r\n") "Content-Length: 5\r\n\r\n01234", 5, 10), ERR_PROTOCOL);
+	assert_int_equal(range_given(BYTES(206, "Content-Range: bytes 5-15/100\r\n") "Content-Length: 11\r\n\r\n0123456789a", 5, 10), ERR_PROTOCOL);
+	assert_int_equal(range_given(PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", 5, 10), ERR_NOT_FOUND);
+}
+
+/* ---- addresses -------------------------------------------------------------------------------------------------------------------- */
+
+static void
+test_addresses(void **ctx)
+{
+	static const struct {
+		const char *url;
+		err_code code;
+		bool allow_http;
+	} rows[] = {
+		{ "http://127.0.0.1:80", ERR_OK, false }, { "http://localhost", ERR_OK, false }, { "http://[::1]:1", ERR_OK, false },
+		{ "https://example.org", ERR_OK, false }, { "https://example.org/dray", ERR_OK, false },
+		{ "http://example.org", ERR_TLS_REQUIRED, false }, { "http://example.org", ERR_OK, true },
+		{ "http://127.0.0.1.example.org", ERR_TLS_REQUIRED, false }, { "http://localhost.example.org", ERR_TLS_REQUIRED, false },
+		{ "https://user:secret@example.org", ERR_USAGE, false }, { "https://example.org/?a=b", ERR_USAGE, false },
+		{ "https://example.org/", ERR_USAGE, false }, { "ftp://example.org", ERR_USAGE, false }, { "file:///etc/passwd", ERR_USAGE, false },
+		{ "example.org", ERR_USAGE, false }, { "", ERR_USAGE, false }, { "https://", ERR_USAGE, false },
+	};
+
+	(void)ctx;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct remote_opts opts = { .url = rows[i].url, .token = token, .allow_http = rows[i].allow_http };
+		struct remote *r = NULL;
+		err_code rc = remote_open(&opts, &r, &err);
+
+		if (rc != rows[i].code)
+			fail_msg("%s: %s", rows[i].url, err_info(rc)->code);
+		remote_free(r);
+	}
+	assert_int_equal(remote_open(&(struct remote_opts){ .url = "https://h", .token = "a\r\nb" }, &(struct remote *){ NULL }, &err),
+	    ERR_TOKEN_INVALID);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_chunked_is_framed),
+		cmocka_unit_test(test_not_dray),
+		cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_cut_at_every_byte),
+		cmocka_unit_test(test_retry_after),
+		cmocka_unit_test(test_gives_up),
+		cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
