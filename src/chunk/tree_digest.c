@@ -31,28 +31,3 @@ tree_digest_entry(const struct tree_digest_in *in)
 	memcpy(p, in->path, in->path_len);
 	return hash_of(buf, FIXED_LEN + in->path_len);
 }
-
-void
-tree_digest_add(struct hash *sum, const struct hash *e)
-{
-	unsigned carry = 0;
-
-	for (size_t i = 0; i < sizeof sum->b; i++) {
-		carry += (unsigned)sum->b[i] + e->b[i];
-		sum->b[i] = (uint8_t)carry;
-		carry >>= 8;
-	}
-}
-
-void
-tree_digest_sub(struct hash *sum, const struct hash *e)
-{
-	unsigned borrow = 0;
-
-	for (size_t i = 0; i < sizeof sum->b; i++) {
-		unsigned d = (unsigned)sum->b[i] - e->b[i] - borrow;
-
-		sum->b[i] = (uint8_t)d;
-		borrow = d >> 8 & 1;
-	}
-}

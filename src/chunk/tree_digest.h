@@ -1,7 +1,7 @@
 #pragma once
 /**
- * The digest of a tree (DESIGN 2.4, docs/protocol/digest.md): the sum mod 2^256 of what each live entry adds.  Server and client keep
- * the same sum with this one implementation, so equal sums prove equal trees without a listing.  Pure; any thread.
+ * The digest of a tree (DESIGN 2.4, docs/protocol/digest.md): the sum mod 2^256 of what each live entry adds (digest_add of
+ * base/hash.h).  Server and client have this one implementation, so equal sums prove equal trees without a listing.  Pure; any thread.
  */
 
 #include "base/hash.h"
@@ -21,7 +21,3 @@ struct tree_digest_in {
 
 /** tree_digest_entry(in): SHA-256 of id[16] · u64 version · content[32] · u32 mode · u8 kind · u64 size · path, little-endian. */
 struct hash tree_digest_entry(const struct tree_digest_in *in);
-
-/** tree_digest_add(sum, e), tree_digest_sub(sum, e): *sum ± *e as 256-bit little-endian numbers, mod 2^256.  Zero: the empty tree. */
-void tree_digest_add(struct hash *sum, const struct hash *e);
-void tree_digest_sub(struct hash *sum, const struct hash *e);

@@ -4,6 +4,7 @@
 #include "server/model/model.h"
 
 #include "base/utf8.h"
+#include "chunk/tree_digest.h"
 
 #include <assert.h>
 
@@ -52,26 +53,12 @@ title_check(const char *p, size_t len, const char *what, struct err *err)
 	return ERR_OK;
 }
 
-/* id[16] · u64 version · content[32] · u32 mode · u8 kind · u64 size · path */
-#define DIGEST_FIXED_LEN (16 + 8 + 32 + 4 + 1 + 8)
-
 struct hash
 file_digest(const struct file *f)
 {
-	uint8_t buf[DIGEST_FIXED_LEN + FILE_PATH_MAX];
-	uint8_t *p = buf;
+	char path[FILE_PATH_MAX];
 
-	memcpy(p, f->id.b, sizeof f->id.b);
-	p += sizeof f->id.b;
-	put_u64le(p, (uint64_t)f->version);
-	p += 8;
-	memcpy(p, f->content.b, sizeof f->content.b);
-	p += sizeof f->content.b;
-	put_u32le(p, f->mode);
-	p += 4;
-	*p++ = (uint8_t)f->kind;
-	put_u64le(p, (uint64_t)f->size);
-	p += 8;
-	file_path(f, (char *)p);
-	return hash_of(buf, DIGEST_FIXED_LEN + strlen((char *)p));
+	file_path(f, path);
+	return tree_digest_entry(&(struct tree_digest_in){ .id = &f->id, .version = f->version, .content = &f->content,
+	    .mode = f->mode, .kind = (uint8_t)f->kind, .size = (uint64_t)f->size, .path = path, .path_len = strlen(path) });
 }

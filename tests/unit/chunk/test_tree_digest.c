@@ -53,8 +53,8 @@ test_vectors(void **state)
 	(void)state;
 	assert_memory_equal(file.b, want_file.b, 32);
 	assert_memory_equal(dir.b, want_dir.b, 32);
-	tree_digest_add(&sum, &file);
-	tree_digest_add(&sum, &dir);
+	digest_add(&sum, &file);
+	digest_add(&sum, &dir);
 	assert_memory_equal(sum.b, want_sum.b, 32);
 }
 
@@ -67,10 +67,10 @@ test_inverse_in_any_order(void **state)
 	for (unsigned round = 0; round < 200; round++) {
 		for (size_t i = 0; i < ARRAY_LEN(e); i++) {
 			rng_bytes(e[i].b, 32);
-			tree_digest_add(&sum, &e[i]);
+			digest_add(&sum, &e[i]);
 		}
 		for (size_t i = ARRAY_LEN(e); i-- > 0;)
-			tree_digest_sub(&sum, &e[(i * 7 + round) % ARRAY_LEN(e)]);
+			digest_sub(&sum, &e[(i * 7 + round) % ARRAY_LEN(e)]);
 		assert_true(hash_is_zero(&sum));
 	}
 }
@@ -83,9 +83,9 @@ test_wraps(void **state)
 
 	(void)state;
 	memset(sum.b, 0xff, 32);
-	tree_digest_add(&sum, &one);
+	digest_add(&sum, &one);
 	assert_true(hash_is_zero(&sum));
-	tree_digest_sub(&sum, &one);
+	digest_sub(&sum, &one);
 	for (size_t i = 0; i < 32; i++)
 		assert_int_equal(sum.b[i], 0xff);
 }
