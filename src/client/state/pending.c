@@ -7,17 +7,29 @@
 
 /* ---- pending -------------------------------------------------------------------------------------------------------------------- */
 
-err_code
-state_pending_remove(struct state *s, const struct id *id, struct err *err)
+static err_code
+removed(struct state *s, const char *sql, const struct id *id, struct err *err)
 {
 	int64_t gone = 0;
-	err_code rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1", DB_ID(id));
+	err_code rc = db_run(state_writer(s), &gone, err, sql, DB_ID(id));
 
 	if (gone > 0) {
 		s->totals.pending -= (uint64_t)gone;
 		s->totals_changed = true;
 	}
 	return rc;
+}
+
+err_code
+state_pending_remove(struct state *s, const struct id *id, struct err *err)
+{
+	return removed(s, "DELETE FROM pending WHERE id = $1", id, err);
+}
+
+err_code
+state_pending_remove_deleted(struct state *s, const struct id *id, struct err *err)
+{
+	return removed(s, "DELETE FROM pending WHERE id = $1 AND deleted = 1", id, err);
 }
 
 err_code
