@@ -9,7 +9,7 @@ here=$PWD
 demo=$here/demo
 bin=$here/build/release
 listen=${DRAY_LISTEN:-127.0.0.1:8080}
-source=${DRAY_SOURCE:-/usr/include /usr/share/doc /usr/share/zoneinfo}
+source=${DRAY_SOURCE:-/usr/include /usr/share /usr/lib/python3}
 export PATH=$bin:$PATH
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }

@@ -22,6 +22,8 @@ count(struct sync_result *result, const struct plan_op *op, const struct entry *
 		result->moved_remote++;
 		break;
 	default:
+		if (entry && op->base && entry->version == op->base->version)
+			break; /* looked at after a move, and as it was */
 		result->pushed++;
 		if (entry && entry->kind == ENTRY_FILE && !(op->base && entry_same_content(op->base, entry)))
 			result->content_up += (uint64_t)entry->size;
