@@ -7,7 +7,7 @@
 #include "client/remote/remote_backend.h"
 
 #define ANSWER_HEAD_MAX (64 * KIB)    /* a server that sends more is not ours */
-#define ANSWER_PROBLEM_MAX (1 * MIB)  /* a problem may list MISSING_MAX chunks */
+#define ANSWER_PROBLEM_MAX (1 * MIB)  /* a problem may list WIRE_MISSING_MAX chunks */
 #define ANSWER_JSON_MAX (8 * MIB)     /* as much as we may send ourselves */
 #define IDLE_LINES_MAX 32             /* kept connections; a device has 16 requests in flight at most */
 #define CONNECT_DEADLINE_S 10L
