@@ -1,6 +1,7 @@
 #include <getopt.h>
 
 #include "base/command.h"
+#include "base/jw.h"
 
 static const struct command_option HELP = { 'h', "help", NULL, "show this" };
 
@@ -10,6 +11,43 @@ command_value(const struct command_line *line, char letter)
 	unsigned n = line->options[(unsigned char)letter].n;
 
 	return n ? line->options[(unsigned char)letter].values[n - 1] : NULL;
+}
+
+/* ---- errors ---------------------------------------------------------------------------------------------------------------- */
+
+static void
+fail_json(const struct err *err)
+{
+	const struct err_info *info = err_info(err->code);
+	struct sbuf sb = SBUF(16 * KIB);
+	struct jw jw = JW(&sb);
+
+	jw_object(&jw);
+	jw_key(&jw, "error");
+	jw_object(&jw);
+	jw_kstr(&jw, "code", info->code);
+	jw_kstr(&jw, "detail", err->msg);
+	jw_kstr(&jw, "hint", info->hint);
+	jw_kbool(&jw, "retryable", info->retryable);
+	jw_end_object(&jw);
+	jw_end_object(&jw);
+	printf("%s\n", sbuf_str(&sb));
+	sbuf_fini(&sb);
+}
+
+int
+command_fail(const struct command_line *line, const struct err *err)
+{
+	struct sbuf sb = SBUF(16 * KIB);
+
+	if (command_has(line, 'j'))
+		fail_json(err);
+	sbuf_add_visible(&sb, err->msg);
+	fprintf(stderr, "%s: %s\n", line->program->name, sbuf_str(&sb));
+	if (err->code != ERR_USAGE && err->code != ERR_CANCELLED)
+		fprintf(stderr, "%*s  %s\n", (int)strlen(line->program->name), "", err_info(err->code)->hint);
+	sbuf_fini(&sb);
+	return err->code == ERR_USAGE ? COMMAND_USAGE : COMMAND_ERROR;
 }
 
 /* ---- help ------------------------------------------------------------------------------------------------------------------ */
@@ -87,7 +125,7 @@ run(const struct program *p, const struct command *c, int argc, char **argv)
 {
 	struct option longs[OPTIONS_MAX + 1];
 	char letters[2 * OPTIONS_MAX + 1];
-	struct command_line line = { .command = c };
+	struct command_line line = { .program = p, .command = c };
 	int letter;
 
 	make_tables(p, c, letters, longs);

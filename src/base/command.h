@@ -3,7 +3,7 @@
  * The command lines of dray and drayd: commands of one or two words, options over getopt_long, help made from the same tables.
  */
 
-#include "base/base.h"
+#include "base/err.h"
 
 #define COMMAND_VALUES_MAX 16 /* of an option that may be repeated */
 
@@ -17,6 +17,7 @@ struct command_option {
 
 /** What was typed, after the command's name. */
 struct command_line {
+	const struct program *program;
 	const struct command *command;
 	struct {
 		const char *values[COMMAND_VALUES_MAX]; /* "" for options without a value */
@@ -46,9 +47,16 @@ struct program {
 
 /** The exit status of wrong usage, as getopt's tradition has it. */
 #define COMMAND_USAGE 2
+#define COMMAND_ERROR 1
 
 /** command_main(p, argc, argv): find the command, parse, run.  --help and --version are answered here.  Returns the exit status. */
 int command_main(const struct program *p, int argc, char **argv);
+
+/**
+ * command_fail(line, err): show an error where it stops travelling, and what to do about it; with -j (which every program here calls --json)
+ * also as JSON on standard output.  Returns COMMAND_ERROR, or COMMAND_USAGE for ERR_USAGE.
+ */
+int command_fail(const struct command_line *line, const struct err *err);
 
 /** command_value(line, 'p'): the last value of the option, "" for one without a value, NULL when it was not given. */
 const char *command_value(const struct command_line *line, char letter);

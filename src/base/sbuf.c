@@ -1,4 +1,5 @@
 #include "base/sbuf.h"
+#include "base/utf8.h"
 
 #define CAP_LEAST 64
 
@@ -124,4 +125,20 @@ sbuf_done(const struct sbuf *sb, struct err *err)
 	if (sb->no_mem)
 		return err_set(err, ERR_NO_MEM, "out of memory after %zu bytes of text", sb->len);
 	return err_set(err, ERR_BODY_TOO_LARGE, "the text does not fit in %zu bytes", sb->max);
+}
+
+void
+sbuf_add_visible(struct sbuf *sb, const char *s)
+{
+	bool valid = utf8_valid(s, strlen(s));
+
+	for (const char *p = s; *p; p++) {
+		unsigned char c = (unsigned char)*p;
+		if (c == '\\')
+			sbuf_add(sb, "\\\\");
+		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
+			sbuf_addf(sb, "\\x%02x", c);
+		else
+			sbuf_addc(sb, (char)c);
+	}
 }

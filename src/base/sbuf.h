@@ -26,6 +26,10 @@ void sbuf_addc(struct sbuf *sb, char c);
 void sbuf_addf(struct sbuf *sb, const char *fmt, ...) FORMAT(2, 3);
 void sbuf_addvf(struct sbuf *sb, const char *fmt, va_list ap) FORMAT(2, 0);
 
+/** sbuf_add_visible(sb, s): for people's eyes: control characters, backslashes and bytes that are not UTF-8 as escapes, so that a name
+ * cannot steer a terminal. */
+void sbuf_add_visible(struct sbuf *sb, const char *s);
+
 /** sbuf_str(sb): the text, lent until the next append; "" when empty. */
 const char *sbuf_str(const struct sbuf *sb);
 

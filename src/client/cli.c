@@ -1,7 +1,5 @@
 #include <signal.h>
 
-#include "base/jw.h"
-#include "base/utf8.h"
 #include "client/cli.h"
 
 static bool cancelled;
@@ -13,62 +11,11 @@ cli_cancel(void)
 }
 
 void
-cli_escape(struct sbuf *sb, const char *path)
-{
-	bool valid = utf8_valid(path, strlen(path));
-
-	for (const char *p = path; *p; p++) {
-		unsigned char c = (unsigned char)*p;
-		if (c == '\\')
-			sbuf_add(sb, "\\\\");
-		else if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid))
-			sbuf_addf(sb, "\\x%02x", c);
-		else
-			sbuf_addc(sb, (char)c);
-	}
-}
-
-void
 cli_print(struct sbuf *sb)
 {
 	fwrite(sbuf_str(sb), 1, sb->len, stdout);
 	fflush(stdout);
 	sbuf_fini(sb);
-}
-
-static void
-fail_json(const struct err *err)
-{
-	const struct err_info *info = err_info(err->code);
-	struct sbuf sb = SBUF(16 * KIB);
-	struct jw jw = JW(&sb);
-
-	jw_object(&jw);
-	jw_key(&jw, "error");
-	jw_object(&jw);
-	jw_kstr(&jw, "code", info->code);
-	jw_kstr(&jw, "detail", err->msg);
-	jw_kstr(&jw, "hint", info->hint);
-	jw_kbool(&jw, "retryable", info->retryable);
-	jw_end_object(&jw);
-	jw_end_object(&jw);
-	sbuf_addc(&sb, '\n');
-	cli_print(&sb);
-}
-
-int
-cli_fail(const struct command_line *line, const struct err *err)
-{
-	struct sbuf sb = SBUF(16 * KIB);
-
-	if (command_has(line, 'j'))
-		fail_json(err);
-	cli_escape(&sb, err->msg);
-	fprintf(stderr, "dray: %s\n", sbuf_str(&sb));
-	if (err->code != ERR_CANCELLED && err->code != ERR_USAGE)
-		fprintf(stderr, "      %s\n", err_info(err->code)->hint);
-	sbuf_fini(&sb);
-	return err->code == ERR_USAGE ? EXIT_USAGE : EXIT_ERROR;
 }
 
 static void

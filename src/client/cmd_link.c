@@ -99,14 +99,14 @@ show(const struct command_line *line, const char *dir, const struct state_link *
 		sbuf_addc(&sb, '\n');
 	} else if (!command_has(line, 'q')) {
 		sbuf_add(&sb, "Linked ");
-		cli_escape(&sb, dir);
+		sbuf_add_visible(&sb, dir);
 		sbuf_add(&sb, " to project \"");
-		cli_escape(&sb, link->project_name);
+		sbuf_add_visible(&sb, link->project_name);
 		sbuf_addf(&sb, "\" on %s as device \"", link->url);
-		cli_escape(&sb, link->device_name);
+		sbuf_add_visible(&sb, link->device_name);
 		sbuf_addf(&sb, "\"%s.\n", writer ? "" : " (reader: nothing is sent from here)");
 		sbuf_add(&sb, "Next: dray sync ");
-		cli_escape(&sb, dir);
+		sbuf_add_visible(&sb, dir);
 		sbuf_addc(&sb, '\n');
 	}
 	cli_print(&sb);
@@ -152,7 +152,7 @@ run(const struct command_line *line)
 {
 	struct err err = { 0 };
 
-	return link_folder(line, &err) ? cli_fail(line, &err) : EXIT_IN_SYNC;
+	return link_folder(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
 }
 
 const struct command COMMAND_LINK = {

@@ -91,17 +91,17 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	size_t max = command_has(line, 'v') ? SIZE_MAX : LIST_MAX;
 
 	sbuf_add(&sb, "Folder    ");
-	cli_escape(&sb, f->path);
+	sbuf_add_visible(&sb, f->path);
 	sbuf_add(&sb, "\nProject   \"");
-	cli_escape(&sb, f->link.project_name);
+	sbuf_add_visible(&sb, f->link.project_name);
 	sbuf_addf(&sb, "\" on %s\nDevice    ", f->link.url);
-	cli_escape(&sb, f->link.device_name);
+	sbuf_add_visible(&sb, f->link.device_name);
 	sbuf_addf(&sb, "\nAgreed    %" PRIu64 " entries, %s in %" PRIu64 " files\n", st->totals.entries,
 	    size_human(st->totals.bytes, size), st->totals.files);
 	sbuf_addf(&sb, "Last sync %s\n", st->place.synced_at ? rfc3339_us(st->place.synced_at, at) : "never");
 	if (!st->online) {
 		sbuf_add(&sb, "Server    cannot be asked: ");
-		cli_escape(&sb, st->offline.msg);
+		sbuf_add_visible(&sb, st->offline.msg);
 		sbuf_addc(&sb, '\n');
 	}
 	if (st->identical)
@@ -148,7 +148,7 @@ run(const struct command_line *line)
 	struct err err = { 0 };
 	int code = EXIT_IN_SYNC;
 
-	return show_status(line, &code, &err) ? cli_fail(line, &err) : code;
+	return show_status(line, &code, &err) ? command_fail(line, &err) : code;
 }
 
 const struct command COMMAND_STATUS = {

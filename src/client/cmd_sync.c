@@ -116,9 +116,9 @@ show_conflicts(struct sbuf *out, const struct command_line *line, const struct s
 	sbuf_addf(out, "%zu conflict%s; both versions are kept:\n", r->conflict_count, r->conflict_count == 1 ? "" : "s");
 	for (size_t i = 0; i < r->conflict_count && i < list_max(line); i++) {
 		sbuf_add(out, "  ");
-		cli_escape(out, r->conflicts[i].path);
+		sbuf_add_visible(out, r->conflicts[i].path);
 		sbuf_add(out, "\n    yours is now: ");
-		cli_escape(out, r->conflicts[i].copy);
+		sbuf_add_visible(out, r->conflicts[i].copy);
 		sbuf_addc(out, '\n');
 	}
 	if (r->conflict_count > list_max(line))
@@ -226,7 +226,7 @@ run(const struct command_line *line)
 	struct err err = { 0 };
 	int code = EXIT_IN_SYNC;
 
-	return sync_folder(line, &code, &err) ? cli_fail(line, &err) : code;
+	return sync_folder(line, &code, &err) ? command_fail(line, &err) : code;
 }
 
 const struct command COMMAND_SYNC = {

@@ -31,7 +31,7 @@ unlink_folder(const struct command_line *line, struct err *err)
 		sbuf_addc(&sb, '\n');
 	} else if (!command_has(line, 'q')) {
 		sbuf_add(&sb, "Unlinked ");
-		cli_escape(&sb, path);
+		sbuf_add_visible(&sb, path);
 		sbuf_add(&sb, "; its files stay as they are.\n");
 		if (trash_kept)
 			sbuf_add(&sb, "What syncs replaced or deleted here is still in .dray/trash.\n");
@@ -46,7 +46,7 @@ run(const struct command_line *line)
 {
 	struct err err = { 0 };
 
-	return unlink_folder(line, &err) ? cli_fail(line, &err) : EXIT_IN_SYNC;
+	return unlink_folder(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
 }
 
 const struct command COMMAND_UNLINK = {

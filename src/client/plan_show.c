@@ -27,7 +27,7 @@ jw_path(struct jw *jw, const char *key, const char *path)
 		jw_kstr(jw, key, path);
 		return;
 	}
-	cli_escape(&sb, path);
+	sbuf_add_visible(&sb, path);
 	jw_kstr(jw, key, sbuf_str(&sb));
 	sbuf_fini(&sb);
 }
@@ -39,10 +39,10 @@ plan_show(struct sbuf *sb, const struct plan *plan, size_t max)
 		const struct plan_op *op = &plan->ops[i];
 		sbuf_addf(sb, "  %-12s ", ACTS[op->act].people);
 		if (op->from) {
-			cli_escape(sb, op->from);
+			sbuf_add_visible(sb, op->from);
 			sbuf_add(sb, " -> ");
 		}
-		cli_escape(sb, op->path);
+		sbuf_add_visible(sb, op->path);
 		if (op->reason && *op->reason)
 			sbuf_addf(sb, "  (%s)", op->reason);
 		sbuf_addc(sb, '\n');
@@ -73,11 +73,11 @@ problems_show(struct sbuf *sb, const struct problem *problems, size_t n, size_t 
 {
 	for (size_t i = 0; i < n && i < max; i++) {
 		sbuf_add(sb, "  ");
-		cli_escape(sb, *problems[i].path ? problems[i].path : ".");
+		sbuf_add_visible(sb, *problems[i].path ? problems[i].path : ".");
 		sbuf_addf(sb, ": %s", problems[i].reason);
 		if (*problems[i].detail) {
 			sbuf_add(sb, " (");
-			cli_escape(sb, problems[i].detail);
+			sbuf_add_visible(sb, problems[i].detail);
 			sbuf_addc(sb, ')');
 		}
 		sbuf_addc(sb, '\n');

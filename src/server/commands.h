@@ -9,6 +9,3 @@
 
 extern const struct command COMMAND_SERVE, COMMAND_PROJECT_CREATE, COMMAND_PROJECT_LIST, COMMAND_DEVICE_ADD, COMMAND_DEVICE_LIST,
     COMMAND_DEVICE_REVOKE;
-
-/** command_fail(line, err): show an error and its hint.  1, or COMMAND_USAGE for USAGE. */
-int command_fail(const struct command_line *line, const struct err *err);

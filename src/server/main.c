@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-#include "base/jw.h"
 #include "server/commands.h"
 
 static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST, &COMMAND_DEVICE_ADD,
@@ -28,31 +27,6 @@ static const struct program DRAYD = {
 	.commands = COMMANDS,
 	.options = OPTIONS,
 };
-
-int
-command_fail(const struct command_line *line, const struct err *err)
-{
-	const struct err_info *info = err_info(err->code);
-	struct sbuf sb = SBUF(16 * KIB);
-	struct jw jw = JW(&sb);
-
-	if (command_has(line, 'j')) {
-		jw_object(&jw);
-		jw_key(&jw, "error");
-		jw_object(&jw);
-		jw_kstr(&jw, "code", info->code);
-		jw_kstr(&jw, "detail", err->msg);
-		jw_kstr(&jw, "hint", info->hint);
-		jw_end_object(&jw);
-		jw_end_object(&jw);
-		printf("%s\n", sbuf_str(&sb));
-	}
-	sbuf_fini(&sb);
-	fprintf(stderr, "drayd: %s\n", err->msg);
-	if (err->code != ERR_USAGE)
-		fprintf(stderr, "       %s\n", info->hint);
-	return err->code == ERR_USAGE ? COMMAND_USAGE : 1;
-}
 
 int
 main(int argc, char **argv)
