@@ -146,18 +146,34 @@ say_missing(struct call *c, const struct commit *commit, const struct err *err)
 	return ERR_OK;
 }
 
-err_code
-route_commit_create(struct call *c, struct err *err)
+static err_code
+create(struct call *c, struct err *err)
 {
 	struct commit commit = { .device = c->caller.device.id };
 	struct idem *idem = call_idem(c, encode_results, &commit);
-	err_code rc = query_end(c, err);
+	err_code rc = read_ops(c, &commit, err);
 
-	if (!rc)
-		rc = read_ops(c, &commit, err);
 	if (!rc)
 		rc = commit_apply(c->d, &c->project, &commit, idem, c->a, err);
 	if (rc == ERR_CHUNKS_MISSING)
 		return say_missing(c, &commit, err);
 	return rc ? rc : call_answer(c, idem, encode_results, &commit, err);
+}
+
+/** What the batch took from the arena is given back by http/ when the answer is sent; what it takes meanwhile is one batch's. */
+err_code
+route_commit_create(struct call *c, struct err *err)
+{
+	size_t len;
+	bool entered;
+	err_code rc = query_end(c, err);
+
+	if (rc)
+		return rc;
+	(void)http_body(c->rq, &len);
+	entered = gate_enter(c->route->batches, len);
+	rc = create(c, err);
+	if (entered)
+		gate_leave(c->route->batches);
+	return rc;
 }

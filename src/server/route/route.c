@@ -284,6 +284,7 @@ route_open(struct domain *d)
 
 	r->d = d;
 	r->inflight = inflight_new();
+	r->batches = gate_new();
 	return r;
 }
 
@@ -293,6 +294,7 @@ route_free(struct route *r)
 	if (r == NULL)
 		return;
 	inflight_free(r->inflight);
+	gate_free(r->batches);
 	free(r);
 }
 

@@ -17,10 +17,12 @@
 
 struct call;
 struct inflight;
+struct gate;
 
 struct route {
 	struct domain *d;
 	struct inflight *inflight;
+	struct gate *batches;
 };
 
 /* ---- the table (table.c) --------------------------------------------------------------------------------------------------- */
@@ -148,3 +150,11 @@ void inflight_free(struct inflight *f);
 /** inflight_enter(f, device, max): false when ${max} requests of the device are running; else inflight_leave ends it. */
 bool inflight_enter(struct inflight *f, const struct id *device, unsigned max);
 void inflight_leave(struct inflight *f, const struct id *device);
+
+/* ---- large batches (gate.c) -------------------------------------------------------------------------------------------------------- */
+
+struct gate *gate_new(void);
+void gate_free(struct gate *g);
+/** gate_enter(g, body_len): waits for its turn and returns true, then gate_leave ends it; false at once for a small body. */
+bool gate_enter(struct gate *g, size_t body_len);
+void gate_leave(struct gate *g);
