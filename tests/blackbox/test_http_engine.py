@@ -97,7 +97,11 @@ class Answer:
 
     @property
     def code(self):
-        return json.loads(self.body)["code"] if "problem" in self.fields.get("content-type", "") else None
+        if "problem" not in self.fields.get("content-type", ""):
+            return None
+        problem = json.loads(self.body)
+        assert problem["type"] == "urn:dray:error:" + problem["code"]
+        return problem["code"]
 
 
 def read_all(s):

@@ -191,9 +191,11 @@ write_problem(struct sbuf *sb, const struct err *err, const char *request_id)
 {
 	const struct err_info *info = err_info(err->code);
 	struct jw jw = JW(sb);
+	char type[96];
 
+	snprintf(type, sizeof type, "urn:dray:error:%s", info->code); /* as wire/problem.c has it, which is not for us to include */
 	jw_object(&jw);
-	jw_kstr(&jw, "type", "about:blank");
+	jw_kstr(&jw, "type", type);
 	jw_kstr(&jw, "title", info->text);
 	jw_ki64(&jw, "status", info->status);
 	jw_kstr(&jw, "code", info->code);
