@@ -184,16 +184,19 @@ def bench_tree(tmp):
     entries = sum(len(d) + len(f) for _, d, f in os.walk(source))
     size = int(subprocess.run(["du", "-sb", source], capture_output=True, text=True, check=True).stdout.split()[0])
     with rsyncd(tmp, tmp / "tree-rsync") as url:
-        up_peer = timed("rsync", "-a", "--fsync", f"{source}/", url)
-        down_peer = timed("rsync", "-a", "--fsync", url, f"{tmp}/tree-back/")
+        up_peer = timed("rsync", "-a", f"{source}/", url)
+        down_peer = timed("rsync", "-a", url, f"{tmp}/tree-back/")
     with drayd(tmp) as server:
         project = server.project("tree")
         link(server, project, "a", source)
         up = timed(BIN / "dray", "sync", "--quiet", source)
         link(server, project, "b", tmp / "tree-b")
         down = timed(BIN / "dray", "sync", "--quiet", tmp / "tree-b")
-        row(f"{entries:,} real entries, {size / 1e6:.0f} MB, up", up, "s", up_peer, "rsync -a --fsync", "")
-        row(f"{entries:,} real entries, {size / 1e6:.0f} MB, down", down, "s", down_peer, "rsync -a --fsync", "")
+        none = timed(BIN / "dray", "sync", "--quiet", tmp / "tree-b")
+        find = timed("find", source, "-printf", "%s %T@ %C@ %i %m %p\\n")
+        row(f"{entries:,} real entries, no change", none, "s", find, "find -printf", "")
+        row(f"{entries:,} real entries, {size / 1e6:.0f} MB, up", up, "s", up_peer, "rsync -a, no fsync", "")
+        row(f"{entries:,} real entries, {size / 1e6:.0f} MB, down", down, "s", down_peer, "rsync -a, no fsync", "")
 
 
 def put_chunks(server, project, token, bodies, parallel):
