@@ -114,10 +114,10 @@ test_good(void **ctx)
 static void
 test_chunked_is_framed(void **ctx)
 {
-	char json[512];
+	const char *json;
 
 	(void)ctx;
-	snprintf(json, sizeof json, OK_HEAD "\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n", strlen(SELF_JSON), SELF_JSON);
+	json = arena_printf(arena, OK_HEAD "\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n%s\r\n0\r\n\r\n", strlen(SELF_JSON), SELF_JSON);
 	assert_int_equal(self_given(json), ERR_OK);
 }
 
@@ -180,6 +180,7 @@ test_too_much(void **ctx)
 	assert_int_equal(self_given_n(big, head + len, 0), ERR_PROTOCOL);
 	assert_non_null(strstr(err.msg, "larger than"));
 	/* a header section without end */
+	big = arena_must(arena, len);
 	head = (size_t)snprintf(big, 256, "HTTP/1.1 200 OK\r\n");
 	for (size_t i = 0; i < 4000; i++)
 		head += (size_t)snprintf(big + head, 64, "X-%05zu: 0123456789012345678901234567\r\n", i);
