@@ -89,7 +89,6 @@ apply_result(struct item *it, const struct wire_result *r)
 static void
 send_again(struct item *it, const struct err *why)
 {
-	it->distrust = true;
 	if (++it->sends >= SENDS_MAX)
 		item_fail(it, why);
 	else

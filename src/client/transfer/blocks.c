@@ -63,7 +63,7 @@ item_known(struct push *p, struct item *it)
 	size_t len;
 
 	/* Longer files are more than a page; their lists serve delta transfers, not this. */
-	if (it->distrust || (uint64_t)it->entry.size > SMALL_MAX)
+	if ((uint64_t)it->entry.size > SMALL_MAX)
 		return false;
 	a = arena_new(KNOWN_MEMORY);
 	if (state_blocks_get(p->env->state, &it->entry.content, 0, a, &packed, &len, &err) ||

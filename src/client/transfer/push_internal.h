@@ -39,7 +39,6 @@ struct item {
 	bool send_content;            /* the operation brings new bytes */
 	bool nothing;                 /* the server has it already: only to be recorded */
 	bool known;                   /* its extents come from the state: nothing was sent */
-	bool distrust;                /* the server missed chunks: believe nothing that the state knows */
 	bool again;                   /* goes back to the packers */
 	bool own_transfer;
 	struct id transfer;

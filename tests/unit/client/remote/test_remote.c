@@ -83,6 +83,10 @@ answer_of(const char *head, const char *body)
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json"
 #define PROBLEM(status) "HTTP/1.1 " #status " X\r\nContent-Type: application/problem+json"
 
+/* SELF_JSON in chunked framing. */
+#define SELF_CHUNKED "70\r\n" SELF_JSON "\r\n0\r\n\r\n"
+_Static_assert(sizeof SELF_JSON - 1 == 0x70, "the length is written down");
+
 /* ---- what is said ------------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -132,6 +136,7 @@ test_not_dray(void **ctx)
 		{ "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", ERR_PROTOCOL },
 		{ "HTTP/1.1 200 OK\r\nContent-Type: application/jsonx\r\nContent-Length: 2\r\n\r\n{}", ERR_PROTOCOL },
 		{ "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", ERR_PROTOCOL },
+		{ "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n" SELF_CHUNKED, ERR_PROTOCOL },
 		{ "HTTP/1.1 404 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", ERR_PROTOCOL },
 		{ "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", ERR_PROTOCOL },
 		/* redirects are not followed, wherever they lead */

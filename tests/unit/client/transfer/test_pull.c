@@ -369,6 +369,25 @@ test_another_content(void **ctx)
 	}
 }
 
+/* The list makes the right content, and the chunk that it names holds other blocks: sound ones, of the same lengths. */
+static void
+test_chunk_is_not_what_the_list_says(void **ctx)
+{
+	struct rig *r = *ctx;
+	struct mem_file *other;
+	struct blocklist lie;
+	struct pair p;
+
+	serve_pair(r, &p, 200000);
+	other = mem_file_at(r->server, "b");
+	lie = mem_file_at(r->server, "a")->list;
+	lie.extents = other->list.extents;
+	p.files[0] = wanted(r, mem_file_add(r->server, "lie", &lie), true);
+	assert_int_equal(pull(r, p.files, 2), ERR_OK);
+	assert_int_equal(got.code[0], ERR_CORRUPT);
+	assert_temp_is(r, 1, p.bytes[1], 200000);
+}
+
 static void
 test_extents_that_cannot_be(void **ctx)
 {
@@ -468,7 +487,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_sizes_by_extents), T(test_sizes_by_list), T(test_sizes_off_the_grid), T(test_grid_assumed_wrongly), T(test_many_small),
 		T(test_little_of_a_chunk), T(test_garbled_twice), T(test_garbled_for_good), T(test_another_content),
-		T(test_extents_that_cannot_be), T(test_chunk_gone), T(test_callers_error_stops), T(test_cancel),
+		T(test_chunk_is_not_what_the_list_says), T(test_extents_that_cannot_be), T(test_chunk_gone), T(test_callers_error_stops), T(test_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,35 @@ assert_on_server(struct rig *r, const char *path, const uint8_t *p, size_t len)
 	assert_int_equal(base.mode, f->e.mode);
 }
 
+/* Where block ${i} of a list lies. */
+static struct extent
+place_of(const struct blocklist *l, uint32_t i)
+{
+	for (uint32_t x = 0; x < l->extent_count; i -= l->extents[x++].count)
+		if (i < l->extents[x].count)
+			return (struct extent){ l->extents[x].chunk, l->extents[x].first + i, 1 };
+	fail_msg("no such block");
+	return (struct extent){ 0 };
+}
+
+/* The state's pages say of each block what the server's list says. */
+static void
+assert_list_kept(struct rig *r, const struct mem_file *f)
+{
+	for (uint32_t i = 0; i < f->list.block_count; i++) {
+		struct extent want = place_of(&f->list, i), have;
+		struct blocklist page;
+		const uint8_t *p;
+		size_t len;
+
+		assert_int_equal(state_blocks_get(r->state, &f->e.content, i / 64, r->a, &p, &len, &r->err), ERR_OK);
+		assert_int_equal(blocklist_unpack(p, len, 64, r->a, &page, &r->err), ERR_OK);
+		have = place_of(&page, i % 64);
+		assert_true(hash_eq(&have.chunk, &want.chunk) && have.first == want.first);
+		assert_true(hash_eq(&page.blocks[i % 64].hash, &f->list.blocks[i].hash));
+	}
+}
+
 /* ---- what is sent ----------------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -117,8 +146,10 @@ test_sizes(void **ctx)
 	}
 	assert_int_equal(push(r, ops, ARRAY_LEN(sizes)), ERR_OK);
 	assert_all_ok(ARRAY_LEN(sizes));
-	for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
 		assert_on_server(r, ops[i].path, bytes[i], sizes[i]);
+		assert_list_kept(r, mem_file_at(r->server, ops[i].path));
+	}
 	transfer_progress_read(r->progress, &counts);
 	assert_int_equal(counts.files_total, ARRAY_LEN(sizes));
 	assert_int_equal(counts.files_done, ARRAY_LEN(sizes));
