@@ -12,6 +12,8 @@
 #define LINE_MS 10000     /* without a terminal */
 #define RATE_WINDOW 30    /* paints: the rate is over the last three seconds */
 #define COLUMNS_DEFAULT 80
+#define BAR_MIN 4         /* narrower ones tell nothing */
+#define BAR_MAX 30
 
 struct report {
 	struct report_opts opts;
@@ -100,7 +102,7 @@ report_scanned(struct report *r, uint64_t entries)
 	mutex_lock(&r->mu);
 	if (!r->opts.quiet && now - r->last_ms >= (r->opts.bar ? PAINT_MS : LINE_MS)) {
 		r->last_ms = now;
-		snprintf(text, sizeof text, "Scanning   %'" PRIu64 " entries", entries);
+		snprintf(text, sizeof text, "Scanning %'" PRIu64 " entries", entries);
 		put_line(r, text, r->opts.bar);
 	}
 	mutex_unlock(&r->mu);
@@ -130,10 +132,24 @@ add_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
 		sbuf_addf(sb, "  %u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
 }
 
+/* What is left of the line after everything else, within reason. */
+static void
+add_bar(struct sbuf *sb, unsigned percent, size_t used)
+{
+	size_t free = columns() > used + 4 ? columns() - used - 4 : 0, width = MIN(free, BAR_MAX);
+
+	if (width < BAR_MIN)
+		return;
+	sbuf_addc(sb, '[');
+	for (size_t i = 0; i < width; i++)
+		sbuf_addc(sb, i < percent * width / 100 ? '=' : i == percent * width / 100 ? '>' : ' ');
+	sbuf_add(sb, "] ");
+}
+
 static void
 paint(struct report *r)
 {
-	struct sbuf sb = SBUF(512);
+	struct sbuf line = SBUF(512), rest = SBUF(256);
 	struct transfer_counts c;
 	char done[SIZE_HUMAN_MAX], total[SIZE_HUMAN_MAX], speed[SIZE_HUMAN_MAX];
 	uint64_t per_second;
@@ -146,18 +162,16 @@ paint(struct report *r)
 	                        : (unsigned)(c.files_total ? c.files_done * 100 / c.files_total : 100);
 	percent = MIN(percent, 100);
 
-	sbuf_addf(&sb, "%-10s ", r->verb);
-	if (r->opts.bar) {
-		sbuf_addc(&sb, '[');
-		for (unsigned i = 0; i < 16; i++)
-			sbuf_addc(&sb, i < percent * 16 / 100 ? '=' : i == percent * 16 / 100 ? '>' : ' ');
-		sbuf_add(&sb, "] ");
-	}
-	sbuf_addf(&sb, "%3u%%  %s/%s  %" PRIu64 "/%" PRIu64 " files  %s/s", percent, size_human(c.bytes_done, done),
+	sbuf_addf(&rest, "%3u%%  %s/%s  %" PRIu64 "/%" PRIu64 " files  %s/s", percent, size_human(c.bytes_done, done),
 	    size_human(c.bytes_total, total), c.files_done, c.files_total, size_human(per_second, speed));
-	add_eta(&sb, c.bytes_total > c.bytes_done ? c.bytes_total - c.bytes_done : 0, per_second);
-	put_line(r, sbuf_str(&sb), r->opts.bar);
-	sbuf_fini(&sb);
+	add_eta(&rest, c.bytes_total > c.bytes_done ? c.bytes_total - c.bytes_done : 0, per_second);
+	sbuf_addf(&line, "%s ", r->verb);
+	if (r->opts.bar)
+		add_bar(&line, percent, line.len + rest.len);
+	sbuf_add(&line, sbuf_str(&rest));
+	put_line(r, sbuf_str(&line), r->opts.bar);
+	sbuf_fini(&line);
+	sbuf_fini(&rest);
 }
 
 static void *
