@@ -8,7 +8,8 @@
  *            Values are lent from db_query until db_reset; columns that come out are lent until the next step or reset.
  * Threads    a transaction belongs to one thread; transactions of different threads run at the same time, writers one by one.
  * Errors     NO_SPACE, UNAVAILABLE (busy past its deadline), EXISTS (a unique key is taken), NOT_FOUND (a row refers to one that
- *            is not there), CORRUPT, IO, READ_ONLY (after a failed fsync, until restart), DB (any other refusal).
+ *            is not there), CORRUPT, IO, READ_ONLY (after a failed fsync, until restart), DB (any other refusal).  A commit whose
+ *            write or fsync failed answers UNAVAILABLE: whether it took effect is known at the next start.
  *            After an error of db_step or db_run the transaction can only be aborted; db_commit then answers with that error.
  */
 

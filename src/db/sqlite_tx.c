@@ -140,20 +140,34 @@ rolled_back(struct conn *c)
 	return sqlite3_get_autocommit(c->h) != 0;
 }
 
+/*
+ * After a failed write or fsync of the log the commit may lie in the file all the same, and the next start would find it: that is not
+ * "nothing happened", which every other code promises.
+ */
+static void
+outcome_unknown(struct err *e)
+{
+	if (e->code == ERR_READ_ONLY || e->code == ERR_IO) {
+		(void)err_wrap(e, "it is not known whether the commit took effect");
+		e->code = ERR_UNAVAILABLE;
+	}
+}
+
 /* Make the outer transaction durable, for all who are in it. */
 static err_code
 group_commit(struct conn *w, struct err *err)
 {
 	struct err outcome = { .code = ERR_OK };
-	err_code rc;
 
-	rc = conn_exec(w, "COMMIT", &outcome);
-	if (rc && !rolled_back(w))
-		(void)conn_exec(w, "ROLLBACK", NULL);
-	if (rc && err)
-		*err = outcome;
+	if (conn_exec(w, "COMMIT", &outcome)) {
+		outcome_unknown(&outcome);
+		if (!rolled_back(w))
+			(void)conn_exec(w, "ROLLBACK", NULL);
+		if (err)
+			*err = outcome;
+	}
 	group_settle(w, &outcome);
-	return rc;
+	return outcome.code;
 }
 
 /* If somebody waits for the writer, leave this commit to them: true, and ${rc} is how it went. */
