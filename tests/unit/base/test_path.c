@@ -6,7 +6,8 @@
 
 #include <cmocka.h>
 
-#include "server/model/model.h"
+#include "base/limits.h"
+#include "base/path.h"
 
 struct refusal {
 	const char *path;
@@ -149,6 +150,36 @@ limits(void **state)
 }
 
 static void
+names(void **state)
+{
+	AUTO(freep) char *most = repeat("x", NAME_LEN_MAX + 1, "");
+	static const struct refusal cases[] = {
+		{ "a", 0, ERR_OK, NULL },
+		{ "a b", 0, ERR_OK, NULL },
+		{ "", 0, ERR_PATH_INVALID, "empty_component" },
+		{ "a/b", 0, ERR_PATH_INVALID, "separator" },
+		{ "/", 0, ERR_PATH_INVALID, "separator" },
+		{ "..", 0, ERR_PATH_INVALID, "traversal" },
+		{ ".", 0, ERR_PATH_INVALID, "dot" },
+		{ "a\0b", 3, ERR_PATH_INVALID, "nul" },
+		{ "\xff", 0, ERR_NAME_NOT_UTF8, NULL },
+		{ ".dray", 0, ERR_NAME_RESERVED, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct refusal *c = &cases[i];
+		struct err err = { .code = ERR_OK };
+
+		assert_int_equal(name_check(c->path, c->len ? c->len : strlen(c->path), &err), c->code);
+		if (c->reason)
+			assert_string_equal(err.reason, c->reason);
+	}
+	assert_int_equal(name_check(most, NAME_LEN_MAX, NULL), ERR_OK);
+	assert_int_equal(name_check(most, NAME_LEN_MAX + 1, NULL), ERR_NAME_TOO_LONG);
+}
+
+static void
 split(void **state)
 {
 	static const struct {
@@ -195,6 +226,7 @@ main(void)
 		cmocka_unit_test(refused),
 		cmocka_unit_test(taken),
 		cmocka_unit_test(limits),
+		cmocka_unit_test(names),
 		cmocka_unit_test(split),
 		cmocka_unit_test(unportable),
 	};
