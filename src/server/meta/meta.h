@@ -28,7 +28,11 @@ enum meta_mode { META_READ, META_WRITE };
 void meta_free(struct meta *m);
 
 err_code meta_begin(struct meta *m, enum meta_mode mode, struct meta_tx **tx, struct err *err);
-err_code meta_commit(struct meta_tx **tx, struct err *err); /* releases *tx whatever it returns */
+/**
+ * meta_commit(tx, err): releases *tx whatever it returns.  Writers that wait may be let in first, to share one fsync; so hold no lock
+ * here that another takes inside its write transaction.
+ */
+err_code meta_commit(struct meta_tx **tx, struct err *err);
 void meta_abort(struct meta_tx **tx);                       /* NULL inside is fine: usable as AUTO() */
 struct arena *meta_arena(struct meta_tx *tx);
 
