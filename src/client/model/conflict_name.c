@@ -13,17 +13,6 @@
 #define EXT_MAX 32
 #define SUFFIX_MAX 128
 
-/* The extension with its dot; empty for "name", ".name", and for what is too long to be one. */
-static const char *
-extension(const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	if (!dot || dot == name || strlen(dot) > EXT_MAX)
-		return name + strlen(name);
-	return dot;
-}
-
 /* How much of the stem is the name proper, without the suffix of an earlier conflict. */
 static size_t
 stem_len(const char *stem, size_t len)
@@ -37,6 +26,18 @@ stem_len(const char *stem, size_t len)
 			return at;
 	}
 	return len;
+}
+
+/* The extension with its dot; empty for "name", ".name", for what is too long to be one, and for the time in an earlier suffix. */
+static const char *
+extension(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+	size_t len = strlen(name);
+
+	if (!dot || dot == name || strlen(dot) > EXT_MAX || stem_len(name, len) < len)
+		return name + len;
+	return dot;
 }
 
 /* A device may be called "a/b"; a name may not. */
