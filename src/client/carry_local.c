@@ -4,6 +4,9 @@
  * records wait for apply_flush, or for apply_install, which flushes what it installs.
  */
 
+#include <unistd.h>
+
+#include "base/fault.h"
 #include "client/carry_internal.h"
 
 #define INSTALL_BATCH 256          /* files that share a flush */
@@ -138,6 +141,8 @@ do_conflict(struct carry *c, const struct plan_op *op, struct err *err)
 
 	if (rc)
 		return rc;
+	if (FAULT("client.no_conflict_copy"))
+		(void)unlinkat(c->env->folder->root, copy, 0);
 	result->conflicts = xrealloc(result->conflicts, (result->conflict_count + 1) * sizeof *result->conflicts);
 	result->conflicts[result->conflict_count++] = (struct sync_conflict){
 		.path = arena_strdup(result->arena, op->path),
@@ -408,7 +413,7 @@ restore_dirs(struct carry *c, struct err *err)
 	const void *key;
 	void *path;
 
-	while (map_next(c->touched, &pos, &key, &len, &path)) {
+	while (!FAULT("client.no_dir_times") && map_next(c->touched, &pos, &key, &len, &path)) {
 		struct err why;
 		err_code rc = restore_dir(c, path, &why);
 		if (rc && (rc = carry_failed(c, path, rc, &why, err)) != ERR_OK)

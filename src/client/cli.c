@@ -32,6 +32,7 @@ static const struct command_option OPTIONS[] = {
 	{ 't', "token", "TOKEN", "this device's token; better in DRAY_TOKEN or typed when asked" },
 	{ 'n', "dry-run", NULL, "show what would be done, change nothing" },
 	{ 'P', "parallel", "N", "requests at once, 1 to 32 (default 8)" },
+	{ 'T', "timeout", "S", "seconds to keep trying a server that does not answer (default 30)" },
 	{ 'D', "allow-mass-delete", NULL, "delete also more than 100 entries and a quarter of the tree" },
 	{ 'j', "json", NULL, "print the result as one JSON object" },
 	{ 'q', "quiet", NULL, "print errors only" },

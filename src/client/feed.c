@@ -1,3 +1,4 @@
+#include "base/fault.h"
 #include "base/map.h"
 #include "client/feed.h"
 
@@ -139,7 +140,8 @@ store_page(struct feed *feed, struct arena *a, const struct wire_page *page, boo
 	err_code rc = state_begin(feed->state, err);
 
 	for (size_t i = 0; rc == ERR_OK && i < page->n; i++)
-		rc = store_file(feed, a, &page->files[i], err);
+		if (!FAULT("client.feed_drops") || i + 1 < page->n)
+			rc = store_file(feed, a, &page->files[i], err);
 	if (rc == ERR_OK && feed->whole && !page->has_more)
 		rc = mark_unlisted(feed, allow_shrink, err);
 	if (rc == ERR_OK) {

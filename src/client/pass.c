@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/thread.h"
 #include "client/feed.h"
 #include "client/pass.h"
@@ -76,7 +77,7 @@ is_frozen(const struct gather *g, const char *path)
 {
 	size_t len = strlen(path);
 
-	if (map_count(g->frozen) == 0)
+	if (map_count(g->frozen) == 0 || FAULT("client.unseen_is_gone"))
 		return false;
 	if (map_get(g->frozen, path, len))
 		return true;

@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "base/fault.h"
 #include "client/carry.h"
 #include "client/feed.h"
 
@@ -41,7 +42,7 @@ hold_deletes(struct pass *pass, const struct sync_opts *opts, struct sync_result
 	struct plan *plan = &pass->plan;
 	size_t deletes = plan->deletes_local + plan->deletes_remote, kept = 0;
 
-	if (opts->allow_mass_delete || deletes <= MASS_DELETE_MIN || deletes * 100 <= pass->known * MASS_DELETE_PERCENT)
+	if (FAULT("client.no_hold") || opts->allow_mass_delete || deletes <= MASS_DELETE_MIN || deletes * 100 <= pass->known * MASS_DELETE_PERCENT)
 		return;
 	for (size_t i = 0; i < plan->n; i++)
 		if (!is_delete(plan->ops[i].act))
@@ -145,7 +146,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	result->bytes = totals.bytes;
 	result->clock = place.clock;
 	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
-	    hash_eq(&totals.digest, &place.digest);
+	    (hash_eq(&totals.digest, &place.digest) || FAULT("client.believes"));
 	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
@@ -226,7 +227,7 @@ sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out
 	err_code rc;
 
 	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX), .problem_paths = map_new() };
-	rc = folder_remote(f, 0, opts->cancel, &remote, err);
+	rc = folder_remote(f, opts->retry_ms, opts->cancel, &remote, err);
 	if (rc)
 		return rc;
 	rc = run(f, remote, opts, out, err);

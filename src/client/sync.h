@@ -11,6 +11,7 @@ struct sync_opts {
 	bool allow_mass_delete;
 	bool dry_run;         /* plan only */
 	unsigned parallel;    /* requests at once, 0: the default */
+	int64_t retry_ms;     /* how long to try a server that does not answer, 0: the default */
 	bool *cancel;         /* set by a signal handler */
 	struct report *report;
 };
