@@ -67,7 +67,7 @@ write_records(struct carry *c, struct err *err)
 		struct record *r = &c->records[i];
 		rc = r->put ? state_base_put(s, &r->entry, err) : state_base_remove(s, r->path, err);
 		if (rc == ERR_OK && !id_is_zero(&r->settled))
-			rc = r->put ? state_pending_remove(s, &r->settled, err) : state_pending_remove_deleted(s, &r->settled, err);
+			rc = r->put ? state_pending_remove(s, &r->settled, err) : state_pending_remove_from(s, &r->settled, r->path, err);
 	}
 	if (rc == ERR_OK)
 		rc = state_commit(s, err);

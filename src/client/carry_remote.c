@@ -42,7 +42,7 @@ pushed(void *ctx, const struct plan_op *op, err_code code, const struct err *why
 	count(c->env->result, op, entry);
 	if (!entry) {
 		rc = state_base_remove(s, op->path, err);
-		return rc ? rc : state_pending_remove_deleted(s, &op->base->id, err);
+		return rc ? rc : state_pending_remove_from(s, &op->base->id, op->path, err);
 	}
 	rc = state_base_put(s, entry, err);
 	return rc ? rc : state_pending_remove(s, &entry->id, err);

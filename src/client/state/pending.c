@@ -7,29 +7,34 @@
 
 /* ---- pending -------------------------------------------------------------------------------------------------------------------- */
 
-static err_code
-removed(struct state *s, const char *sql, const struct id *id, struct err *err)
+static void
+removed(struct state *s, int64_t gone)
 {
-	int64_t gone = 0;
-	err_code rc = db_run(state_writer(s), &gone, err, sql, DB_ID(id));
-
 	if (gone > 0) {
 		s->totals.pending -= (uint64_t)gone;
 		s->totals_changed = true;
 	}
-	return rc;
 }
 
 err_code
 state_pending_remove(struct state *s, const struct id *id, struct err *err)
 {
-	return removed(s, "DELETE FROM pending WHERE id = $1", id, err);
+	int64_t gone = 0;
+	err_code rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1", DB_ID(id));
+
+	removed(s, gone);
+	return rc;
 }
 
 err_code
-state_pending_remove_deleted(struct state *s, const struct id *id, struct err *err)
+state_pending_remove_from(struct state *s, const struct id *id, const char *path, struct err *err)
 {
-	return removed(s, "DELETE FROM pending WHERE id = $1 AND deleted = 1", id, err);
+	int64_t gone = 0;
+	err_code rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1 AND (deleted = 1 OR path = $2)",
+	    DB_ID(id), DB_TEXT(path));
+
+	removed(s, gone);
+	return rc;
 }
 
 err_code

@@ -52,8 +52,11 @@ err_code state_base_remove(struct state *s, const char *path, struct err *err);
 err_code state_pending_put(struct state *s, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len,
     struct err *err);
 err_code state_pending_remove(struct state *s, const struct id *id, struct err *err);
-/** Only if it says that the file is deleted: a file that has left one name may live under another, which is still to be brought here. */
-err_code state_pending_remove_deleted(struct state *s, const struct id *id, struct err *err);
+/**
+ * The file is gone from ${path}: what was pending of it is settled, unless it says that the file lives under another name now, which is
+ * still to be brought here.
+ */
+err_code state_pending_remove_from(struct state *s, const struct id *id, const char *path, struct err *err);
 err_code state_pending_clear(struct state *s, struct err *err);
 /** The block list of a content, a packed page each (chunk/blocklist.h): what the server holds, to be named instead of sent. */
 err_code state_blocks_put(struct state *s, const struct hash *content, uint32_t page, const uint8_t *packed, size_t len,
