@@ -203,6 +203,25 @@ remove_files(int root, struct err *err)
 	return ERR_OK;
 }
 
+/* Whether ${above} is ${path} itself, where a link was cut short before it said what it is a link to. */
+static bool
+half_made(const char *above, const char *path)
+{
+	AUTO(freep) char *dot = path_join(above, DOT);
+	AUTO(freep) char *at = realpath(path, NULL);
+	AUTO(arena_freep) struct arena *a = arena_new(64 * KIB);
+	struct state *state = NULL;
+	struct state_link link;
+	struct err ignored;
+	bool half;
+
+	if (!at || strcmp(at, above) != 0 || state_open(dot, &state, &ignored))
+		return false;
+	half = state_link_get(state, a, &link, &ignored) == ERR_NOT_LINKED;
+	state_free(state);
+	return half;
+}
+
 err_code
 folder_create(const char *path, const struct state_link *link, const char *token, struct err *err)
 {
@@ -211,7 +230,7 @@ folder_create(const char *path, const struct state_link *link, const char *token
 	struct err ignored;
 	err_code rc;
 
-	if (folder_find(path, &above, &ignored) == ERR_OK)
+	if (folder_find(path, &above, &ignored) == ERR_OK && !half_made(above, path))
 		return err_set(err, ERR_EXISTS, "%s is linked already; dray unlink %s forgets that link", above, above);
 	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)

@@ -11,40 +11,71 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("DRAY_BIN", ROOT / "build/debug"))
 
 
+def run_dray(*args, env=None, bin=BIN, **more):
+    """One command to its end; a sanitizer that speaks up fails the test whatever the exit status."""
+    run = subprocess.run([bin / "dray", *map(str, args)], capture_output=True, text=True, errors="surrogateescape",
+                         env=dict(os.environ, **(env or {})), timeout=600, **more)
+    assert "runtime error" not in run.stderr and "Sanitizer" not in run.stderr, run.stderr
+    assert run.returncode in (0, 1, 2, 3), f"dray {args}: {run.returncode}\n{run.stderr}"
+    return run
+
+
 class Device:
     """A folder linked to a project of a running server."""
 
-    def __init__(self, server, project, folder, name):
+    def __init__(self, server, project, folder, name, role=None, bin=BIN, **more):
         self.folder = pathlib.Path(folder)
         self.name = name
-        self.token = server.device(project, name)
-        run = self.dray("link", server.url, "--project", project, str(self.folder))
+        self.bin = bin
+        self.more = more  # for every process: user=, group=
+        self.token = server.device(project, name, role) if role else server.device(project, name)
+        run = self.dray("link", server.url, "--project", project, self.folder)
         assert run.returncode == 0, run.stderr
 
-    def dray(self, *args, **more):
-        env = dict(os.environ, DRAY_TOKEN=self.token, **more.pop("env", {}))
-        return subprocess.run([BIN / "dray", *args], capture_output=True, text=True, env=env, timeout=600, **more)
+    def dray(self, *args, env=None, **more):
+        return run_dray(*args, env=dict(env or {}, DRAY_TOKEN=self.token), bin=self.bin, **self.more, **more)
 
     def start(self, *args, **more):
         """A sync of its own, to be killed."""
-        return subprocess.Popen([BIN / "dray", "sync", *args, str(self.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True, **more)
+        return subprocess.Popen([self.bin / "dray", "sync", "--quiet", *args, self.folder], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True, **self.more, **more)
 
-    def sync(self, *args, expect=0):
-        run = self.dray("sync", "--json", *args, str(self.folder))
-        assert run.returncode == expect, f"{self.name}: exit {run.returncode}\n{run.stdout}\n{run.stderr}"
+    def sync(self, *args, expect=0, **more):
+        run = self.dray("sync", "--json", *args, self.folder, **more)
+        assert run.returncode == expect, f"{self.name}: exit {run.returncode}, not {expect}\n{run.stdout[:4000]}\n{run.stderr}"
+        answer = json.loads(run.stdout)
+        if expect in (0, 3):
+            assert answer["in_sync"] or expect == 3, f"{self.name}: exit 0 and yet not in sync: {run.stdout[:4000]}"
+        return answer
+
+    def sync_any(self, *args, **more):
+        """A sync that may end with conflicts."""
+        run = self.dray("sync", "--json", *args, self.folder, **more)
+        assert run.returncode in (0, 3), f"{self.name}: exit {run.returncode}\n{run.stdout[:4000]}\n{run.stderr}"
         return json.loads(run.stdout)
 
+    def quiet(self, **same):
+        """A sync that finds nothing to do."""
+        done = self.sync(**same)
+        counts = ("sent", "fetched", "moved_here", "moved_there", "deleted_here", "deleted_there", "held_deletes", "content_sent",
+                  "content_fetched", "retries")
+        assert {k: done[k] for k in counts if done[k]} == {}, f"{self.name} was not quiet"
+        assert done["requests"] <= 3
+        return done
+
     def status(self):
-        run = self.dray("status", "--json", str(self.folder))
+        run = self.dray("status", "--json", self.folder)
         assert run.returncode in (0, 3), run.stderr
         return json.loads(run.stdout)
 
     def tree(self):
         return tree_of(self.folder)
 
-    def path(self, name):
-        return self.folder / name
+    def path(self, *names):
+        return self.folder.joinpath(*names)
+
+    def dot(self, *names):
+        return self.folder.joinpath(".dray", *names)
 
     def write(self, name, data):
         path = self.folder / name
@@ -82,6 +113,21 @@ def assert_same(a, b):
     differing = [p for p in sorted(set(a) | set(b)) if a.get(p) != b.get(p)]
     shown = "\n".join(f"{p!r}: {a.get(p)} | {b.get(p)}" for p in differing[:10])
     assert not differing, f"{len(differing)} entries differ:\n{shown}"
+
+
+def settle(*devices, rounds=4, args=()):
+    """Sync all until nobody has anything to do, then all trees must be one.  Returns the tree."""
+    for _ in range(rounds):
+        done = [d.sync_any(*args) for d in devices]
+        if not any(r[k] for r in done for k in ("sent", "fetched", "moved_here", "moved_there", "deleted_here", "deleted_there")):
+            break
+    else:
+        raise AssertionError(f"still busy after {rounds} rounds: {done}")
+    trees = [d.tree() for d in devices]
+    for other in trees[1:]:
+        assert_same(trees[0], other)
+    assert all(r["in_sync"] for r in done), [(r, d.status()["plan"]) for r, d in zip(done, devices) if not r["in_sync"]]
+    return trees[0]
 
 
 def contents(tree):
