@@ -10,7 +10,6 @@ PAGES = sorted(p for p in ROOT.rglob("*.md") if not SKIPPED & set(p.relative_to(
 MANUALS = sorted((ROOT / "man").glob("*.[1-8]"))
 LINK = re.compile(r"\[[^\]\[]*\]\(([^()\s]+)\)")
 NAMED = re.compile(r"`((?:src|docs|tests|tools|man|bench|web)/[\w./*-]*)`")  # `src/base/errors.def`, also with a *
-COMING = {"docs/perf/"}  # named by README and ARCHITECTURE before its first page; remove with that
 FENCE = re.compile(r"^```.*?^```", re.M | re.S)
 
 
@@ -36,7 +35,7 @@ def broken_links(page, text):
 
 def broken_names(text):
     for named in NAMED.findall(text):
-        if named not in COMING and not any(ROOT.glob(named.rstrip("/."))):
+        if not any(ROOT.glob(named.rstrip("/."))):
             yield named
 
 
