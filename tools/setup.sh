@@ -1,15 +1,17 @@
 #!/bin/bash
-# Install what a group of tasks needs and is missing: tools/setup.sh build|test|run|bench …
+# Install what a group of tasks needs and is missing: tools/setup.sh build|test|full|run|bench|lint …
 set -eu
 
 packages_for() {
 	case $1 in
 	build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
 		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
-	test) echo clang libclang-rt-14-dev python3-pytest python3-hypothesis python3-requests python3-yaml python3-jsonschema \
+	test) echo python3-pytest python3-hypothesis python3-requests python3-yaml python3-jsonschema \
 		python3-zstandard man-db curl jq zstd ;;
 	run) echo curl jq ;;
-	bench) echo rsync nginx-light ;;
+	bench) echo rsync curl ;;
+	full) echo clang libclang-rt-14-dev ;;
+	lint) echo clang-format clang-tidy ;;
 	*) echo "setup.sh: unknown group $1" >&2; exit 2 ;;
 	esac
 }
