@@ -232,7 +232,8 @@ def test_what_cannot_be_synced_is_listed(make):
 def test_unreadable_is_not_deleted(server, public_tmp):
     project = server.project("unreadable")
     nobody = dict(user=65534, group=65534, extra_groups=[])
-    a = Device(server, project, public_tmp / "a", "a", **nobody)
+    shutil.copy(BIN / "dray", public_tmp)  # the build may lie where only root comes
+    a = Device(server, project, public_tmp / "a", "a", bin=public_tmp, cwd="/", **nobody)
     b = Device(server, project, public_tmp / "b", "b")
     small(a.folder)
     subprocess.run(["chown", "-R", "65534:65534", a.folder], check=True)
