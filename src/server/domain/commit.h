@@ -10,7 +10,7 @@
  * Results of operations (code in op_result; all with ${current} but where said otherwise):
  *
  *   ok, unchanged     the state is there already, whatever the base: same kind, content and target, and of mode and mtime those that
- *                     the operation says (a directory's mtime says nothing); a delete of a tombstone; a move to where it is
+ *                     the operation says; a delete of a tombstone; a move to where it is
  *   NAME_EXISTS       put without base, move or restore onto something live
  *   VERSION_CONFLICT  the base is older than the file; put with base where nothing is any more (no ${current}); move of a tombstone
  *   BASE_INVALID      the base is newer than the file, or, where nothing is at the path, than the project (no ${current})

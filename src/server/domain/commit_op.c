@@ -46,10 +46,7 @@ put_content(struct apply *ap, const struct op *op, const struct content *ct, con
 	return ERR_OK;
 }
 
-/*
- * Whether a put would change nothing.  Two devices that make the same directory at their own times have made one directory; who
- * has seen it and sends another time means it (docs/adr/0006).
- */
+/* Whether a put would change nothing. */
 static bool
 put_is_there(const struct op *op, const struct content *ct, const struct file *f)
 {
@@ -61,7 +58,7 @@ put_is_there(const struct op *op, const struct content *ct, const struct file *f
 		return false;
 	if (f->kind != KIND_LINK && op->has_mode && (op->mode & 0777) != f->mode)
 		return false;
-	return !op->has_mtime || op->mtime_ns == f->mtime_ns || (f->kind == KIND_DIR && !op->has_base);
+	return !op->has_mtime || op->mtime_ns == f->mtime_ns;
 }
 
 static uint32_t

@@ -163,8 +163,8 @@ judge_put(struct model *m, const struct op *op)
 	const struct entry *e = at(m, op->path);
 	err_code rc;
 
-	if (e && e->kind == op->entry && e->mode == mode_of(op) && (e->kind == KIND_DIR || e->text == text_of(m, op)) &&
-	    (e->mtime == op->mtime_ns || (e->kind == KIND_DIR && !op->has_base)))
+	if (e && e->kind == op->entry && e->mode == mode_of(op) && e->mtime == op->mtime_ns &&
+	    (e->kind == KIND_DIR || e->text == text_of(m, op)))
 		return (struct verdict){ ERR_OK, true };
 	if (!e && op->has_base)
 		return (struct verdict){ op->base > rig_project(m->r).clock ? ERR_BASE_INVALID : ERR_VERSION_CONFLICT, false };
