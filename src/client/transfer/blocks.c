@@ -59,6 +59,7 @@ item_known(struct push *p, struct item *it)
 	AUTO(arena_freep) struct arena *a = NULL;
 	struct blocklist l;
 	const uint8_t *packed;
+	const uint32_t *weak;
 	struct err err;
 	size_t len;
 
@@ -66,7 +67,7 @@ item_known(struct push *p, struct item *it)
 	if ((uint64_t)it->entry.size > SMALL_MAX)
 		return false;
 	a = arena_new(KNOWN_MEMORY);
-	if (state_blocks_get(p->env->state, &it->entry.content, 0, a, &packed, &len, &err) ||
+	if (state_blocks_get(p->env->state, &it->entry.content, 0, a, &packed, &len, &weak, &err) ||
 	    blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &l, &err) || !list_is(&l, &it->entry))
 		return false;
 	item_list_reset(it);
@@ -174,7 +175,7 @@ item_list_keep(struct state *s, const struct item *it, struct err *err)
 		l.block_count = (uint32_t)MIN(it->block_count - pos.block, BLOCKLIST_PAGE_BLOCKS);
 		l.extent_count = cut_extents(it, &pos, l.block_count, extents);
 		blocklist_pack(&l, packed);
-		rc = state_blocks_put(s, &it->entry.content, page, packed, blocklist_packed_len(&l), err);
+		rc = state_blocks_put(s, &it->entry.content, page, packed, blocklist_packed_len(&l), NULL, err);
 		if (rc)
 			return rc;
 	}
