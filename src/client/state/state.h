@@ -72,6 +72,17 @@ err_code state_blocks_forget(struct state *s, const struct hash *content, struct
  * ${before_us} (wall time).  Costs what there is to remove, not what there is.
  */
 err_code state_blocks_prune(struct state *s, int64_t before_us, uint32_t pages, struct err *err);
+/** Large files whose upload has begun: what a later run needs to go on with it.  Kept by transfer. */
+struct state_upload {
+	const char *path;
+	uint64_t dev, ino;      /* the file as it was when it was read */
+	int64_t size, mtime_ns, ctime_ns;
+	struct id transfer;
+	struct hash base;       /* the content against which it was cut; zero: on the grid */
+	int64_t started_at;     /* wall time, microseconds */
+};
+err_code state_upload_put(struct state *s, const struct state_upload *u, struct err *err);
+err_code state_upload_remove(struct state *s, const struct id *transfer, struct err *err);
 
 /* reading */
 err_code state_base_get(struct state *s, const char *path, struct arena *a, struct entry *out, struct err *err); /* NOT_FOUND */
@@ -93,6 +104,9 @@ struct state_block_at {
 /** state_blocks_find(s, block, out, max, n, err): at most ${max} such places, in no particular order; *n of them. */
 err_code state_blocks_find(struct state *s, const struct hash *block, struct state_block_at *out, size_t max, size_t *n,
     struct err *err);
+
+/** state_upload_list(s, a, out, max, n, err): at most ${max} of the uploads under way, the latest first; text in ${a}. */
+err_code state_upload_list(struct state *s, struct arena *a, struct state_upload *out, size_t max, size_t *n, struct err *err);
 
 /** state_base_walk: all base rows in path_cmp order; entries lent for the call; a cursor that the caller steps. */
 struct state_walk;
