@@ -23,6 +23,7 @@ struct remote_opts {
 	const bool *cancel;   /* stop soon when it becomes true; may be NULL */
 	bool allow_http;
 	const char *ca_file;  /* PEM of the authorities to trust; NULL: the system's */
+	uint64_t rate;        /* bytes a second that all requests together may take in each direction; 0: no limit */
 	unsigned stall_s;     /* a line that moves less than 1 KiB/s for so long is cut and tried again; 0: 30 */
 };
 /** Errors     USAGE: the URL cannot be one; TOKEN_INVALID: nor can the token; TLS_REQUIRED.  Nothing is sent yet. */
