@@ -38,6 +38,13 @@ remote_blocks(struct remote *r, const struct id *file, uint64_t from, struct are
 }
 
 err_code
+remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err)
+{
+	assert(n > 0 && n <= BLOCKS_FETCH_MAX);
+	return r->backend->blocks_fetch(r, runs, n, buf, len, err);
+}
+
+err_code
 remote_transfer_create(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err)
 {
 	assert(path && size >= 0);

@@ -79,4 +79,17 @@ err_code remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_
 err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
     struct err *err);
 
+/* ---- blocks of several chunks (blocks.c) ------------------------------------------------------------------------------------ */
+
+#define BLOCKS_FETCH_MAX 1024        /* blocks of one request, and runs */
+#define BLOCKS_FETCH_RAW_MAX (4 * MIB) /* their bytes */
+
+/**
+ * remote_blocks_fetch(r, runs, n, buf, len, err): the named blocks, of any chunks, as one container of exactly those in that order, into
+ * ${buf} (CHUNK_LEN_MAX bytes).  Its id is not one that anybody vouches for: compare each block with what it should be.
+ * Errors     NOT_FOUND: a chunk or block is not there, or the server does not have this call; METHOD_NOT_ALLOWED: surely the latter;
+ *            FIELD_RANGE: more than the limits.
+ */
+err_code remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err);
+
 err_code remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err);
