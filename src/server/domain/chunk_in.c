@@ -85,6 +85,9 @@ chunk_in_finish(struct chunk_in *c, struct hash *id, struct err *err)
 	rc = chunk_check_done(c->check, &h, err);
 	if (rc)
 		return rc;
+	rc = quota_foresee(c->d, &c->project, &h->id, (int64_t)c->len, err);
+	if (rc)
+		return rc;
 	key.hash = h->id;
 	rc = store_finish(&c->writer, &key, err);
 	if (rc)
