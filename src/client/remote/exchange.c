@@ -480,8 +480,11 @@ exchange_run(struct http *h, struct line *line, struct http_call *c, const char 
 	CURLcode code;
 	err_code rc;
 
-	snprintf(url, sizeof url, "%s%s", h->url, c->path);
+	*again = false;
+	*after_ms = 0;
 	call_reset(c);
+	if (snprintf(url, sizeof url, "%s%s", h->url, c->path) >= (int)sizeof url)
+		return err_set(err, ERR_PATH_TOO_LONG, "the path is too long for a request");
 	line_setup(line->easy, &x);
 	line_request(line->easy, &x);
 	head = head_lines(&x);

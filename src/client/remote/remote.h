@@ -81,8 +81,6 @@ err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, st
 
 /* ---- blocks of several chunks (blocks.c) ------------------------------------------------------------------------------------ */
 
-#define BLOCKS_FETCH_MAX 1024        /* blocks of one request, and runs */
-#define BLOCKS_FETCH_RAW_MAX (4 * MIB) /* their bytes */
 
 /**
  * remote_blocks_fetch(r, runs, n, buf, len, err): the named blocks, of any chunks, as one container of exactly those in that order, into
@@ -91,5 +89,20 @@ err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, st
  *            FIELD_RANGE: more than the limits.
  */
 err_code remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err);
+
+/* ---- people's views of the tree, and its history (history.c) ------------------------------------------------------------------ */
+
+/**
+ * remote_dir: a page of what lies directly in ${dir} ("" is the top), by name, in ${a}.  ${after}: *next of the page before, NULL at first;
+ * *next is NULL on the last page.
+ * Errors     NOT_FOUND: no such directory.
+ */
+err_code remote_dir(struct remote *r, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
+    const char **next, struct err *err);
+/** remote_at: the live entry at ${path}, if there is one, then those that were deleted there, the newest first.  NOT_FOUND: neither. */
+err_code remote_at(struct remote *r, const char *path, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
+/** remote_versions: a page of a file's kept versions older than ${before} (INT64_MAX: all), the newest first; *more. */
+err_code remote_versions(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out, size_t *n,
+    bool *more, struct err *err);
 
 err_code remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err);
