@@ -209,7 +209,7 @@ read_large(struct reading *r, int fd, const struct stat *st, bool *changed, stru
 	}
 	it->send_content = true;
 	if ((uint64_t)it->entry.size > OWN_TRANSFER_MIN) {
-		rc = remote_transfer_create(r->push->env->remote, it->op->path, it->entry.size, &it->transfer, err);
+		rc = remote_transfer_create(r->push->env->remote, plan_op_as(it->op), it->entry.size, &it->transfer, err);
 		if (rc)
 			return rc;
 		it->own_transfer = true;
