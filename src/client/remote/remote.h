@@ -105,4 +105,22 @@ err_code remote_at(struct remote *r, const char *path, struct arena *a, struct w
 err_code remote_versions(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out, size_t *n,
     bool *more, struct err *err);
 
+/* ---- uploads under way (uploads.c) -------------------------------------------------------------------------------------------- */
+
+#define TRANSFER_PAGE_CHUNKS 1000 /* PAGE_LIMIT_MAX: as many as the server tells at once */
+
+/** A page of what has arrived of an upload, by number. */
+struct remote_transfer {
+	bool open;   /* false: it has ended, and nothing more can be sent to it */
+	bool more;   /* there are further numbers */
+	struct remote_arrived {
+		uint32_t n;
+		struct hash chunk;
+	} *chunks;   /* numbers ascend from the one asked for */
+	size_t n;
+};
+/** remote_transfer_get(r, transfer, from, a, out, err): the chunks from number ${from} on.  NOT_FOUND: there is no such transfer. */
+err_code remote_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,
+    struct err *err);
+
 err_code remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err);

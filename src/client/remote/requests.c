@@ -304,6 +304,7 @@ static const struct remote_backend http_backend = {
 	.at = request_at,
 	.versions = request_versions,
 	.transfer_create = http_backend_transfer_create,
+	.transfer_get = request_transfer_get,
 	.transfer_blocks = http_backend_transfer_blocks,
 	.chunk_put = http_backend_chunk_put,
 	.transfer_delete = http_backend_transfer_delete,

@@ -41,3 +41,8 @@ err_code request_blocks(struct remote *base, const struct id *file, uint64_t fro
     size_t *len, bool *more, struct err *err);
 err_code request_blocks_fetch(struct remote *base, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len,
     struct err *err);
+
+/* ---- uploads.c -------------------------------------------------------------------------------------------------------------- */
+
+err_code request_transfer_get(struct remote *base, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,
+    struct err *err);
