@@ -1,13 +1,14 @@
 /*
  * Options that several commands take.
  */
+#include "base/limits.h"
 #include "base/num.h"
 #include "client/cli.h"
 
 #define PARALLEL_MAX 32
 #define TIMEOUT_MAX 86400            /* seconds */
 #define RATE_MIN (2 * HTTP_BODY_RATE_MIN) /* a server takes slower lines for dead ones */
-#define RATE_MAX (1 * TIB)
+#define RATE_MAX (1024 * GIB)
 
 err_code
 cli_parallel(const struct command_line *line, unsigned *out, struct err *err)

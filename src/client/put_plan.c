@@ -2,6 +2,7 @@
  * What is to be sent: the walk of the source joined with the server's listing.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>

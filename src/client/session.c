@@ -133,7 +133,7 @@ path_under(const char *base, const char *path, bool project)
 				sbuf_fini(&sb);
 				return NULL;
 			}
-			slash = sb.len ? memrchr(sb.s, '/', sb.len) : NULL;
+			slash = sb.s ? strrchr(sb.s, '/') : NULL;
 			sb.len = slash ? (size_t)(slash - sb.s) : 0;
 			if (sb.s)
 				sb.s[sb.len] = '\0';
