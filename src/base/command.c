@@ -44,7 +44,7 @@ command_fail(const struct command_line *line, const struct err *err)
 		fail_json(err);
 	sbuf_add_visible(&sb, err->msg);
 	fprintf(stderr, "%s: %s\n", line->program->name, sbuf_str(&sb));
-	if (err->code != ERR_USAGE && err->code != ERR_CANCELLED)
+	if (err->code != ERR_USAGE)
 		fprintf(stderr, "%*s  %s\n", (int)strlen(line->program->name), "", err_info(err->code)->hint);
 	sbuf_fini(&sb);
 	return err->code == ERR_USAGE ? COMMAND_USAGE : COMMAND_ERROR;

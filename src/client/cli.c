@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <unistd.h>
 
 #include "client/cli.h"
 
@@ -18,21 +19,47 @@ cli_print(struct sbuf *sb)
 	sbuf_fini(sb);
 }
 
+static volatile sig_atomic_t caught;
+
 static void
 on_signal(int sig)
 {
 	cancelled = true;
+	caught = sig;
 	signal(sig, SIG_DFL); /* a second one kills */
 }
 
-static const struct command *const COMMANDS[] = { &COMMAND_LINK, &COMMAND_SYNC, &COMMAND_STATUS, &COMMAND_UNLINK, NULL };
+/*
+ * Who was interrupted ends by that signal, after all is tidy: only so does a shell know to leave the loop or script that dray was
+ * called in.  What had ended well before the signal could stop it ended well.
+ */
+static int
+end(int code)
+{
+	if (caught && code == EXIT_ERROR) {
+		fflush(NULL);
+		signal(caught, SIG_DFL);
+		raise(caught);
+	}
+	return code;
+}
+
+static const struct command *const COMMANDS[] = { &COMMAND_LINK, &COMMAND_SYNC, &COMMAND_STATUS, &COMMAND_LOG, &COMMAND_RESTORE, &COMMAND_LS,
+	&COMMAND_GET, &COMMAND_PUT, &COMMAND_UNLINK, NULL };
 
 static const struct command_option OPTIONS[] = {
+	{ 'u', "url", "URL", "the server, where no linked folder says it" },
 	{ 'p', "project", "ID", "the project, as drayd project create prints it" },
 	{ 't', "token", "TOKEN", "this device's token; better in DRAY_TOKEN or typed when asked" },
 	{ 'n', "dry-run", NULL, "show what would be done, change nothing" },
 	{ 'P', "parallel", "N", "requests at once, 1 to 32 (default 8)" },
 	{ 'T', "timeout", "S", "seconds to keep trying a server that does not answer (default 30)" },
+	{ 'L', "limit-rate", "RATE", "bytes a second in each direction: 500K, 1.5M, 1G" },
+	{ 'r', "version", "N", "the version to bring back, as dray log prints it" },
+	{ 'a', "at", "TIME", "the version of that time: 2026-11-22T14:00:00Z" },
+	{ 'l', "long", NULL, "with mode, size and time" },
+	{ 'R', "recursive", NULL, "with all that lies beneath" },
+	{ 'f', "force", NULL, "replace files that exist" },
 	{ 'D', "allow-mass-delete", NULL, "delete also more than 100 entries and a quarter of the tree" },
 	{ 'j', "json", NULL, "print the result as one JSON object" },
 	{ 'q', "quiet", NULL, "print errors only" },
@@ -43,8 +70,8 @@ static const struct command_option OPTIONS[] = {
 static const struct program DRAY = {
 	.name = "dray",
 	.summary = "Keep a folder the same as a project on a dray server.",
-	.outro = "Exit status: 0 in sync, 1 error, 2 wrong usage, 3 finished but conflicts or\n"
-	         "unsynced entries remain.\n",
+	.outro = "Exit status: 0 in sync or done, 1 error, 2 wrong usage, 3 finished but conflicts or\n"
+	         "unsynced entries remain; interrupted, it ends by the signal (130 in a shell).\n",
 	.commands = COMMANDS,
 	.options = OPTIONS,
 };
@@ -55,5 +82,5 @@ cli_main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	return command_main(&DRAY, argc, argv);
+	return end(command_main(&DRAY, argc, argv));
 }

@@ -1,68 +1,9 @@
 #include <errno.h>
 #include <sys/stat.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "base/jw.h"
 #include "client/cli.h"
-#include "client/folder.h"
-
-/* Typed without echo; the terminal is put back whatever happens. */
-static err_code
-ask_token(char *buf, size_t cap, struct err *err)
-{
-	struct termios old, silent;
-	FILE *tty = fopen("/dev/tty", "r+");
-	char *got;
-
-	if (!tty)
-		return err_set(err, ERR_USAGE, "no token: give --token, set DRAY_TOKEN, or run dray link on a terminal");
-	fputs("Token of this device: ", tty);
-	fflush(tty);
-	tcgetattr(fileno(tty), &old);
-	silent = old;
-	silent.c_lflag &= ~(tcflag_t)ECHO;
-	tcsetattr(fileno(tty), TCSAFLUSH, &silent);
-	got = fgets(buf, (int)cap, tty);
-	tcsetattr(fileno(tty), TCSAFLUSH, &old);
-	fputs("\n", tty);
-	fclose(tty);
-	if (!got)
-		return err_set(err, ERR_USAGE, "no token was typed");
-	buf[strcspn(buf, "\r\n")] = '\0';
-	return ERR_OK;
-}
-
-static err_code
-find_token(const struct command_line *line, char *buf, size_t cap, const char **token, struct err *err)
-{
-	const char *env = getenv("DRAY_TOKEN");
-	err_code rc = ERR_OK;
-
-	*token = command_value(line, 't') ? command_value(line, 't') : env && *env ? env : buf;
-	if (*token == buf)
-		rc = ask_token(buf, cap, err);
-	if (rc == ERR_OK && !token_check(*token, strlen(*token)))
-		return err_set(err, ERR_USAGE, "that is not a token of drayd: they start with dray_ and end in a checksum; was it cut off?");
-	return rc;
-}
-
-/* "https://host:port", whatever was typed around it. */
-static err_code
-clean_url(const char *typed, char *out, size_t cap, struct err *err)
-{
-	const char *scheme = strstr(typed, "://") ? "" : "http://";
-	size_t len;
-
-	if (snprintf(out, cap, "%s%s", scheme, typed) >= (int)cap)
-		return err_set(err, ERR_USAGE, "the address is too long");
-	len = strlen(out);
-	while (len > 0 && out[len - 1] == '/')
-		out[--len] = '\0';
-	if (strncmp(out, "http://", 7) != 0 && strncmp(out, "https://", 8) != 0)
-		return err_set(err, ERR_USAGE, "the address must start with https:// or http://");
-	return ERR_OK;
-}
+#include "client/session.h"
 
 static err_code
 who_am_i(const char *url, const char *token, const struct id *project, struct arena *a, struct remote_self *self, struct err *err)
@@ -123,14 +64,11 @@ link_folder(const struct command_line *line, struct err *err)
 	const char *token;
 	err_code rc;
 
-	if (!command_value(line, 'p'))
-		return err_set(err, ERR_USAGE, "which project? --project ID; drayd project list on the server shows them");
-	rc = id_parse(command_value(line, 'p'), strlen(command_value(line, 'p')), &link.project, err);
-	if (rc)
-		return err_set(err, ERR_USAGE, "--project takes an id of 32 hexadecimal digits, as drayd project create prints it");
-	rc = clean_url(line->args[0], url, sizeof url, err);
+	rc = project_parse(command_value(line, 'p'), &link.project, err);
 	if (rc == ERR_OK)
-		rc = find_token(line, typed, sizeof typed, &token, err);
+		rc = url_clean(line->args[0], url, sizeof url, err);
+	if (rc == ERR_OK)
+		rc = token_find(line, typed, sizeof typed, &token, err);
 	if (rc)
 		return rc;
 	rc = who_am_i(url, token, &link.project, a, &self, err);

@@ -25,7 +25,7 @@ find_out(struct folder *f, struct status *st, struct err *err)
 {
 	struct pass_opts opts = { .cancel = cli_cancel() };
 	struct remote *remote;
-	err_code rc = folder_remote(f, RETRY_MS, cli_cancel(), &remote, err);
+	err_code rc = folder_remote(f, &(struct line_opts){ .retry_ms = RETRY_MS, .cancel = cli_cancel() }, &remote, err);
 
 	if (rc)
 		return rc;

@@ -8,7 +8,6 @@
 
 #define LIST_MAX 20               /* lines of a list unless --verbose */
 #define OUTPUT_MAX (256 * MIB)
-#define TIMEOUT_MAX 86400         /* seconds */
 
 static size_t
 list_max(const struct command_line *line)
@@ -171,32 +170,6 @@ show_text(const struct command_line *line, const struct sync_result *r)
 
 /* ---- the command -------------------------------------------------------------------------------------------------------------- */
 
-#define PARALLEL_MAX 32
-
-static err_code
-parse_parallel(const struct command_line *line, unsigned *out, struct err *err)
-{
-	const char *text = command_value(line, 'P');
-	uint64_t n = 0;
-
-	if (text && (!parse_u64(text, strlen(text), PARALLEL_MAX, &n) || n == 0))
-		return err_set(err, ERR_USAGE, "--parallel takes a number from 1 to %d", PARALLEL_MAX);
-	*out = (unsigned)n;
-	return ERR_OK;
-}
-
-static err_code
-parse_timeout(const struct command_line *line, int64_t *retry_ms, struct err *err)
-{
-	const char *text = command_value(line, 'T');
-	uint64_t n = 0;
-
-	if (text && (!parse_u64(text, strlen(text), TIMEOUT_MAX, &n) || n == 0))
-		return err_set(err, ERR_USAGE, "--timeout takes a number of seconds from 1 to %d", TIMEOUT_MAX);
-	*retry_ms = (int64_t)n * 1000;
-	return ERR_OK;
-}
-
 static err_code
 sync_folder(const struct command_line *line, int *code, struct err *err)
 {
@@ -209,10 +182,12 @@ sync_folder(const struct command_line *line, int *code, struct err *err)
 		.cancel = cli_cancel(),
 	};
 	struct sync_result result;
-	err_code rc = parse_parallel(line, &opts.parallel, err);
+	err_code rc = cli_parallel(line, &opts.parallel, err);
 
 	if (rc == ERR_OK)
-		rc = parse_timeout(line, &opts.retry_ms, err);
+		rc = cli_timeout(line, &opts.retry_ms, err);
+	if (rc == ERR_OK)
+		rc = cli_rate(line, &opts.rate, err);
 	if (rc == ERR_OK)
 		rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 	if (rc == ERR_OK)
@@ -246,7 +221,7 @@ const struct command COMMAND_SYNC = {
 	.name = "sync",
 	.args = "[DIR]",
 	.summary = "Bring a linked folder and its project to the same state, once",
-	.options = "nPTDjqv",
+	.options = "nPTLDjqv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,

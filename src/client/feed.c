@@ -46,8 +46,8 @@ struct feed {
 	struct map *seen; /* ids, while ${whole} */
 };
 
-static struct entry
-entry_of(const struct wire_file *f)
+struct entry
+feed_entry(const struct wire_file *f)
 {
 	return (struct entry){
 		.path = f->path,
@@ -79,7 +79,7 @@ check(const struct wire_file *f, struct err *err)
 static err_code
 store_file(struct feed *feed, struct arena *a, const struct wire_file *f, struct err *err)
 {
-	struct entry e = entry_of(f), base;
+	struct entry e = feed_entry(f), base;
 	const uint8_t *extra;
 	size_t extra_len;
 	err_code rc;

@@ -17,6 +17,9 @@
  */
 err_code feed_pull(struct state *state, struct remote *remote, bool allow_shrink, struct err *err);
 
+/** feed_entry(f): a file of the server as a remote entry; text is lent from ${f}. */
+struct entry feed_entry(const struct wire_file *f);
+
 /** A file's extents as they are kept with a pending row, and back (${a} owns the result). */
 uint8_t *extents_pack(struct arena *a, const struct wire_extent *x, uint32_t n, size_t *len);
 struct wire_extent *extents_unpack(struct arena *a, const uint8_t *p, size_t len, uint32_t *n);

@@ -53,25 +53,40 @@ folder_find(const char *dir, char **out, struct err *err)
 }
 
 static err_code
-read_token(struct folder *f, struct err *err)
+read_token(int root, const char *path, struct arena *a, const char **token, struct err *err)
 {
 	AUTO(closep) int fd = -1;
 	char buf[TOKEN_LEN + 2];
 	size_t got;
 	err_code rc;
 
-	rc = pathat_open(f->root, TOKEN_FILE, O_RDONLY, 0, &fd, err);
+	rc = pathat_open(root, TOKEN_FILE, O_RDONLY, 0, &fd, err);
 	if (rc)
-		return err_wrap(err, "token of %s", f->path);
+		return err_wrap(err, "token of %s", path);
 	rc = read_full(fd, buf, sizeof buf, &got, err);
 	if (rc)
-		return err_wrap(err, "token of %s", f->path);
+		return err_wrap(err, "token of %s", path);
 	while (got > 0 && buf[got - 1] == '\n')
 		got--;
-	f->token = arena_strndup(f->arena, buf, got);
-	if (!token_check(f->token, got))
-		return err_set(err, ERR_TOKEN_INVALID, "the token in %s/" TOKEN_FILE " is damaged; unlink and link again", f->path);
+	*token = arena_strndup(a, buf, got);
+	if (!token_check(*token, got))
+		return err_set(err, ERR_TOKEN_INVALID, "the token in %s/" TOKEN_FILE " is damaged; unlink and link again", path);
 	return ERR_OK;
+}
+
+err_code
+folder_peek(const char *path, struct arena *a, struct state_link *link, const char **token, struct err *err)
+{
+	AUTO(freep) char *dot = path_join(path, DOT);
+	AUTO(closep) int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err_code rc;
+
+	if (root < 0)
+		return err_errno(err, "%s", path);
+	rc = state_link_peek(dot, a, link, err);
+	if (rc)
+		return err_wrap(err, "%s", path);
+	return read_token(root, path, a, token, err);
 }
 
 static err_code
@@ -113,7 +128,7 @@ folder_open(const char *path, struct folder **out, struct err *err)
 	rc = state_link_get(f->state, f->arena, &f->link, err);
 	if (rc)
 		return err_wrap(err, "%s", path);
-	rc = read_token(f, err);
+	rc = read_token(f->root, path, f->arena, &f->token, err);
 	if (rc)
 		return rc;
 	*out = TAKE(f);
@@ -140,14 +155,15 @@ folder_freep(struct folder **f)
 }
 
 err_code
-folder_remote(const struct folder *f, int64_t retry_ms, bool *cancel, struct remote **out, struct err *err)
+folder_remote(const struct folder *f, const struct line_opts *line, struct remote **out, struct err *err)
 {
 	struct remote_opts opts = {
 		.url = f->link.url,
 		.token = f->token,
 		.project = f->link.project,
-		.retry_ms = retry_ms,
-		.cancel = cancel,
+		.retry_ms = line->retry_ms,
+		.rate = line->rate,
+		.cancel = line->cancel,
 	};
 
 	return remote_open(&opts, out, err);

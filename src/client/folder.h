@@ -34,8 +34,20 @@ err_code folder_open(const char *path, struct folder **out, struct err *err);
 void folder_free(struct folder *f);
 void folder_freep(struct folder **f);
 
-/** folder_remote(f, retry_ms, cancel, out, err): the server that the folder is linked to; ${retry_ms} as in remote_opts. */
-err_code folder_remote(const struct folder *f, int64_t retry_ms, bool *cancel, struct remote **out, struct err *err);
+/**
+ * folder_peek(path, a, link, token, err): what the folder at ${path} is linked to, in ${a}; takes no lock, so it works beside a sync.
+ * Errors     NOT_LINKED, TOKEN_INVALID, DB, IO.
+ */
+err_code folder_peek(const char *path, struct arena *a, struct state_link *link, const char **token, struct err *err);
+
+/** How to talk to a server; each as in remote_opts. */
+struct line_opts {
+	int64_t retry_ms;
+	uint64_t rate;
+	bool *cancel;
+};
+/** folder_remote(f, opts, out, err): the server that the folder is linked to. */
+err_code folder_remote(const struct folder *f, const struct line_opts *opts, struct remote **out, struct err *err);
 
 /**
  * folder_create(path, link, token, err): make .dray in ${path} and remember the link.  Leaves nothing behind on failure.

@@ -234,7 +234,7 @@ sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out
 	err_code rc;
 
 	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX), .problem_paths = map_new() };
-	rc = folder_remote(f, opts->retry_ms, opts->cancel, &remote, err);
+	rc = folder_remote(f, &(struct line_opts){ opts->retry_ms, opts->rate, opts->cancel }, &remote, err);
 	if (rc)
 		return rc;
 	rc = run(f, remote, opts, out, err);

@@ -12,6 +12,7 @@ struct sync_opts {
 	bool dry_run;         /* plan only */
 	unsigned parallel;    /* requests at once, 0: the default */
 	int64_t retry_ms;     /* how long to try a server that does not answer, 0: the default */
+	uint64_t rate;        /* bytes a second in each direction, 0: no limit */
 	bool *cancel;         /* set by a signal handler */
 	struct report *report;
 };

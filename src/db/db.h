@@ -29,6 +29,7 @@ struct db_sqlite_opts {
 	unsigned readers_max;    /* connections that read; 0: 8 */
 	unsigned writer_cache_kib, reader_cache_kib; /* of pages, each connection; 0: 8 MiB and 2 MiB */
 	unsigned wait_ms;        /* for the writer, or a reader, to be free; 0: 30 s */
+	bool read_only;          /* no DB_WRITE; the file must be there.  Fine beside a process that writes */
 };
 
 /** db_sqlite_open(opts, out, err): one process at a time writes to a database; see to it (a lock file) before opening. */

@@ -282,7 +282,8 @@ sqlite_each_sql(struct db *base, void (*fn)(void *arg, const char *sql), void *a
 {
 	struct sqlite *db = (struct sqlite *)base;
 
-	conn_each_sql(db->writer, fn, arg);
+	if (db->writer)
+		conn_each_sql(db->writer, fn, arg);
 	for (struct conn *c = db->idle; c; c = c->next)
 		conn_each_sql(c, fn, arg);
 }
@@ -349,6 +350,7 @@ with_defaults(const struct db_sqlite_opts *o)
 		.writer_cache_kib = o->writer_cache_kib ? o->writer_cache_kib : WRITER_CACHE_KIB,
 		.reader_cache_kib = o->reader_cache_kib ? o->reader_cache_kib : READER_CACHE_KIB,
 		.wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS,
+		.read_only = o->read_only,
 	};
 }
 
@@ -360,7 +362,7 @@ db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *e
 	err_code rc;
 
 	(void)pthread_once(&once, configure_library);
-	rc = make_file(opts->path, err);
+	rc = opts->read_only ? ERR_OK : make_file(opts->path, err);
 	if (rc)
 		return rc;
 	db = xcalloc(1, sizeof *db);
@@ -368,7 +370,7 @@ db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *e
 	db->opts = with_defaults(opts);
 	mutex_init(&db->lock, RANK_DB);
 	cond_init(&db->reader_idle);
-	rc = conn_open(db, DB_WRITE, &db->writer, err);
+	rc = opts->read_only ? ERR_OK : conn_open(db, DB_WRITE, &db->writer, err);
 	if (rc) {
 		sqlite_free(&db->base);
 		return rc;

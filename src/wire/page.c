@@ -90,3 +90,29 @@ wire_list_read(const uint8_t *p, size_t len, struct arena *a, struct wire_page *
 
 	return page_read(p, len, keys, "next_cursor", a, out, err);
 }
+
+err_code
+wire_files_read(const uint8_t *p, size_t len, struct arena *a, struct wire_file **out, size_t *n, const char **next, struct err *err)
+{
+	static const char *const keys[] = { "files", NULL };
+	AUTO(jdoc_freep) json_t *rest = NULL;
+	struct wire_page page = { 0 };
+	struct page_reader r = { .a = a, .page = &page };
+	struct json_each each = { .keys = keys, .max = PAGE_LIMIT_MAX, .fn = page_file, .ctx = &r };
+	struct json_in in;
+	unsigned seen;
+	err_code rc = json_in_parse_each(p, len, &each, &rest, &seen, err);
+
+	*next = NULL;
+	if (!rc && seen == 0)
+		rc = err_set(err, ERR_FIELD_MISSING, "files is missing");
+	if (!rc)
+		rc = json_in_object(rest, "", true, &in, err);
+	if (!rc)
+		rc = json_need_bool(&in, "has_more", &page.has_more, err);
+	if (!rc)
+		rc = wire_keep_str(&in, "next_cursor", a, next, err);
+	*out = page.files;
+	*n = page.n;
+	return rc;
+}

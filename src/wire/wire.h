@@ -118,6 +118,10 @@ struct wire_page {
 err_code wire_changes_read(const uint8_t *p, size_t len, struct arena *a, struct wire_page *out, struct err *err);
 err_code wire_list_read(const uint8_t *p, size_t len, struct arena *a, struct wire_page *out, struct err *err);
 
+/** wire_files_read: an answer of …/files?dir= or …/files/at: ${next} is where to go on, NULL at the end; text in ${a}. */
+err_code wire_files_read(const uint8_t *p, size_t len, struct arena *a, struct wire_file **out, size_t *n, const char **next,
+    struct err *err);
+
 /* ---- commits ------------------------------------------------------------------------------------------------------------------ */
 
 enum wire_op_kind { WIRE_PUT, WIRE_DELETE, WIRE_MOVE, WIRE_RESTORE };

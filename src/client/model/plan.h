@@ -43,11 +43,19 @@ struct plan_op {
 	enum act act;
 	const char *path;
 	const char *from;          /* moves: the old path */
+	const char *as;            /* PUSH: what the server calls it, where that is not ${path}; NULL: the same */
 	const struct entry *base;  /* of the path; of moves: what was agreed on under the old name */
 	const struct entry *local;
 	const struct entry *remote;
 	const char *reason;        /* why, for people and --json: "edited on both sides"; static text */
 };
+
+/** plan_op_as(op): the path by which the server knows what the operation is about. */
+static inline const char *
+plan_op_as(const struct plan_op *op)
+{
+	return op->as ? op->as : op->path;
+}
 
 /** Operations in the order in which each side must carry them out; see diff/diff.h. */
 struct plan {

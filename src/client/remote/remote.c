@@ -152,6 +152,27 @@ remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct aren
 }
 
 err_code
+remote_dir(struct remote *r, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n, const char **next,
+    struct err *err)
+{
+	return r->backend->dir(r, dir, after, a, out, n, next, err);
+}
+
+err_code
+remote_at(struct remote *r, const char *path, struct arena *a, struct wire_file **out, size_t *n, struct err *err)
+{
+	assert(*path);
+	return r->backend->at(r, path, a, out, n, err);
+}
+
+err_code
+remote_versions(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out, size_t *n,
+    bool *more, struct err *err)
+{
+	return r->backend->versions(r, file, before, a, out, n, more, err);
+}
+
+err_code
 remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err)
 {
 	assert(at->has_epoch);

@@ -23,6 +23,7 @@ struct remote_opts {
 	const bool *cancel;   /* stop soon when it becomes true; may be NULL */
 	bool allow_http;
 	const char *ca_file;  /* PEM of the authorities to trust; NULL: the system's */
+	uint64_t rate;        /* bytes a second that all requests together may take in each direction; 0: no limit */
 	unsigned stall_s;     /* a line that moves less than 1 KiB/s for so long is cut and tried again; 0: 30 */
 };
 /** Errors     USAGE: the URL cannot be one; TOKEN_INVALID: nor can the token; TLS_REQUIRED.  Nothing is sent yet. */
@@ -87,6 +88,21 @@ err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, st
  *            FIELD_RANGE: more than the limits.
  */
 err_code remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err);
+
+/* ---- people's views of the tree, and its history (history.c) ------------------------------------------------------------------ */
+
+/**
+ * remote_dir: a page of what lies directly in ${dir} ("" is the top), by name, in ${a}.  ${after}: *next of the page before, NULL at first;
+ * *next is NULL on the last page.
+ * Errors     NOT_FOUND: no such directory.
+ */
+err_code remote_dir(struct remote *r, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
+    const char **next, struct err *err);
+/** remote_at: the live entry at ${path}, if there is one, then those that were deleted there, the newest first.  NOT_FOUND: neither. */
+err_code remote_at(struct remote *r, const char *path, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
+/** remote_versions: a page of a file's kept versions older than ${before} (INT64_MAX: all), the newest first; *more. */
+err_code remote_versions(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out, size_t *n,
+    bool *more, struct err *err);
 
 /* ---- uploads under way (uploads.c) -------------------------------------------------------------------------------------------- */
 

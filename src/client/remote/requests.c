@@ -28,8 +28,7 @@ request_run(struct remote_http *r, struct http_call *c, struct err *err)
 	return rc;
 }
 
-/* What the server said does not read as it should: that is its error, not that of whoever called. */
-static err_code
+err_code
 answer_bad(struct err *err, const char *what)
 {
 	struct err why = *err;
@@ -301,6 +300,9 @@ static const struct remote_backend http_backend = {
 	.changes = http_backend_changes,
 	.blocks = request_blocks,
 	.blocks_fetch = request_blocks_fetch,
+	.dir = request_dir,
+	.at = request_at,
+	.versions = request_versions,
 	.transfer_create = http_backend_transfer_create,
 	.transfer_get = request_transfer_get,
 	.transfer_blocks = http_backend_transfer_blocks,

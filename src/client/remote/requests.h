@@ -24,6 +24,17 @@ const char *request_path(const struct remote_http *r, char out[static REQUEST_PA
 /** request_run(r, c, err): http_run for calls whose answer may hold a problem that only its code matters of. */
 err_code request_run(struct remote_http *r, struct http_call *c, struct err *err);
 
+/** answer_bad(err, what): what the server said does not read as it should: that is its error, not that of whoever called. */
+err_code answer_bad(struct err *err, const char *what);
+
+/* ---- history.c --------------------------------------------------------------------------------------------------------------- */
+
+err_code request_dir(struct remote *base, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
+    const char **next, struct err *err);
+err_code request_at(struct remote *base, const char *at, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
+err_code request_versions(struct remote *base, const struct id *file, int64_t before, struct arena *a, struct wire_version **out,
+    size_t *n, bool *more, struct err *err);
+
 /* ---- blocks.c --------------------------------------------------------------------------------------------------------------- */
 
 err_code request_blocks(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,

@@ -13,17 +13,19 @@
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
 
 static err_code
-open_db(struct state *s, const char *dotdray, struct err *err)
+open_db(struct state *s, const char *dotdray, bool read_only, struct err *err)
 {
 	AUTO(sbuf_fini) struct sbuf path = SBUF(STATE_PATH_MAX);
+	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .read_only = read_only };
 	err_code rc;
 
 	sbuf_addf(&path, "%s/state.db", dotdray);
 	rc = sbuf_done(&path, err);
 	if (rc)
 		return rc;
-	rc = db_sqlite_open(&(struct db_sqlite_opts){ .path = sbuf_str(&path), .readers_max = READERS_MAX }, &s->db, err);
-	if (rc)
+	opts.path = sbuf_str(&path);
+	rc = db_sqlite_open(&opts, &s->db, err);
+	if (rc || read_only)
 		return rc;
 	return db_migrate(s->db, &client_state_migrations, clock_wall_us(), err);
 }
@@ -53,7 +55,7 @@ state_open(const char *dotdray, struct state **out, struct err *err)
 	err_code rc;
 
 	mutex_init(&s->lock, RANK_LEAF);
-	rc = open_db(s, dotdray, err);
+	rc = open_db(s, dotdray, false, err);
 	if (rc == ERR_OK)
 		rc = make_place(s, err);
 	if (rc) {
@@ -73,6 +75,21 @@ state_free(struct state *s)
 	db_free(s->db);
 	mutex_fini(&s->lock);
 	free(s);
+}
+
+err_code
+state_link_peek(const char *dotdray, struct arena *a, struct state_link *out, struct err *err)
+{
+	struct state s = { 0 };
+	err_code rc;
+
+	mutex_init(&s.lock, RANK_LEAF);
+	rc = open_db(&s, dotdray, true, err);
+	if (rc == ERR_OK)
+		rc = state_link_get(&s, a, out, err);
+	db_free(s.db);
+	mutex_fini(&s.lock);
+	return rc;
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------------------------------- */

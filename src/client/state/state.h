@@ -28,6 +28,8 @@ struct state_link {
 };
 err_code state_link_put(struct state *s, const struct state_link *l, struct err *err);
 err_code state_link_get(struct state *s, struct arena *a, struct state_link *out, struct err *err); /* NOT_LINKED */
+/** state_link_peek: the same of a state that another process may be working on; changes nothing there. */
+err_code state_link_peek(const char *dotdray, struct arena *a, struct state_link *out, struct err *err);
 
 /** Where the server's feed has been read to; zero at the start. */
 struct state_place {

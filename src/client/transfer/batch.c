@@ -17,7 +17,7 @@ put_op(struct item *it)
 	const struct entry *e = &it->entry;
 	struct wire_op w = {
 		.op = WIRE_PUT,
-		.path = it->op->path,
+		.path = plan_op_as(it->op),
 		.kind = (int)e->kind,
 		.has_base = it->server.path != NULL,
 		.base = it->server.version,

@@ -252,7 +252,7 @@ begin_new(struct push *p, struct item *it, struct err *err)
 {
 	struct state_upload row;
 	struct id transfer;
-	err_code rc = remote_transfer_create(p->env->remote, it->entry.path, it->entry.size, &transfer, err);
+	err_code rc = remote_transfer_create(p->env->remote, plan_op_as(it->op), it->entry.size, &transfer, err);
 
 	if (rc)
 		return rc;

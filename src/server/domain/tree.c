@@ -211,6 +211,47 @@ tree_file_at(struct domain *d, const struct id *project, const char *path, struc
 	return one_file(d, project, NULL, path, a, out, err);
 }
 
+/* The live entry at ${path} goes before the rows. */
+static err_code
+add_live(struct meta_tx *tx, const struct id *project, const char *path, struct file *rows, size_t *n, struct err *err)
+{
+	err_code rc = meta_file_at(tx, project, path, &rows[0], err);
+
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	*n += rc == ERR_OK;
+	return rc;
+}
+
+err_code
+tree_at(struct domain *d, const struct id *project, const char *path, unsigned limit, struct arena *a, struct tree_page *out,
+    struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct file *rows = arena_array(a, (size_t)limit + 2, sizeof *rows), *gone = NULL;
+	size_t n = 0, gone_n = 0;
+	err_code rc = limit_check(limit, err);
+
+	*out = (struct tree_page){ 0 };
+	if (!rc)
+		rc = path_check(path, strlen(path), err);
+	if (!rc && !rows)
+		rc = no_memory(err);
+	if (!rc)
+		rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = add_live(tx, project, path, rows, &n, err);
+	if (!rc)
+		rc = meta_file_gone(tx, project, path, limit + 1 - (unsigned)n, &gone, &gone_n, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < gone_n; i++)
+		rows[n++] = gone[i];
+	if (n == 0)
+		return err_set(err, ERR_NOT_FOUND, "there is no such file here, nor has it been deleted here lately");
+	return page_fill(tx, project, rows, n, limit, false, a, out, err);
+}
+
 /* Page ${page} of a content into ${out}; *there says whether it has one. */
 static err_code
 page_of(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, struct arena *a,

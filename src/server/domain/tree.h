@@ -55,6 +55,13 @@ err_code tree_file_at(struct domain *d, const struct id *project, const char *pa
     struct err *err);
 
 /**
+ * tree_at: what is and what was at ${path}: the live entry, if there is one, then those that were deleted there, the newest first;
+ * NOT_FOUND where there is neither.  Deleted ones are known as long as their tombstones are kept.
+ */
+err_code tree_at(struct domain *d, const struct id *project, const char *path, unsigned limit, struct arena *a,
+    struct tree_page *out, struct err *err);
+
+/**
  * tree_blocks: ${count} blocks (a multiple of BLOCKLIST_PAGE_BLOCKS ≤ BLOCKLIST_ANSWER_MAX) of a live file's content, or with ${version} ≠ 0
  * of that kept version's, from block ${from} (a multiple too) on; fewer at the end; empty past the end, and for links and directories; *has_more.
  */

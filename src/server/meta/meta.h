@@ -98,6 +98,10 @@ err_code meta_file_get(struct meta_tx *tx, const struct id *project, const struc
 /** A live file by path ("dir/name"). */
 err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err);
 
+/** Tombstones that last lived at ${path}, the newest first. */
+err_code meta_file_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct file **out,
+    size_t *n, struct err *err);
+
 /**
  * Insert or replace the row of file->id.  EXISTS when another live file has the path.  0 < created_at ≤ version; deleted_at is 0 or the
  * version; only a file has a size; no two files of a project share a version (else DB or EXISTS, and the transaction is spent).

@@ -192,6 +192,39 @@ mem_file_changes(struct meta_tx *tx, const struct id *project, int64_t after, un
 	return ERR_OK;
 }
 
+static bool
+lies_at(const struct file *f, const char *path)
+{
+	size_t dir_len;
+	const char *name = path_split(path, &dir_len);
+
+	return strlen(f->dir) == dir_len && memcmp(f->dir, path, dir_len) == 0 && strcmp(f->name, name) == 0;
+}
+
+err_code
+mem_file_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct file **out, size_t *n,
+    struct err *err)
+{
+	const struct mem_table *t = mem_table(tx, MEM_FILE_VERSION);
+	const struct file *row;
+	struct mem_key prefix;
+	size_t first, pos;
+
+	(void)err;
+	mem_key_of_id(&prefix, project);
+	*out = NULL;
+	*n = 0;
+	first = pos = mem_table_after(t, &prefix);
+	while (mem_table_at(t, pos, &prefix))
+		pos++;
+	while (pos-- > first && *n < limit) {
+		row = mem_table_at(t, pos, &prefix);
+		if (row->deleted_at && lies_at(row, path))
+			file_push(tx, out, n, row);
+	}
+	return ERR_OK;
+}
+
 /* Rows of ${prefix} after (dir, name); those outside of "${within}…" are left out unless it is NULL. */
 static void
 by_path(struct meta_tx *tx, const struct mem_key *prefix, const struct mem_key *after, const char *within, unsigned limit,

@@ -166,6 +166,46 @@ route_file_list(struct call *c, struct err *err)
 	return rc ? rc : write_listing(c, &l, &page, err);
 }
 
+/* ---- by path ------------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+write_at(struct call *c, const struct tree_page *page, struct err *err)
+{
+	struct sbuf sb = SBUF(REPLY_JSON_MAX);
+	struct jw jw = JW(&sb);
+	err_code rc;
+
+	jw_object(&jw);
+	rc = write_files(c, &jw, page, err);
+	if (rc) {
+		sbuf_fini(&sb);
+		return rc;
+	}
+	jw_kbool(&jw, "has_more", page->has_more);
+	jw_end_object(&jw);
+	return reply_json(c, 200, &sb, err);
+}
+
+err_code
+route_file_at(struct call *c, struct err *err)
+{
+	const char *path = NULL;
+	struct tree_page page;
+	unsigned limit;
+	size_t len;
+	err_code rc = query_limit(c, &limit, err);
+
+	if (!rc) {
+		path = query_text(c, "path", &len);
+		rc = path ? path_check(path, len, err) : err_set(err, ERR_FIELD_MISSING, "path is missing");
+	}
+	if (!rc)
+		rc = query_end(c, err);
+	if (!rc)
+		rc = tree_at(c->d, &c->project, path, limit, c->a, &page, err);
+	return rc ? rc : write_at(c, &page, err);
+}
+
 /* ---- one file ------------------------------------------------------------------------------------------------------------------ */
 
 static err_code

@@ -83,9 +83,20 @@ answer_of(const char *head, const char *body)
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json"
 #define PROBLEM(status) "HTTP/1.1 " #status " X\r\nContent-Type: application/problem+json"
 
+#define BYTES(status, range) "HTTP/1.1 " #status " X\r\nContent-Type: application/octet-stream\r\n" range
+
 /* SELF_JSON in chunked framing. */
 #define SELF_CHUNKED "70\r\n" SELF_JSON "\r\n0\r\n\r\n"
 _Static_assert(sizeof SELF_JSON - 1 == 0x70, "the length is written down");
+
+static void *
+cancel_soon(void *arg)
+{
+	(void)arg;
+	usleep(300000);
+	__atomic_store_n(&cancel, true, __ATOMIC_RELAXED);
+	return NULL;
+}
 
 /* ---- what is said ------------------------------------------------------------------------------------------------------------- */
 
@@ -290,16 +301,133 @@ test_nobody_there(void **ctx)
 	remote_free(r);
 }
 
-/* ---- slow ----------------------------------------------------------------------------------------------------------------------- */
-
-static void *
-cancel_soon(void *arg)
+/* What may be tried again and what may not, by the number of requests that were made of it. */
+static void
+test_what_is_tried_again(void **ctx)
 {
-	(void)arg;
-	usleep(300000);
-	__atomic_store_n(&cancel, true, __ATOMIC_RELAXED);
-	return NULL;
+	static const struct {
+		const char *answer;
+		err_code code;
+		bool again;
+	} rows[] = {
+		{ PROBLEM(429) "\r\nRetry-After: 0\r\nContent-Length: 28\r\n\r\n{\"code\":\"too_many_requests\"}", ERR_TOO_MANY_REQUESTS, true },
+		{ "HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", ERR_TOO_MANY_REQUESTS, true },
+		{ PROBLEM(408) "\r\nContent-Length: 18\r\n\r\n{\"code\":\"timeout\"}", ERR_TIMEOUT, true },
+		{ "HTTP/1.1 504 Late\r\nContent-Length: 0\r\n\r\n", ERR_UNAVAILABLE, true },
+		{ OK_HEAD "\r\nContent-Length: 50\r\n\r\n{", ERR_NETWORK, true }, /* a line that breaks */
+		/* full is full until somebody makes room: who syncs is told, and goes on at the next run */
+		{ PROBLEM(507) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"disk_full\"}", ERR_NO_SPACE, false },
+		{ PROBLEM(429) "\r\nContent-Length: 27\r\n\r\n{\"code\":\"too_many_uploads\"}", ERR_TOO_MANY_UPLOADS, false },
+		{ PROBLEM(500) "\r\nContent-Length: 19\r\n\r\n{\"code\":\"internal\"}", ERR_INTERNAL, false },
+		{ PROBLEM(401) "\r\nContent-Length: 24\r\n\r\n{\"code\":\"token_revoked\"}", ERR_TOKEN_REVOKED, false },
+		{ PROBLEM(403) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"forbidden\"}", ERR_FORBIDDEN, false },
+		{ PROBLEM(409) "\r\nContent-Length: 27\r\n\r\n{\"code\":\"version_conflict\"}", ERR_VERSION_CONFLICT, false },
+		{ PROBLEM(422) "\r\nContent-Length: 24\r\n\r\n{\"code\":\"hash_mismatch\"}", ERR_HASH_MISMATCH, false },
+	};
+	struct remote_self self;
+
+	(void)ctx;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct reply reply = { .p = rows[i].answer, .len = strlen(rows[i].answer) };
+		struct remote *r = open_remote(400);
+		err_code rc;
+
+		hostile_script(&server, &reply, 1);
+		rc = remote_self(r, arena, &self, &err);
+		remote_free(r);
+		if (rc != rows[i].code || (hostile_requests(&server) > 1) != rows[i].again)
+			fail_msg("row %zu: %s after %u requests (%s)", i, err_info(rc)->code, hostile_requests(&server), err.msg);
+	}
 }
+
+/* ---- a limited rate ----------------------------------------------------------------------------------------------------------- */
+
+#define LIMITED_LEN (256 * KIB)
+
+static struct remote *
+open_limited(uint64_t rate)
+{
+	static char url[64];
+	struct remote_opts opts = { .url = url, .token = token, .retry_ms = 1, .cancel = &cancel, .stall_s = 1, .rate = rate };
+	struct remote *r = NULL;
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%u", server.port);
+	cancel = false;
+	assert_int_equal(remote_open(&opts, &r, &err), ERR_OK);
+	return r;
+}
+
+/*
+ * Both ways the bytes are whole and take their time, more of it than a line may stand still: waiting for our own rate is no stall.
+ * The first tenth of a second's worth is free.
+ */
+static void
+test_limited(void **ctx)
+{
+	struct remote *r = open_limited(LIMITED_LEN / 2);
+	static uint8_t body[LIMITED_LEN], buf[CHUNK_LEN_MAX];
+	struct reply reply = { .p = "HTTP/1.1 204 No\r\n\r\n", .len = 19 };
+	struct id id = { 0 };
+	struct hash chunk = hash_of("c", 1);
+	char *answer = arena_must(arena, LIMITED_LEN + 256);
+	size_t got = 0;
+	int64_t start;
+
+	(void)ctx;
+	for (size_t i = 0; i < LIMITED_LEN; i++)
+		body[i] = (uint8_t)(i * 7 + i / 251);
+	hostile_script(&server, &reply, 1);
+	start = clock_mono_ms();
+	assert_int_equal(remote_chunk_put(r, &id, 0, body, LIMITED_LEN, &err), ERR_OK);
+	assert_true(clock_mono_ms() - start >= 1700);
+	reply.len = (size_t)snprintf(answer, 256, BYTES(200, "Content-Length: %zu\r\n\r\n"), (size_t)LIMITED_LEN);
+	memcpy(answer + reply.len, body, LIMITED_LEN);
+	reply.len += LIMITED_LEN;
+	reply.p = answer;
+	hostile_script(&server, &reply, 1);
+	start = clock_mono_ms();
+	assert_int_equal(remote_chunk_get_all(r, &chunk, buf, &got, &err), ERR_OK);
+	assert_true(clock_mono_ms() - start >= 1700);
+	assert_int_equal(got, LIMITED_LEN);
+	assert_memory_equal(buf, body, LIMITED_LEN);
+	remote_free(r);
+}
+
+/* Somebody who waits for his share can be called off, and so can one who waits for his turn. */
+static void *
+put_slowly(void *arg)
+{
+	static uint8_t body[LIMITED_LEN];
+	struct id id = { 0 };
+	struct err why;
+
+	return (void *)(intptr_t)(remote_chunk_put(arg, &id, 0, body, LIMITED_LEN, &why) == ERR_CANCELLED);
+}
+
+static void
+test_limited_cancel(void **ctx)
+{
+	struct remote *r = open_limited(32 * KIB);
+	struct reply reply = { .p = "HTTP/1.1 204 No\r\n\r\n", .len = 19 };
+	int64_t start = clock_mono_ms();
+	pthread_t t[3];
+
+	(void)ctx;
+	hostile_script(&server, &reply, 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, put_slowly, r), 0);
+	(void)cancel_soon(NULL);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		void *well;
+
+		pthread_join(t[i], &well);
+		assert_non_null(well);
+	}
+	assert_in_range(clock_mono_ms() - start, 200, 1500);
+	remote_free(r);
+}
+
+/* ---- slow ----------------------------------------------------------------------------------------------------------------------- */
 
 static void
 cancelled_within_a_second(const struct reply *reply)
@@ -365,8 +493,6 @@ range_given(const char *answer, uint64_t off, size_t len)
 	return rc;
 }
 
-#define BYTES(status, range) "HTTP/1.1 " #status " X\r\nContent-Type: application/octet-stream\r\n" range
-
 static void
 test_ranges(void **ctx)
 {
@@ -429,6 +555,9 @@ main(void)
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_gives_up),
 		cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_what_is_tried_again),
+		cmocka_unit_test(test_limited),
+		cmocka_unit_test(test_limited_cancel),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_ranges),
