@@ -365,16 +365,34 @@ def test_device_loses_power_sending(device_rig):
         ledger.add(subject="sending", seed=SEED, trial=n)
 
 
-def test_a_file_that_the_cut_took_back_is_not_sent(device_rig):
-    """Written without a flush, synced, and then the power goes: the server's copy must not be replaced by what the cut has left."""
-    rig, rng = device_rig, random.Random(SEED)
-    data = rng.randbytes(3 * MIB)
-    rig.device.write("large", data)
-    rig.device.sync()
+def sent_without_a_flush(rig, rng, env=None):
+    """What a user did without any flush, and the server was told: a power cut must not undo it, else the next sync sends what is left."""
+    tree, other = rig.device, rig.other
+    for name in ("edited", "renamed", "deleted", "d/inner"):
+        tree.write(name, rng.randbytes(MIB))
+    settle(tree, other)
+    os.sync()
+    tree.write("edited", rng.randbytes(2 * MIB))
+    tree.write("d/new", rng.randbytes(MIB))
+    tree.write("e/f/new", rng.randbytes(3000))
+    tree.path("renamed").rename(tree.path("d", "moved"))
+    tree.path("deleted").unlink()
+    want = {p: sha_of_file(tree.folder / p) for p in ("edited", "d/new", "e/f/new", "d/moved", "d/inner")}
+    tree.sync(env=env)
     rig.disk.cut_power()
     rig.disk.power_on()
-    rig.device.sync_any()
-    rig.other.sync_any()
-    rig.device.sync_any()
-    assert sha_of_file(rig.other.path("large")) == sha(data)
-    assert sha_of_file(rig.device.path("large")) == sha(data)
+    settle(tree, other)
+    for device in (tree, other):
+        there = {os.fsdecode(p): digest for p, (kind, _, _, _, digest) in device.tree().items() if kind == "file"}
+        assert there == want, f"{device.name}: the cut was sent as an edit"
+
+
+@pytest.mark.parametrize("n", range(20 if FULL else 1))
+def test_what_was_sent_stays_done(device_rig, n):
+    sent_without_a_flush(device_rig, random.Random(SEED + n))
+
+
+def test_what_was_sent_unflushed_is_noticed(device_rig):
+    """M38: the client does not flush what it sends."""
+    with pytest.raises(AssertionError, match="sent as an edit"):
+        sent_without_a_flush(device_rig, random.Random(SEED), env={"DRAY_FAULT": "client.no_flush_before_commit"})
