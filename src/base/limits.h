@@ -51,6 +51,12 @@
 #define TRANSFERS_PER_DEVICE_MAX 1000
 #define TRANSFER_CHUNKS_MAX (4 * 1024 * 1024 + 1024) /* of a 16 TiB file */
 #define TRANSFER_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
+#define BLOCKS_FETCH_MAX CHUNK_BLOCKS_MAX  /* blocks of one …/blocks/fetch: the answer is one container */
+#define BLOCKS_FETCH_RAW_MAX CHUNK_RAW_MAX /* and their raw bytes */
 #define WAIT_MAX_S 60             /* long poll */
+#define KEEP_VERSIONS_DEFAULT 100 /* states of a file: months of daily work; by age nothing goes unless the owner says so */
+#define KEEP_VERSIONS_MAX 10000   /* counting back is a walk over as many rows */
+#define KEEP_DAYS_MAX 36500       /* a century: far from where microseconds overflow */
+#define KEEP_ALWAYS_US (24 * 3600 * INT64_C(1000000)) /* a state replaced since then stays: somebody may be reading it still */
 #define SNAPSHOT_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
 #define TOMBSTONE_LIFE_US (90 * 24 * 3600 * INT64_C(1000000))

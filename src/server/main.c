@@ -4,8 +4,8 @@
 
 #include "server/commands.h"
 
-static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST, &COMMAND_DEVICE_ADD,
-	&COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE, NULL };
+static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST,
+	&COMMAND_PROJECT_SET, &COMMAND_PROJECT_SHOW, &COMMAND_DEVICE_ADD, &COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE, NULL };
 
 static const struct command_option OPTIONS[] = {
 	{ 'd', "data", "DIR", "the server's data directory (default " DATA_DEFAULT ")" },
@@ -15,6 +15,10 @@ static const struct command_option OPTIONS[] = {
 	{ 'f', "log-format", "FORMAT", "text or json (default text)" },
 	{ 'p', "project", "ID", "the project" },
 	{ 'r', "role", "ROLE", "writer or reader (default writer)" },
+	{ 'n', "name", "NAME", "the project's new name" },
+	{ 'k', "keep-versions", "N", "keep the newest N states of each file; 0 keeps all" },
+	{ 'a', "keep-days", "N", "keep a state for N days after it was replaced; 0: without limit" },
+	{ 'q', "quota", "SIZE", "store at most so many bytes; K, M, G, T for units of 1024; 0: no quota" },
 	{ 'j', "json", NULL, "print the answer as JSON" },
 	{ 0 },
 };

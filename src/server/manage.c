@@ -3,6 +3,7 @@
  * token that a script wants is the last word of the line.
  */
 #include "base/jw.h"
+#include "base/num.h"
 #include "server/admin.h"
 #include "server/commands.h"
 
@@ -115,6 +116,124 @@ list_projects(struct manage *m, struct err *err)
 	return ERR_OK;
 }
 
+static int64_t
+number(json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void
+print_limit(const char *what, int64_t limit, const char *unit)
+{
+	if (limit == 0)
+		printf("%-16s without limit\n", what);
+	else
+		printf("%-16s %jd%s\n", what, (intmax_t)limit, unit);
+}
+
+static void
+print_policy(json_t *p)
+{
+	printf("%-16s %s\n%-16s %s\n", "id", text(p, "id"), "name", text(p, "name"));
+	printf("%-16s %jd\n%-16s %jd\n", "entries", (intmax_t)number(p, "file_count"), "bytes", (intmax_t)number(p, "total_size"));
+	printf("%-16s %jd\n", "stored bytes", (intmax_t)number(p, "stored_bytes"));
+	print_limit("quota", number(p, "quota_bytes"), " bytes");
+	print_limit("versions kept", number(p, "keep_versions"), " of each file");
+	print_limit("kept for", number(p, "keep_days"), " days after they were replaced");
+}
+
+static err_code
+show_project(struct manage *m, struct err *err)
+{
+	const char *path;
+	err_code rc = project_path(m, "", &path, err);
+
+	if (rc == ERR_OK)
+		rc = ask(m, "GET", path, NULL, err);
+	if (rc)
+		return rc;
+	if (command_has(m->line, 'j'))
+		print_json(m);
+	else
+		print_policy(m->doc);
+	return ERR_OK;
+}
+
+/* "500G": a number and, if need be, one letter for its unit. */
+static err_code
+parse_size(const char *s, uint64_t *out, struct err *err)
+{
+	static const char units[] = "KMGT";
+	size_t len = strlen(s);
+	const char *unit = len ? strchr(units, s[len - 1]) : NULL;
+	unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+
+	if (!parse_u64(s, len - (unit != NULL), (uint64_t)INT64_MAX >> shift, out))
+		return err_set(err, ERR_USAGE, "--quota takes a number of bytes, such as 1500000 or 500G");
+	*out <<= shift;
+	return ERR_OK;
+}
+
+static err_code
+change_number(struct manage *m, struct jw *jw, char letter, const char *option, const char *key, uint64_t max, struct err *err)
+{
+	const char *value = command_value(m->line, letter);
+	uint64_t n;
+
+	if (!value)
+		return ERR_OK;
+	if (!parse_u64(value, strlen(value), max, &n))
+		return err_set(err, ERR_USAGE, "--%s takes a number from 0 to %ju", option, (uintmax_t)max);
+	jw_ku64(jw, key, n);
+	return ERR_OK;
+}
+
+/* The members that were asked for, as PATCH /projects/:project takes them. */
+static err_code
+write_change(struct manage *m, struct sbuf *sb, struct err *err)
+{
+	struct jw jw = JW(sb);
+	const char *quota = command_value(m->line, 'q');
+	uint64_t bytes;
+	err_code rc;
+
+	jw_object(&jw);
+	if (command_has(m->line, 'n'))
+		jw_kstr(&jw, "name", command_value(m->line, 'n'));
+	rc = change_number(m, &jw, 'k', "keep-versions", "keep_versions", KEEP_VERSIONS_MAX, err);
+	if (rc == ERR_OK)
+		rc = change_number(m, &jw, 'a', "keep-days", "keep_days", KEEP_DAYS_MAX, err);
+	if (rc == ERR_OK && quota)
+		rc = parse_size(quota, &bytes, err);
+	if (rc == ERR_OK && quota)
+		jw_ku64(&jw, "quota_bytes", bytes);
+	jw_end_object(&jw);
+	return rc;
+}
+
+static err_code
+set_project(struct manage *m, struct err *err)
+{
+	AUTO(sbuf_fini) struct sbuf sb = SBUF(64 * KIB);
+	const char *path;
+	err_code rc = project_path(m, "", &path, err);
+
+	if (rc == ERR_OK && !command_has(m->line, 'n') && !command_has(m->line, 'k') && !command_has(m->line, 'a') &&
+	    !command_has(m->line, 'q'))
+		return err_set(err, ERR_USAGE, "what to change? --name, --keep-versions, --keep-days or --quota");
+	if (rc == ERR_OK)
+		rc = write_change(m, &sb, err);
+	if (rc == ERR_OK)
+		rc = ask(m, "PATCH", path, sbuf_str(&sb), err);
+	if (rc)
+		return rc;
+	if (command_has(m->line, 'j'))
+		print_json(m);
+	else
+		print_policy(m->doc);
+	return ERR_OK;
+}
+
 /* ---- devices ----------------------------------------------------------------------------------------------------------------- */
 
 static err_code
@@ -207,6 +326,8 @@ run(const struct command_line *line, err_code (*command)(struct manage *m, struc
 	}
 RUN(run_project_create, create_project)
 RUN(run_project_list, list_projects)
+RUN(run_project_set, set_project)
+RUN(run_project_show, show_project)
 RUN(run_device_add, add_device)
 RUN(run_device_list, list_devices)
 RUN(run_device_revoke, revoke_device)
@@ -229,6 +350,30 @@ const struct command COMMAND_PROJECT_LIST = {
 	.options = "dj",
 	.run = run_project_list,
 	.help = "A line each: id, name, entries, bytes.\n",
+};
+
+const struct command COMMAND_PROJECT_SET = {
+	.name = "project set",
+	.args = "",
+	.summary = "Change a project's name, how much history it keeps, or its quota",
+	.options = "dpnkaqj",
+	.run = run_project_set,
+	.help = "A new project keeps the newest 100 states of each file, for as long as it exists, and has no quota.\n"
+	        "States that are not kept any more go within hours, and what only they used with the next collection;\n"
+	        "a state replaced in the last 24 hours stays whatever their number. The present state of a file never\n"
+	        "goes. A deleted file can be restored until its last state goes, which only --keep-days lets happen.\n\n"
+	        "The quota bounds what is stored, after compression, each chunk once. At it new content is refused;\n"
+	        "reading, deleting, renaming and restoring go on.\n\n"
+	        "Example:\n  drayd project set --project 0190... --keep-versions 20 --keep-days 90 --quota 500G\n",
+};
+
+const struct command COMMAND_PROJECT_SHOW = {
+	.name = "project show",
+	.args = "",
+	.summary = "Show a project: what it stores, its quota, what it keeps",
+	.options = "dpj",
+	.run = run_project_show,
+	.help = "",
 };
 
 const struct command COMMAND_DEVICE_ADD = {

@@ -151,9 +151,8 @@ read_state(struct json_in *in, bool *deleted, struct err *err)
 	return ERR_OK;
 }
 
-/** What a file has on disk. */
-static err_code
-read_entry(struct json_in *in, struct arena *a, struct wire_file *out, struct err *err)
+err_code
+wire_entry_read(struct json_in *in, struct arena *a, struct wire_file *out, struct err *err)
 {
 	bool mode, mtime, has;
 	err_code rc = wire_kind_read(in, &out->kind, err);
@@ -191,7 +190,7 @@ wire_file_read(json_t *value, const char *where, struct arena *a, struct wire_fi
 	if (!rc && out->path == NULL)
 		rc = err_set(err, ERR_FIELD_MISSING, "%s.path is missing", where);
 	if (!rc)
-		rc = read_entry(&in, a, out, err);
+		rc = wire_entry_read(&in, a, out, err);
 	if (!rc)
 		rc = json_need_i64(&in, "version", 1, INT64_MAX, &out->version, err);
 	if (!rc)

@@ -45,7 +45,7 @@ problem_write(struct jw *jw, const struct err *err, const char *request_id)
 	jw_kstr(jw, "title", info->text);
 	jw_ki64(jw, "status", info->status);
 	jw_kstr(jw, "code", info->code);
-	if (info->status < 500 && err->msg[0])
+	if ((info->status < 500 || err->code == ERR_QUOTA) && err->msg[0]) /* a quota is the project's business, not ours */
 		write_detail(jw, err->msg);
 	else
 		jw_kstr(jw, "detail", info->hint);

@@ -53,6 +53,11 @@ struct wire_extent {
 	uint32_t first, count;
 };
 
+/** The member "extents":[{chunk, first, count}, …] of an object; a request of …/blocks/fetch has nothing else. */
+void wire_extents_write(struct jw *jw, const struct wire_extent *e, uint32_t n);
+err_code wire_extents_read(struct json_in *in, struct arena *a, struct wire_extent **out, uint32_t *n, bool *present,
+    struct err *err);
+
 /**
  * {id, path, kind: "file"|"dir"|"link", size, mtime, mode, version, content_hash, target?, created_at, changed_at, changed_by,
  *  state: "live"|"deleted", unportable?, extents?}
@@ -78,6 +83,28 @@ struct wire_file {
 
 void wire_file_write(struct jw *jw, const struct wire_file *f);
 err_code wire_file_read(json_t *value, const char *where, struct arena *a, struct wire_file *out, struct err *err);
+
+/**
+ * A state that a file has had: {version, path, kind, size, mode, mtime, content_hash?, target?, changed_by, changed_by_name, deleted}.
+ * Of a tombstone the rest is the last state before it.
+ */
+struct wire_version {
+	int64_t version;
+	const char *path;
+	int kind;
+	int64_t size;
+	uint32_t mode;
+	int64_t mtime_ns;
+	struct hash content; /* zero and absent for a directory */
+	const char *target;  /* link only */
+	struct id changed_by;
+	const char *changed_by_name; /* "" when the device is not known any more */
+	bool deleted;
+};
+void wire_version_write(struct jw *jw, const struct wire_version *v);
+/** wire_versions_read: an answer of …/versions, newest first; text in ${a}. */
+err_code wire_versions_read(const uint8_t *p, size_t len, struct arena *a, struct wire_version **out, size_t *n, bool *has_more,
+    struct err *err);
 
 /** An answer of …/files, …/files/changes or a line-by-line snapshot; the arrays of changes are told apart by created and deleted. */
 struct wire_page {

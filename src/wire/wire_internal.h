@@ -7,10 +7,8 @@ const char *wire_kind_name(int kind);
 err_code wire_kind_read(struct json_in *in, int *out, struct err *err);
 void wire_mode_write(struct jw *jw, uint32_t mode);
 
-/** {"extents":[{chunk, first, count}, …]} */
-void wire_extents_write(struct jw *jw, const struct wire_extent *e, uint32_t n);
-err_code wire_extents_read(struct json_in *in, struct arena *a, struct wire_extent **out, uint32_t *n, bool *present,
-    struct err *err);
+/** wire_entry_read: what a file has on disk: kind, size, mode, mtime, content_hash?, target? (needed of a link). */
+err_code wire_entry_read(struct json_in *in, struct arena *a, struct wire_file *out, struct err *err);
 
 /** wire_keep_str: a text member copied into ${a}; *out keeps its value when absent. */
 err_code wire_keep_str(struct json_in *in, const char *key, struct arena *a, const char **out, struct err *err);

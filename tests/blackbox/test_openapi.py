@@ -77,7 +77,7 @@ def test_parameters(id):
     method, path, op = OPERATIONS[id]
     declared = [resolved(p) for p in DOC["paths"][path].get("parameters", []) + op.get("parameters", [])]
     assert {p["name"] for p in declared if p["in"] == "path"} == set(re.findall(r"{(\w+)}", path))
-    assert ("Idempotency-Key" in {p["name"] for p in declared}) == (method == "POST")
+    assert ("Idempotency-Key" in {p["name"] for p in declared}) == (method == "POST" and not op.get("x-dray-safe"))
 
 
 def test_codes():
@@ -291,8 +291,15 @@ def project_get(w):
 
 
 def project_update(w):
-    yield w.send("project_update", body={"name": "contract"})
+    policy = {"keep_versions": 20, "keep_days": 3, "quota_bytes": 10**12}
+    yield (changed := w.send("project_update", body={"name": "contract", **policy}))
+    assert {k: changed.json[k] for k in policy} == policy
+    yield w.send("project_update", body={"keep_versions": 0, "keep_days": 0, "quota_bytes": 0})
     yield w.send("project_update", body={"name": ""})
+    yield w.send("project_update", body={})
+    for name, limit in (("keep_versions", "KEEP_VERSIONS_MAX"), ("keep_days", "KEEP_DAYS_MAX")):
+        assert w.send("project_update", body={name: DOC["x-dray-limits"][limit]}).status == 200
+        yield w.send("project_update", body={name: DOC["x-dray-limits"][limit] + 1})
 
 
 def project_delete(w):
@@ -341,6 +348,21 @@ def file_get(w):
     yield w.send("file_get", file="0" * 32)
 
 
+def file_versions(w):
+    f = w.p.put("historic", b"1")
+    w.p.put("historic", b"2")
+    w.p.ok("DELETE", "/content/historic", status=204)
+    yield (all := w.send("file_versions", file=f["id"], who="reader"))
+    assert [v["deleted"] for v in all.json["versions"]] == [True, False, False] and not all.json["has_more"]
+    yield (some := w.send("file_versions", file=f["id"], query=f"limit=1&before={all.json['versions'][0]['version']}"))
+    assert some.json["versions"] == all.json["versions"][1:2] and some.json["has_more"]
+    for f in w.p.files().values():
+        yield w.send("file_versions", file=f["id"])
+    yield w.send("file_versions", query="before=0")
+    yield w.send("file_versions", query="limit=1001")
+    yield w.send("file_versions", file="0" * 32)
+
+
 def file_blocks(w):
     yield (list := w.send("file_blocks", headers={"Accept": "application/json"}))
     assert [b["length"] for b in list.json["blocks"]] == [len(b) for b in w.chunk.blocks]
@@ -348,6 +370,10 @@ def file_blocks(w):
     assert list.body == packed(w.chunk)
     yield w.send("file_blocks", query="from=64")
     yield w.send("file_blocks", query="from=1")
+    version = w.p.ok("GET", f"/files/{w.file}")["version"]
+    yield (then := w.send("file_blocks", query=f"version={version}"))
+    assert then.body == list.body and then.headers["dray-version"] == str(version)
+    yield w.send("file_blocks", query=f"version={version + 1}")
 
 
 def file_content(w):
@@ -364,6 +390,16 @@ def content_get(w):
         yield w.send("content_get", path=path)
 
 
+def full(w):
+    """A project at its quota, with a transfer that was begun before."""
+    p = Project.create(w.server, w.owner, "full")
+    p.put("f", b"1")
+    transfer = p.transfer()
+    stored = w.owner.ok("GET", p.base)["stored_bytes"]
+    w.owner.ok("PATCH", p.base, {"quota_bytes": stored})
+    return p, transfer
+
+
 def content_put(w):
     yield (made := w.send("content_put", path="new/file", body=b"1", headers={"Dray-Mtime": "2020-01-02T03:04:05Z"}))
     yield w.send("content_put", path="new/file", body=b"2", headers={"If-Match": made.headers["etag"]})
@@ -374,6 +410,7 @@ def content_put(w):
     yield w.send("content_put", path="new/file", body=b"3", headers={"If-None-Match": '"x"'})
     yield w.send("content_put", path="new/file", body=b"3", headers={"Dray-Mtime": "yesterday"})
     yield w.send("content_put", path="new", body=b"3")
+    yield w.send("content_put", path="f", body=b"3", project=full(w)[0].id, who="owner")
     yield w.send("content_put", path="new/file/beneath", body=b"3")
     yield w.send("content_put", path="x", headers={"Transfer-Encoding": "chunked"}, body=b"0\r\n\r\n")
     yield w.send("content_put", path="x", headers={"Content-Length": str(2**44 + 1)})
@@ -472,6 +509,7 @@ def transfer_create(w):
     yield w.send("transfer_create", body={})
     yield from again(w, "transfer_create", {"path": "a/b", "size": 5}, {"path": "a/c"})
     yield w.send("transfer_create", body={"size": -1})
+    yield w.send("transfer_create", body={}, project=full(w)[0].id, who="owner")
     yield w.send("transfer_create", body={"size": 2**44 + 1})
     for path in BAD_PATHS:
         path = urllib.parse.unquote_to_bytes(path)
@@ -513,6 +551,9 @@ def transfer_chunk_put(w):
     yield send("8", data[:-1] + bytes([data[-1] ^ 1]))
     yield send("8", data[:52] + b"\1\0\0\x80" + data[56:])
     yield send("x", data)
+    p, begun = full(w)
+    w.tokens["full"] = p.api.token
+    yield send("0", data, project=p.id, transfer=begun, who="full")
     yield send("9", data, transfer=w.ended)
     yield send("9", data, headers={"Content-Type": "text/plain"})
     yield send("9", None, headers={"Content-Length": str(DOC["x-dray-limits"]["CHUNK_LEN_MAX"] + 1)})
@@ -522,6 +563,23 @@ def chunk_get(w):
     yield from conditional(w, "chunk_get")
     yield w.send("chunk_get", hash="x")
     yield w.send("chunk_get", hash="0" * 64)
+
+
+def blocks_fetch(w):
+    def fetch(*extents, **more):
+        body = {"extents": [dict(zip(("chunk", "first", "count"), e)) for e in extents]}
+        return w.send("blocks_fetch", body=body, **more)
+
+    yield (got := fetch((w.chunk.id, 2, 1), (w.chunk.id, 0, 2), who="reader"))
+    assert got.body == Chunk(w.chunk.blocks[2], *w.chunk.blocks[:2]).data
+    yield fetch((w.chunk.id, 2, 2))
+    yield fetch(("0" * 64, 0, 1))
+    yield fetch(("x", 0, 1))
+    yield fetch((w.chunk.id, 0, 0))
+    yield fetch(*[(w.chunk.id, 0, 1)] * 64)
+    yield fetch(*[(w.chunk.id, 0, 1)] * 65)
+    yield fetch(*[(w.chunk.id, 0, 1)] * 1025)
+    yield fetch()
 
 
 def checkpoint_get(w):

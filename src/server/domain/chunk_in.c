@@ -86,6 +86,9 @@ chunk_in_finish(struct chunk_in *c, struct hash *id, struct err *err)
 	rc = chunk_check_done(c->check, &h, err);
 	if (rc)
 		return rc;
+	rc = quota_foresee(c->d, &c->project, &h->id, (int64_t)c->len, err);
+	if (rc)
+		return rc;
 	key.hash = h->id;
 	r.chunk = (struct chunk){ .id = h->id, .stored_len = (int64_t)c->len, .raw_len = h->raw_len,
 		.block_count = h->count, .created_at = clock_wall_us() };

@@ -39,7 +39,8 @@ struct content_put {
 struct content_in;
 /**
  * Errors     path errors, FILE_TOO_LARGE; NAME_EXISTS (a directory is there), PARENT_NOT_DIRECTORY, PRECONDITION_FAILED: told before
- *            the bytes come, and again at the end.  SIZE_MISMATCH from feed (too many bytes) and finish (too few).
+ *            the bytes come, and again at the end.  QUOTA: before, when nothing more can be stored, and whenever a chunk does not fit.
+ *            SIZE_MISMATCH from feed (too many bytes) and finish (too few).
  */
 err_code content_in_open(struct domain *d, const struct id *project, const struct content_put *put, struct content_in **out,
     struct err *err);

@@ -39,6 +39,22 @@ struct content_in {
 	unsigned rows_held;
 };
 
+/* A caller whose bytes cannot be stored is told before they come. */
+static err_code
+room_check(struct domain *d, const struct id *project, int64_t size, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct project p;
+	err_code rc;
+
+	if (size == 0)
+		return ERR_OK;
+	rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = project_in(tx, project, &p, err);
+	return rc ? rc : quota_left(&p, err);
+}
+
 err_code
 content_in_open(struct domain *d, const struct id *project, const struct content_put *put, struct content_in **out,
     struct err *err)
@@ -55,6 +71,8 @@ content_in_open(struct domain *d, const struct id *project, const struct content
 	if ((uint64_t)put->size > FILE_SIZE_MAX)
 		return err_set(err, ERR_FILE_TOO_LARGE, "a file has at most 16 TiB");
 	rc = content_look(d, project, put->path, put->condition, put->version, true, &exists, &base, err);
+	if (!rc)
+		rc = room_check(d, project, put->size, err);
 	if (rc)
 		return rc;
 	c = xcalloc(1, sizeof *c);
@@ -87,16 +105,16 @@ static err_code
 rows_write(struct content_in *c, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	struct project p;
 	err_code rc;
 
 	if (c->rows_held == 0)
 		return ERR_OK;
 	rc = meta_begin(c->d->meta, META_WRITE, &tx, err);
-	if (!rc)
-		rc = project_in(tx, &c->project, &p, err);
-	for (unsigned i = 0; !rc && i < c->rows_held; i++)
-		rc = meta_chunk_add(tx, &c->project, &c->rows[i], err);
+	for (unsigned i = 0; !rc && i < c->rows_held; i++) {
+		rc = quota_check(tx, &c->project, &c->rows[i], err);
+		if (!rc)
+			rc = meta_chunk_add(tx, &c->project, &c->rows[i], err);
+	}
 	if (!rc)
 		rc = meta_commit(&tx, err);
 	if (!rc)
@@ -131,6 +149,17 @@ extent_add(struct content_in *c, const struct hash *chunk)
 	c->extents[c->extent_count++] = (struct extent){ .chunk = *chunk, .count = c->block_count };
 }
 
+/* Of chunks that are stored and not yet registered. */
+static int64_t
+held_bytes(const struct content_in *c)
+{
+	int64_t sum = 0;
+
+	for (unsigned i = 0; i < c->rows_held; i++)
+		sum += c->rows[i].stored_len;
+	return sum;
+}
+
 static err_code
 chunk_end(struct content_in *c, struct err *err)
 {
@@ -140,6 +169,9 @@ chunk_end(struct content_in *c, struct err *err)
 
 	assert(c->block_count == c->block_total); /* the header fits the room that was left for it */
 	key.hash = chunk_header_write(c->blocks, c->block_count, header);
+	rc = quota_foresee(c->d, &c->project, &key.hash, held_bytes(c) + c->chunk_len, err);
+	if (rc)
+		return rc;
 	rc = store_write_at(c->writer, 0, header, CHUNK_FIXED_LEN + c->block_count * (size_t)CHUNK_ENTRY_LEN, err);
 	if (!rc)
 		rc = store_finish(&c->writer, &key, err);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "server/domain/domain_internal.h"
+#include "server/domain/history.h"
 
 #define HEADERS_MAX (4 * MIB)      /* a few hundred headers of full chunks */
 #define SEEN_EVERY_MS (5 * 60 * 1000)
@@ -86,8 +87,8 @@ expire_rows(struct domain *d, int64_t now_us, struct err *err)
 	return rc;
 }
 
-/* The ids of up to ROWS_PAGE projects after ${after}: copied, because each is then visited in transactions of its own. */
-static err_code
+/* Copied, because each is then visited in transactions of its own. */
+err_code
 project_ids(struct domain *d, const struct id *after, struct id ids[ROWS_PAGE], size_t *n, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
@@ -121,6 +122,8 @@ domain_expire(struct domain *d, struct err *err)
 		if (n > 0)
 			after = ids[n - 1];
 	}
+	if (!rc)
+		rc = history_prune(d, now_us, err);
 	return rc ? err_wrap(err, "expire") : ERR_OK;
 }
 

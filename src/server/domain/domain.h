@@ -26,7 +26,7 @@ void domain_on_change(struct domain *d, void (*fn)(void *ctx, const struct id *p
 /** domain_ready(d, err): can it serve reads and writes now? */
 err_code domain_ready(struct domain *d, struct err *err);
 
-/** domain_expire(d, err): end what has outlived its time: transfers, remembered answers, snapshots.  Call it now and then. */
+/** domain_expire(d, err): end what has outlived its time: transfers, remembered answers, snapshots, old versions.  One thread, now and then. */
 err_code domain_expire(struct domain *d, struct err *err);
 
 /**
@@ -55,7 +55,17 @@ err_code project_get(struct domain *d, const struct id *id, struct arena *a, str
 /** ${device} NULL: all. */
 err_code project_list(struct domain *d, const struct id *device, const struct id *after, unsigned limit, struct arena *a,
     struct project **out, size_t *n, struct err *err);
-err_code project_rename(struct domain *d, const struct id *id, const char *name, struct arena *a, struct project *out,
-    struct err *err);
+/** What is to change of a project; NULL and -1 leave a thing as it is. */
+struct project_change {
+	const char *name;
+	int64_t keep_versions, keep_days, quota_bytes; /* struct policy */
+};
+/**
+ * A policy holds from now on: versions that it does not keep go within hours (history.h); a quota below what is stored refuses
+ * writes and touches nothing.
+ * Errors     FIELD_RANGE; the name's.
+ */
+err_code project_update(struct domain *d, const struct id *id, const struct project_change *change, struct arena *a,
+    struct project *out, struct err *err);
 /** The rows go at once; what the store holds for it is the garbage collector's. */
 err_code project_delete(struct domain *d, const struct id *id, struct err *err);

@@ -27,6 +27,7 @@ struct domain {
 	struct clocks *clocks;
 	struct recent *seen;     /* devices: when last_seen_at was written */
 	struct recent *progress; /* transfers: when the progress row was written */
+	struct id pruned;        /* the project that history_prune looked at last; its caller's thread only */
 	void (*on_change)(void *ctx, const struct id *project, int64_t clock);
 	void *on_change_ctx;
 };
@@ -44,6 +45,8 @@ err_code project_in(struct meta_tx *tx, const struct id *id, struct project *out
 /** Copies out of a transaction, into ${a}; NO_MEM past its ceiling.  ${in} and ${out} may be the same. */
 err_code project_copy(struct arena *a, const struct project *in, struct project *out, struct err *err);
 err_code file_copy(struct arena *a, const struct file *in, struct file *out, struct err *err);
+/** project_ids(d, after, ids, n, err): the ids of up to ROWS_PAGE projects after ${after} (NULL or zero: from the start). */
+err_code project_ids(struct domain *d, const struct id *after, struct id ids[ROWS_PAGE], size_t *n, struct err *err);
 /** limit_check(limit, err): 1..PAGE_LIMIT_MAX, else FIELD_RANGE. */
 err_code limit_check(unsigned limit, struct err *err);
 
@@ -124,6 +127,18 @@ struct sums {
 void sums_add(struct sums *s, const struct file *f);
 void sums_sub(struct sums *s, const struct file *f);
 
+/* ---- quota.c ----------------------------------------------------------------------------------------------------- */
+
+/** quota_check(tx, project, chunk, err): whether the project has room for the chunk's row, which ${tx} is about to write.  QUOTA. */
+err_code quota_check(struct meta_tx *tx, const struct id *project, const struct chunk *chunk, struct err *err);
+/**
+ * quota_foresee(d, project, chunk, more, err): the same before the bytes are stored, ${more} of them with what is on its way beside;
+ * by the time of quota_check others may have taken the room.
+ */
+err_code quota_foresee(struct domain *d, const struct id *project, const struct hash *chunk, int64_t more, struct err *err);
+/** quota_left(p, err): whether there is room for anything. */
+err_code quota_left(const struct project *p, struct err *err);
+
 /* ---- transfer.c -------------------------------------------------------------------------------------------------- */
 
 /** transfer_mine(tx, project, device, id, out, err): NOT_FOUND for another device's, as for one that does not exist (I12). */
@@ -132,6 +147,14 @@ err_code transfer_mine(struct meta_tx *tx, const struct id *project, const struc
 /** transfer_open_mine: as transfer_mine; TRANSFER_GONE unless it is open. */
 err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const struct id *device, const struct id *id,
     struct transfer *out, struct err *err);
+
+/* ---- history.c --------------------------------------------------------------------------------------------------- */
+
+/** version_in(tx, project, file, version, out, err): a kept version that is no tombstone, or NOT_FOUND. */
+err_code version_in(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version, struct version *out,
+    struct err *err);
+/** version_file(v, a, out, err): the file as it was then, in ${a}; created_at is not known here and 0. */
+err_code version_file(const struct version *v, struct arena *a, struct file *out, struct err *err);
 
 /* ---- commit ------------------------------------------------------------------------------------------------------ */
 

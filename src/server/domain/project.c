@@ -19,7 +19,8 @@ project_create(struct domain *d, const char *name, struct idem *idem, struct are
 		rc = idem_find(tx, idem, a, err);
 	if (rc || (idem && idem->replayed))
 		return rc;
-	p = (struct project){ .id = id_new(), .name = name, .epoch = id_new(), .clock = clock_wall_us() };
+	p = (struct project){ .id = id_new(), .name = name, .epoch = id_new(), .clock = clock_wall_us(),
+		.policy = { .keep_versions = KEEP_VERSIONS_DEFAULT } };
 	p.created_at = p.clock;
 	rc = meta_project_add(tx, &p, err);
 	if (!rc)
@@ -69,25 +70,65 @@ project_list(struct domain *d, const struct id *device, const struct id *after, 
 	return rc;
 }
 
+static err_code
+change_check(const struct project_change *c, struct err *err)
+{
+	if (c->keep_versions < -1 || c->keep_versions > KEEP_VERSIONS_MAX)
+		return err_set(err, ERR_FIELD_RANGE, "keep_versions: 0 (all) to %d", KEEP_VERSIONS_MAX);
+	if (c->keep_days < -1 || c->keep_days > KEEP_DAYS_MAX)
+		return err_set(err, ERR_FIELD_RANGE, "keep_days: 0 (without limit) to %d", KEEP_DAYS_MAX);
+	if (c->quota_bytes < -1)
+		return err_set(err, ERR_FIELD_RANGE, "quota_bytes: not negative");
+	return c->name ? title_check(c->name, strlen(c->name), "name", err) : ERR_OK;
+}
+
+/* Another idea of what to keep starts a walk over all that is there. */
+static err_code
+policy_write(struct meta_tx *tx, const struct project *p, const struct policy *now, struct err *err)
+{
+	bool walk = now->keep_versions != p->policy.keep_versions || now->keep_days != p->policy.keep_days;
+	err_code rc = meta_project_policy(tx, &p->id, now, err);
+
+	return rc || !walk ? rc : meta_history_walk_put(tx, &p->id, &(struct history_walk){ .ended_at = 0 }, err);
+}
+
+static err_code
+change_write(struct meta_tx *tx, struct project *p, const struct project_change *c, struct err *err)
+{
+	struct policy now = p->policy;
+	err_code rc = c->name ? meta_project_rename(tx, &p->id, c->name, err) : ERR_OK;
+
+	if (c->name)
+		p->name = c->name;
+	if (c->keep_versions >= 0)
+		now.keep_versions = c->keep_versions;
+	if (c->keep_days >= 0)
+		now.keep_days = c->keep_days;
+	if (c->quota_bytes >= 0)
+		now.quota_bytes = c->quota_bytes;
+	if (!rc)
+		rc = policy_write(tx, p, &now, err);
+	p->policy = now;
+	return rc;
+}
+
 err_code
-project_rename(struct domain *d, const struct id *id, const char *name, struct arena *a, struct project *out,
+project_update(struct domain *d, const struct id *id, const struct project_change *change, struct arena *a, struct project *out,
     struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct project p;
 	err_code rc;
 
-	rc = title_check(name, strlen(name), "name", err);
+	rc = change_check(change, err);
 	if (!rc)
 		rc = meta_begin(d->meta, META_WRITE, &tx, err);
 	if (!rc)
 		rc = project_in(tx, id, &p, err);
 	if (!rc)
-		rc = meta_project_rename(tx, id, name, err);
-	if (rc)
-		return rc;
-	p.name = name;
-	rc = project_copy(a, &p, out, err);
+		rc = change_write(tx, &p, change, err);
+	if (!rc)
+		rc = project_copy(a, &p, out, err);
 	return rc ? rc : meta_commit(&tx, err);
 }
 

@@ -3,7 +3,7 @@
  * chunks arriving at once that would be eight.  So who comes while a transaction runs waits in a list, and whoever finds nobody
  * leading takes the whole list and writes it in one.
  *
- * A neighbour's mistake (a transfer that has ended, a number that is taken) is found before anything is written for it, so it
+ * A neighbour's mistake (a transfer that has ended, a number that is taken, a quota that is used up) is found before anything is written for it, so it
  * costs the others nothing.  When the transaction as such fails, each is tried again alone: either all meet the same trouble, or
  * the one that causes it does.
  */
@@ -44,7 +44,7 @@ registrar_free(struct registrar *r)
 static bool
 is_refusal(err_code rc)
 {
-	return rc == ERR_NOT_FOUND || rc == ERR_TRANSFER_GONE || rc == ERR_CHUNK_CONFLICT;
+	return rc == ERR_NOT_FOUND || rc == ERR_TRANSFER_GONE || rc == ERR_CHUNK_CONFLICT || rc == ERR_QUOTA;
 }
 
 static err_code
@@ -80,18 +80,19 @@ write_transfer_rows(struct meta_tx *tx, const struct registration *r, const stru
 static err_code
 write_one(struct meta_tx *tx, const struct registration *r, struct err *err)
 {
-	struct project p;
 	struct transfer t;
 	bool here = false;
 	err_code rc;
 
 	if (id_is_zero(&r->transfer)) {
-		rc = project_in(tx, &r->project, &p, err);
+		rc = quota_check(tx, &r->project, &r->chunk, err);
 		return rc ? rc : meta_chunk_add(tx, &r->project, &r->chunk, err);
 	}
 	rc = transfer_open_mine(tx, &r->project, &r->device, &r->transfer, &t, err);
 	if (!rc)
 		rc = check_number(tx, r, &here, err);
+	if (!rc)
+		rc = quota_check(tx, &r->project, &r->chunk, err);
 	if (!rc)
 		rc = meta_chunk_add(tx, &r->project, &r->chunk, err);
 	if (rc || here)

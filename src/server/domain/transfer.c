@@ -48,6 +48,8 @@ start_write(struct meta_tx *tx, const struct id *project, const struct transfer 
 
 	rc = project_in(tx, project, &p, err);
 	if (!rc)
+		rc = quota_left(&p, err);
+	if (!rc)
 		rc = meta_transfer_open_count(tx, &t->device, &open, err);
 	if (rc)
 		return rc;

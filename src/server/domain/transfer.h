@@ -11,7 +11,7 @@ struct transfer_start {
 	const char *path;     /* "" or what it is for */
 	int64_t size;         /* 0: not known */
 };
-/** TOO_MANY_UPLOADS past TRANSFERS_PER_DEVICE_MAX; FILE_TOO_LARGE. */
+/** TOO_MANY_UPLOADS past TRANSFERS_PER_DEVICE_MAX; FILE_TOO_LARGE; QUOTA when nothing more can be stored. */
 err_code transfer_create(struct domain *d, const struct id *project, const struct transfer_start *s, struct idem *idem,
     struct arena *a, struct transfer *out, struct err *err);
 
@@ -31,7 +31,8 @@ err_code transfer_put_blocks(struct domain *d, const struct id *project, const s
  * A chunk that arrives in pieces: verified as it comes, written as it comes, durable when chunk_in_finish returns (I1), and only
  * then known to the transfer.  Memory ≤ 512 KiB whatever its size.
  *
- * Errors     TRANSFER_GONE, NOT_FOUND, CHUNK_INVALID, HASH_MISMATCH, ENCODING_INVALID, CHUNK_CONFLICT (n holds another chunk), FIELD_RANGE.
+ * Errors     TRANSFER_GONE, NOT_FOUND, CHUNK_INVALID, HASH_MISMATCH, ENCODING_INVALID, CHUNK_CONFLICT (n holds another chunk), FIELD_RANGE,
+ *            QUOTA (a chunk that is here already needs no room).
  */
 struct chunk_in;
 err_code chunk_in_open(struct domain *d, const struct id *project, const struct id *device, const struct id *transfer, uint32_t n,

@@ -228,13 +228,29 @@ page_of(struct meta_tx *tx, const struct id *project, const struct hash *content
 	return blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, out, err);
 }
 
+/* The file as it is, or as it was at ${version}. */
+static err_code
+file_then(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version, struct arena *a, struct file *out,
+    struct err *err)
+{
+	struct version v;
+	struct file f;
+	err_code rc;
+
+	if (version) {
+		rc = version_in(tx, project, file, version, &v, err);
+		return rc ? rc : version_file(&v, a, out, err);
+	}
+	rc = live_file(tx, project, file, NULL, &f, err);
+	return rc ? rc : file_copy(a, &f, out, err);
+}
+
 err_code
-tree_blocks(struct domain *d, const struct id *project, const struct id *file, uint64_t from, struct arena *a,
+tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, struct arena *a,
     struct blocklist *out, struct file *file_out, bool *has_more, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	uint64_t page = from / BLOCKLIST_PAGE_BLOCKS;
-	struct file f;
 	bool there;
 	err_code rc;
 
@@ -244,13 +260,11 @@ tree_blocks(struct domain *d, const struct id *project, const struct id *file, u
 		return err_set(err, ERR_FIELD_RANGE, "from: a multiple of %d", BLOCKLIST_PAGE_BLOCKS);
 	rc = meta_begin(d->meta, META_READ, &tx, err);
 	if (!rc)
-		rc = live_file(tx, project, file, NULL, &f, err);
-	if (!rc)
-		rc = file_copy(a, &f, file_out, err);
-	if (rc || f.kind != KIND_FILE || f.size == 0)
+		rc = file_then(tx, project, file, version, a, file_out, err);
+	if (rc || file_out->kind != KIND_FILE || file_out->size == 0)
 		return rc;
-	rc = page_of(tx, project, &f.content, (uint32_t)page, a, out, &there, err);
+	rc = page_of(tx, project, &file_out->content, (uint32_t)page, a, out, &there, err);
 	if (!rc && there && out->block_count == BLOCKLIST_PAGE_BLOCKS)
-		rc = page_of(tx, project, &f.content, (uint32_t)page + 1, a, NULL, has_more, err);
+		rc = page_of(tx, project, &file_out->content, (uint32_t)page + 1, a, NULL, has_more, err);
 	return rc;
 }

@@ -50,6 +50,7 @@ err_code meta_ping(struct meta *m, struct err *err);
 err_code meta_project_add(struct meta_tx *tx, const struct project *p, struct err *err);
 err_code meta_project_get(struct meta_tx *tx, const struct id *id, struct project *out, struct err *err);
 err_code meta_project_rename(struct meta_tx *tx, const struct id *id, const char *name, struct err *err);
+err_code meta_project_policy(struct meta_tx *tx, const struct id *id, const struct policy *p, struct err *err);
 /** All rows of the project go, its chunk rows too; the store's objects are the garbage collector's. */
 err_code meta_project_delete(struct meta_tx *tx, const struct id *id, struct err *err);
 
@@ -128,6 +129,30 @@ err_code meta_version_get(struct meta_tx *tx, const struct id *project, const st
 err_code meta_version_list(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t before, unsigned limit,
     struct version **out, size_t *n, struct err *err);
 
+/** meta_version_nth(tx, project, file, nth, version, err): the ${nth} newest (1: the newest) that is no tombstone; *version 0: fewer. */
+err_code meta_version_nth(struct meta_tx *tx, const struct id *project, const struct id *file, unsigned nth, int64_t *version,
+    struct err *err);
+/** meta_version_prune(…): the oldest versions of a file go that are older than ${before}, at most ${limit} of them; *n of them went. */
+err_code meta_version_prune(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t before, unsigned limit,
+    unsigned *n, struct err *err);
+
+/** A file's versions in numbers. */
+struct history_file {
+	struct id file;
+	int64_t count, oldest; /* rows; the smallest version */
+};
+/** Files with versions after ${after} (a zero id: from the start), by id, live or not. */
+err_code meta_history_files(struct meta_tx *tx, const struct id *project, const struct id *after, unsigned limit,
+    struct history_file **out, size_t *n, struct err *err);
+
+/** How far a walk over a project's histories has come.  All zero: there has been none. */
+struct history_walk {
+	struct id file;   /* the last one looked at; zero: none is running */
+	int64_t ended_at; /* of the walk before, microseconds */
+};
+err_code meta_history_walk_put(struct meta_tx *tx, const struct id *project, const struct history_walk *w, struct err *err);
+err_code meta_history_walk_get(struct meta_tx *tx, const struct id *project, struct history_walk *out, struct err *err);
+
 /**
  * The block list of a content, in packed pages (chunk/blocklist.h) of BLOCKLIST_PAGE_BLOCKS blocks, all but the last full.
  * Adding a page that is there already changes nothing: equal contents share rows.
@@ -141,7 +166,7 @@ err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const str
 
 /* ---- chunks -------------------------------------------------------------------------------------------------------------------- */
 
-/** Remember a durable chunk; one that is known already stays as it is. */
+/** Remember a durable chunk and count it in the project's stored_bytes; one that is known already stays as it is. */
 err_code meta_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *c, struct err *err);
 err_code meta_chunk_get(struct meta_tx *tx, const struct id *project, const struct hash *id, struct chunk *out, struct err *err);
 

@@ -20,6 +20,7 @@ enum mem_which {
 	MEM_FILE_PATH,        /* project, dir, name: live files */
 	MEM_FILE_VERSION,     /* project, version */
 	MEM_VERSION,          /* project, file, version */
+	MEM_HISTORY_WALK,     /* project */
 	MEM_BLOCKS,           /* project, content, page */
 	MEM_CHUNK,            /* project, id */
 	MEM_TRANSFER,         /* id */
@@ -85,6 +86,9 @@ void mem_key_of_hash(struct mem_key *k, const struct id *id, const struct hash *
 /** NOT_FOUND unless it is there. */
 err_code mem_need_project(struct meta_tx *tx, const struct id *project, struct err *err);
 err_code mem_need_device(struct meta_tx *tx, const struct id *device, struct err *err);
+
+/** mem_project_stored(tx, project, delta): what every change of rows in MEM_CHUNK owes to its project's stored_bytes. */
+void mem_project_stored(struct meta_tx *tx, const struct id *project, int64_t delta);
 
 /** mem_transfers_drop(tx, project): the transfers of a project that goes, with all that hangs on them. */
 void mem_transfers_drop(struct meta_tx *tx, const struct id *project);

@@ -39,10 +39,12 @@ err_code
 mem_project_add(struct meta_tx *tx, const struct project *p, struct err *err)
 {
 	const struct project *old;
+	struct project row = *p;
 
 	if (project_row(tx, &p->id, &old, NULL) == ERR_OK)
 		return err_set(err, ERR_EXISTS, "the project exists");
-	project_keep(tx, p);
+	row.stored_bytes = 0; /* it has no chunks yet */
+	project_keep(tx, &row);
 	return ERR_OK;
 }
 
@@ -75,6 +77,35 @@ mem_project_rename(struct meta_tx *tx, const struct id *id, const char *name, st
 	return ERR_OK;
 }
 
+err_code
+mem_project_policy(struct meta_tx *tx, const struct id *id, const struct policy *policy, struct err *err)
+{
+	const struct project *row;
+	struct project p;
+	err_code rc;
+
+	rc = project_row(tx, id, &row, err);
+	if (rc)
+		return rc;
+	p = *row;
+	p.policy = *policy;
+	project_keep(tx, &p);
+	return ERR_OK;
+}
+
+void
+mem_project_stored(struct meta_tx *tx, const struct id *project, int64_t delta)
+{
+	const struct project *row;
+	struct project p;
+
+	if (project_row(tx, project, &row, NULL))
+		return; /* chunk rows have been looked for their project before */
+	p = *row;
+	p.stored_bytes += delta;
+	project_keep(tx, &p);
+}
+
 /* Grants are kept under two keys, so those of a project go one by one. */
 static void
 grants_drop(struct meta_tx *tx, const struct id *project)
@@ -94,8 +125,8 @@ grants_drop(struct meta_tx *tx, const struct id *project)
 err_code
 mem_project_delete(struct meta_tx *tx, const struct id *id, struct err *err)
 {
-	static const enum mem_which by_project[] = { MEM_FILE, MEM_FILE_PATH, MEM_FILE_VERSION, MEM_VERSION, MEM_BLOCKS, MEM_CHUNK,
-		MEM_SNAPSHOT, MEM_CHECKPOINT };
+	static const enum mem_which by_project[] = { MEM_FILE, MEM_FILE_PATH, MEM_FILE_VERSION, MEM_VERSION, MEM_HISTORY_WALK, MEM_BLOCKS,
+		MEM_CHUNK, MEM_SNAPSHOT, MEM_CHECKPOINT };
 	struct mem_key k;
 
 	mem_key_of_id(&k, id);

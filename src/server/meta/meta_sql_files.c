@@ -353,9 +353,12 @@ sql_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *
 {
 	static const char sql[] = "INSERT INTO chunks (project_id, id, stored_len, raw_len, block_count, created_at)"
 				  " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, id) DO NOTHING";
+	int64_t added = 0;
+	err_code rc;
 
-	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_HASH(&c->id), DB_I64(c->stored_len), DB_I64(c->raw_len),
+	rc = sql_run(tx, &added, err, sql, DB_ID(project), DB_HASH(&c->id), DB_I64(c->stored_len), DB_I64(c->raw_len),
 	    DB_I64(c->block_count), DB_I64(c->created_at));
+	return rc || !added ? rc : sql_project_stored(tx, project, c->stored_len, err);
 }
 
 err_code

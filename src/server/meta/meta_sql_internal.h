@@ -55,6 +55,9 @@ err_code sql_all(struct meta_tx *tx, struct db_stmt *st, sql_read_fn *read, size
 /** sql_any(st, any, err): whether ${st} has a row. */
 err_code sql_any(struct db_stmt *st, bool *any, struct err *err);
 
+/** sql_project_stored(tx, id, delta, err): what every change of rows in chunks owes to its project's stored_bytes. */
+err_code sql_project_stored(struct meta_tx *tx, const struct id *id, int64_t delta, struct err *err);
+
 /** Readers of rows that more than one file needs. */
 sql_read_fn sql_read_bytes; /* of one column, into a struct sql_bytes */
 struct sql_bytes {

@@ -5,7 +5,9 @@
 
 /* ---- projects ---------------------------------------------------------------------------------------------------------- */
 
-#define PROJECT_COLUMNS "p.id, p.name, p.epoch, p.clock, p.horizon, p.digest, p.file_count, p.total_bytes, p.created_at"
+#define PROJECT_COLUMNS \
+	"p.id, p.name, p.epoch, p.clock, p.horizon, p.digest, p.file_count, p.total_bytes, p.created_at," \
+	" p.keep_versions, p.keep_days, p.quota_bytes, p.stored_bytes"
 
 static void
 read_project(struct row *r, void *out)
@@ -21,18 +23,24 @@ read_project(struct row *r, void *out)
 	p->file_count = row_i64(r);
 	p->total_bytes = row_i64(r);
 	p->created_at = row_i64(r);
+	p->policy.keep_versions = row_i64(r);
+	p->policy.keep_days = row_i64(r);
+	p->policy.quota_bytes = row_i64(r);
+	p->stored_bytes = row_i64(r);
 }
 
 err_code
 sql_project_add(struct meta_tx *tx, const struct project *p, struct err *err)
 {
-	static const char sql[] = "INSERT INTO projects (id, name, epoch, clock, horizon, digest, file_count, total_bytes, created_at)"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING";
+	static const char sql[] = "INSERT INTO projects (id, name, epoch, clock, horizon, digest, file_count, total_bytes, created_at,"
+				  " keep_versions, keep_days, quota_bytes)"
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING";
 	int64_t added;
 	err_code rc;
 
 	rc = sql_run(tx, &added, err, sql, DB_ID(&p->id), DB_TEXT(p->name), DB_ID(&p->epoch), DB_I64(p->clock), DB_I64(p->horizon),
-	    DB_HASH(&p->digest), DB_I64(p->file_count), DB_I64(p->total_bytes), DB_I64(p->created_at));
+	    DB_HASH(&p->digest), DB_I64(p->file_count), DB_I64(p->total_bytes), DB_I64(p->created_at),
+	    DB_I64(p->policy.keep_versions), DB_I64(p->policy.keep_days), DB_I64(p->policy.quota_bytes));
 	if (rc || added)
 		return rc;
 	return err_set(err, ERR_EXISTS, "the project exists");

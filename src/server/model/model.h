@@ -13,6 +13,13 @@ enum kind { KIND_FILE = 0, KIND_DIR = 1, KIND_LINK = 2 }; /* stored as numbers: 
 enum role { ROLE_NONE = 0, ROLE_READER = 1, ROLE_WRITER = 2 };
 enum device_kind { DEVICE_PLAIN = 0, DEVICE_OWNER = 1 };
 
+/** How much of its history a project keeps, and how much it may store.  0: without limit. */
+struct policy {
+	int64_t keep_versions; /* states of a file that is no tombstone, the present one among them; ≤ KEEP_VERSIONS_MAX */
+	int64_t keep_days;     /* since a state was replaced; ≤ KEEP_DAYS_MAX */
+	int64_t quota_bytes;   /* of stored_bytes */
+};
+
 struct project {
 	struct id id;
 	const char *name;
@@ -23,6 +30,8 @@ struct project {
 	int64_t file_count;  /* live entries */
 	int64_t total_bytes; /* sizes of the live files */
 	int64_t created_at;  /* microseconds */
+	struct policy policy;
+	int64_t stored_bytes; /* containers of its chunks; meta keeps the sum */
 };
 
 struct device {

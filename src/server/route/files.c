@@ -3,8 +3,6 @@
  */
 #include "server/route/content.h"
 
-#include "server/route/route_internal.h"
-
 /* ---- listings ----------------------------------------------------------------------------------------------------------------- */
 
 struct listing {
@@ -208,9 +206,7 @@ route_file_content(struct call *c, struct err *err)
 	if (!rc)
 		rc = query_end(c, err);
 	if (!rc)
-		rc = read_file(c, &f, err);
-	if (!rc && version != 0 && version != (uint64_t)f.version)
-		rc = err_set(err, ERR_NOT_FOUND, "there is no such version here");
+		rc = version ? history_then(c, (int64_t)version, &f, err) : read_file(c, &f, err);
 	return rc ? rc : content_reply(c, &f, err);
 }
 
@@ -267,18 +263,20 @@ route_file_blocks(struct call *c, struct err *err)
 {
 	const char *accept = http_header(c->rq, "accept");
 	struct blocklist list;
-	uint64_t from = 0;
+	uint64_t from = 0, version = 0;
 	struct file f;
 	struct id id;
 	bool more;
 	err_code rc = query_u64(c, "from", 0, INT64_MAX, &from, err);
 
 	if (!rc)
+		rc = query_u64(c, "version", 1, INT64_MAX, &version, err);
+	if (!rc)
 		rc = query_end(c, err);
 	if (!rc)
 		rc = call_id(c, "file", &id, err);
 	if (!rc)
-		rc = tree_blocks(c->d, &c->project, &id, from, c->a, &list, &f, &more, err);
+		rc = tree_blocks(c->d, &c->project, &id, (int64_t)version, from, c->a, &list, &f, &more, err);
 	if (rc)
 		return rc;
 	http_add_header(c->rq, "Dray-More", more ? "true" : "false");

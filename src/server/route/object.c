@@ -58,6 +58,10 @@ object_project(struct jw *jw, const struct project *p)
 	jw_khash(jw, "digest", &p->digest);
 	jw_ki64(jw, "file_count", p->file_count);
 	jw_ki64(jw, "total_size", p->total_bytes);
+	jw_ki64(jw, "stored_bytes", p->stored_bytes);
+	jw_ki64(jw, "quota_bytes", p->policy.quota_bytes);
+	jw_ki64(jw, "keep_versions", p->policy.keep_versions);
+	jw_ki64(jw, "keep_days", p->policy.keep_days);
 	jw_end_object(jw);
 }
 

@@ -121,15 +121,48 @@ route_project_get(struct call *c, struct err *err)
 	return rc ? rc : say_project(c, &p, err);
 }
 
+/** At least one of the members; their ranges are the domain's. */
+static err_code
+read_change(struct call *c, struct project_change *out, struct err *err)
+{
+	AUTO(jdoc_freep) json_t *doc = NULL;
+	struct json_in in;
+	const char *name = NULL;
+	size_t len = 0;
+	err_code rc = call_json(c, &doc, &in, err);
+
+	*out = (struct project_change){ .keep_versions = -1, .keep_days = -1, .quota_bytes = -1 };
+	if (!rc)
+		rc = json_get_str(&in, "name", &name, &len, err);
+	if (!rc)
+		rc = json_get_i64(&in, "keep_versions", 0, KEEP_VERSIONS_MAX, &out->keep_versions, err);
+	if (!rc)
+		rc = json_get_i64(&in, "keep_days", 0, KEEP_DAYS_MAX, &out->keep_days, err);
+	if (!rc)
+		rc = json_get_i64(&in, "quota_bytes", 0, INT64_MAX, &out->quota_bytes, err);
+	if (!rc)
+		rc = json_in_end(&in, err);
+	if (!rc && name)
+		rc = title_check(name, len, "name", err);
+	if (rc)
+		return rc;
+	if (!name && out->keep_versions < 0 && out->keep_days < 0 && out->quota_bytes < 0)
+		return err_set(err, ERR_FIELD_MISSING, "name, keep_versions, keep_days or quota_bytes");
+	out->name = name ? arena_strndup(c->a, name, len) : NULL;
+	return name && !out->name ? err_set(err, ERR_NO_MEM, "name") : ERR_OK;
+}
+
 err_code
 route_project_update(struct call *c, struct err *err)
 {
+	struct project_change change;
 	struct project p;
-	const char *name;
-	err_code rc = read_name(c, &name, err);
+	err_code rc = query_end(c, err);
 
 	if (!rc)
-		rc = project_rename(c->d, &c->project, name, c->a, &p, err);
+		rc = read_change(c, &change, err);
+	if (!rc)
+		rc = project_update(c->d, &c->project, &change, c->a, &p, err);
 	return rc ? rc : say_project(c, &p, err);
 }
 

@@ -13,6 +13,8 @@ assert_project(const struct project *a, const struct project *b)
 	assert_int_equal(a->file_count, b->file_count);
 	assert_int_equal(a->total_bytes, b->total_bytes);
 	assert_int_equal(a->created_at, b->created_at);
+	assert_memory_equal(&a->policy, &b->policy, sizeof a->policy);
+	assert_int_equal(a->stored_bytes, b->stored_bytes);
 }
 
 static void
@@ -308,9 +310,11 @@ fill(struct meta_tx *tx, const struct id *project, unsigned n)
 	struct transfer_chunk tc = { .n = 0, .chunk = hash_no(n) };
 	struct snapshot s = { .id = id_no(n), .expires_at = 100, .format = 1 };
 	struct checkpoint cp = { .device = *DEV, .clock = 1 };
+	struct history_walk w = { .ended_at = 1 };
 
 	ok(meta_file_put(tx, project, &f, ERR));
 	ok(meta_version_add(tx, project, &v, ERR));
+	ok(meta_history_walk_put(tx, project, &w, ERR));
 	ok(meta_blocks_add(tx, project, &f.content, 0, (const uint8_t *)"x", 1, ERR));
 	ok(meta_chunk_add(tx, project, &c, ERR));
 	ok(meta_transfer_add(tx, project, &t, ERR));
@@ -332,6 +336,7 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 	union {
 		struct file file;
 		struct version version;
+		struct history_walk walk;
 		struct chunk chunk;
 		struct transfer transfer;
 		struct transfer_progress progress;
@@ -356,6 +361,8 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 	count += meta_transfer_progress_get(tx, &id, &out.progress, NULL) == ERR_OK;
 	count += meta_snapshot_latest(tx, project, 1, 0, &out.snapshot, NULL) == ERR_OK;
 	count += meta_checkpoint_get(tx, project, DEV, &out.checkpoint, NULL) == ERR_OK;
+	ok(meta_history_walk_get(tx, project, &out.walk, ERR));
+	count += out.walk.ended_at == 1;
 	ok(meta_transfer_chunk_list(tx, &id, 0, 9, &chunks, &chunk_n, ERR));
 	ok(meta_transfer_event_list(tx, &id, 9, &events, &event_n, ERR));
 	ok(meta_file_page(tx, project, 0, 9, &files, &live_n, ERR));
@@ -376,19 +383,19 @@ project_delete(void **state)
 	fill(tx, P2, 600);
 	commit(tx);
 	tx = writer(*state);
-	assert_int_equal(filled(tx, P1, 500), 15);
+	assert_int_equal(filled(tx, P1, 500), 16);
 	ok(meta_project_delete(tx, P1, ERR));
 	assert_int_equal(filled(tx, P1, 500), 0);
 	commit(tx);
 	tx = writer(*state);
 	answers(meta_project_get(tx, P1, &p, ERR), ERR_NOT_FOUND);
 	assert_int_equal(filled(tx, P1, 500), 0);
-	assert_int_equal(filled(tx, P2, 600), 15);
+	assert_int_equal(filled(tx, P2, 600), 16);
 	p = a_project(1);
 	ok(meta_project_add(tx, &p, ERR)); /* nothing of the old one comes back */
 	assert_int_equal(filled(tx, P1, 500), 0);
 	fill(tx, P1, 500);
-	assert_int_equal(filled(tx, P1, 500), 15);
+	assert_int_equal(filled(tx, P1, 500), 16);
 	commit(tx);
 }
 

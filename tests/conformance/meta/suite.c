@@ -48,7 +48,7 @@ struct project
 a_project(unsigned n)
 {
 	return (struct project){ .id = id_no(n), .name = "film \xe2\x80\x94 'one'", .epoch = id_no(n + 1000), .clock = 5000 + n,
-		.horizon = 17, .digest = hash_no(n), .file_count = 3, .total_bytes = INT64_C(1) << 44, .created_at = 4711 };
+		.horizon = 17, .digest = hash_no(n), .file_count = 3, .total_bytes = INT64_C(1) << 44, .created_at = 4711, .policy = { 3, 4, INT64_C(1) << 45 } };
 }
 
 struct device

@@ -97,6 +97,7 @@ projects(void **state)
 	struct rig *r = *state;
 	struct project p = rig_project(r), q, *page;
 	struct op op = put_text(r, "f", "x");
+	struct project_change renamed = { .name = "third", .keep_versions = -1, .keep_days = -1, .quota_bytes = -1 };
 	struct caller c;
 	uint64_t size;
 	size_t n;
@@ -114,9 +115,9 @@ projects(void **state)
 	assert_ok(r, project_list(r->d, &r->device.id, NULL, 10, r->a, &page, &n, &r->err));
 	assert_int_equal(n, 1);
 	assert_string_equal(page[0].name, "film");
-	assert_ok(r, project_rename(r->d, &q.id, "third", r->a, &q, &r->err));
+	assert_ok(r, project_update(r->d, &q.id, &renamed, r->a, &q, &r->err));
 	assert_string_equal(q.name, "third");
-	assert_code(r, ERR_NOT_FOUND, project_rename(r->d, &(struct id){ 0 }, "x", r->a, &q, &r->err));
+	assert_code(r, ERR_NOT_FOUND, project_update(r->d, &(struct id){ 0 }, &renamed, r->a, &q, &r->err));
 	rig_do(r, op);
 	assert_ok(r, project_delete(r->d, &r->project, &r->err));
 	assert_code(r, ERR_NOT_FOUND, project_delete(r->d, &r->project, &r->err));

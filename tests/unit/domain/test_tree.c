@@ -99,22 +99,22 @@ pages_of_a_block_list(void **state)
 	assert_ok(r, content_in_feed(c, p, size, &r->err));
 	assert_ok(r, content_in_finish(c, r->a, &f, &flag, &r->err));
 	content_in_free(c);
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 64);
 	assert_true(flag);
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 64, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 64, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 1);
 	assert_false(flag);
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 128, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 128, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 0);
 	assert_false(flag);
-	assert_code(r, ERR_FIELD_RANGE, tree_blocks(r->d, &r->project, &f.id, 1, r->a, &l, &f, &flag, &r->err));
+	assert_code(r, ERR_FIELD_RANGE, tree_blocks(r->d, &r->project, &f.id, 0, 1, r->a, &l, &f, &flag, &r->err));
 	assert_code(r, ERR_FIELD_RANGE,
-	    tree_blocks(r->d, &r->project, &f.id, UINT64_MAX - 63, r->a, &l, &f, &flag, &r->err));
-	assert_code(r, ERR_NOT_FOUND, tree_blocks(r->d, &r->project, &r->device.id, 0, r->a, &l, &f, &flag, &r->err));
+	    tree_blocks(r->d, &r->project, &f.id, 0, UINT64_MAX - 63, r->a, &l, &f, &flag, &r->err));
+	assert_code(r, ERR_NOT_FOUND, tree_blocks(r->d, &r->project, &r->device.id, 0, 0, r->a, &l, &f, &flag, &r->err));
 	rig_do(r, put_dir("d"));
 	f = rig_at(r, "d");
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 0);
 }
 
