@@ -26,7 +26,7 @@ ALLOWED = {
     "client/model": BASE | {"chunk"},
     "client/scan": BASE | {"client/model", "chunk"},
     "client/diff": BASE | {"client/model"},
-    "client/state": BASE | {"client/model", "db"},
+    "client/state": BASE | {"client/model", "chunk/blocklist.h", "db"},
     "client/remote": BASE | {"wire"},
     "client/transfer": BASE | {"client/model", "chunk", "client/remote", "client/state", "wire"},
     "client/commit": BASE | {"client/model", "client/state"},

@@ -5,6 +5,8 @@
 
 #define ROUNDS_MAX 8              /* a conflict takes two, a moved and edited file two; more means that somebody keeps writing */
 #define RESULT_MEMORY_MAX (1 * GIB)
+#define LISTS_KEEP_US (24 * 3600 * INT64_C(1000000)) /* an edit that is taken back within a day costs no bytes */
+#define LISTS_PRUNE_PAGES 4096    /* in one sync: a 16 GiB file's list, 10 MB */
 #define MASS_DELETE_MIN 100       /* entries, and */
 #define MASS_DELETE_PERCENT 25    /* of what is known: more is held until somebody says that it was meant (I9) */
 
@@ -155,6 +157,8 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	rc = state_begin(f->state, err);
 	if (rc == ERR_OK)
 		rc = state_place_put(f->state, &place, err);
+	if (rc == ERR_OK)
+		rc = state_blocks_prune(f->state, clock_wall_us() - LISTS_KEEP_US, LISTS_PRUNE_PAGES, err);
 	if (rc == ERR_OK)
 		rc = state_commit(f->state, err);
 	if (rc)

@@ -38,10 +38,42 @@ remote_blocks(struct remote *r, const struct id *file, uint64_t from, struct are
 }
 
 err_code
+remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err)
+{
+	assert(n > 0 && n <= BLOCKS_FETCH_MAX);
+	return r->backend->blocks_fetch(r, runs, n, buf, len, err);
+}
+
+err_code
 remote_transfer_create(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err)
 {
 	assert(path && size >= 0);
 	return r->backend->transfer_create(r, path, size, out, err);
+}
+
+/* A page that says things twice, or out of order, would make a resume believe what is not so. */
+static bool
+in_order(const struct remote_transfer *t, uint32_t from)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->chunks[i].n < from || (i > 0 && t->chunks[i].n <= t->chunks[i - 1].n))
+			return false;
+	return true;
+}
+
+err_code
+remote_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,
+    struct err *err)
+{
+	err_code rc = r->backend->transfer_get(r, transfer, from, a, out, err);
+
+	if (rc)
+		return rc;
+	if (!in_order(out, from))
+		return err_set(err, ERR_PROTOCOL, "the numbers of a transfer's chunks are out of order");
+	if (out->more && out->n == 0)
+		return err_set(err, ERR_PROTOCOL, "an empty page of a transfer that goes on");
+	return ERR_OK;
 }
 
 err_code

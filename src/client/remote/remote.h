@@ -78,4 +78,35 @@ err_code remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_
 err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
     struct err *err);
 
+/* ---- blocks of several chunks (blocks.c) ------------------------------------------------------------------------------------ */
+
+#define BLOCKS_FETCH_MAX 1024        /* blocks of one request, and runs */
+#define BLOCKS_FETCH_RAW_MAX (4 * MIB) /* their bytes */
+
+/**
+ * remote_blocks_fetch(r, runs, n, buf, len, err): the named blocks, of any chunks, as one container of exactly those in that order, into
+ * ${buf} (CHUNK_LEN_MAX bytes).  Its id is not one that anybody vouches for: compare each block with what it should be.
+ * Errors     NOT_FOUND: a chunk or block is not there, or the server does not have this call; METHOD_NOT_ALLOWED: surely the latter;
+ *            FIELD_RANGE: more than the limits.
+ */
+err_code remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err);
+
+/* ---- uploads under way (uploads.c) -------------------------------------------------------------------------------------------- */
+
+#define TRANSFER_PAGE_CHUNKS 1000 /* PAGE_LIMIT_MAX: as many as the server tells at once */
+
+/** A page of what has arrived of an upload, by number. */
+struct remote_transfer {
+	bool open;   /* false: it has ended, and nothing more can be sent to it */
+	bool more;   /* there are further numbers */
+	struct remote_arrived {
+		uint32_t n;
+		struct hash chunk;
+	} *chunks;   /* numbers ascend from the one asked for */
+	size_t n;
+};
+/** remote_transfer_get(r, transfer, from, a, out, err): the chunks from number ${from} on.  NOT_FOUND: there is no such transfer. */
+err_code remote_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,
+    struct err *err);
+
 err_code remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err);

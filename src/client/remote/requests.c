@@ -1,42 +1,26 @@
 /*
  * The API's calls, one function each: build the path, run the call, decode the answer.
  */
-#include "client/remote/http.h"
+#include "client/remote/requests.h"
 
 #define CHANGES_MANY 1000  /* rows of a page */
 #define CHANGES_FEW 20     /* when a page of many is larger than an answer may be: names and targets of 4 KiB */
 #define COMMIT_ANSWER_MAX (16 * MIB) /* each conflict carries the present file, with a path of up to 4 KiB */
 
-struct remote_http {
-	struct remote base;
-	struct http *http;
-	char project[ID_HEX_LEN + 1];
-};
-
-#define PATH_BUF 512 /* no path of ours carries text that someone chose */
-
-static struct remote_http *
-self_of(struct remote *r)
+const char *
+request_path(const struct remote_http *r, char out[static REQUEST_PATH_MAX], const char *fmt, ...)
 {
-	return (struct remote_http *)(void *)r;
-}
-
-FORMAT(3, 4)
-static const char *
-path_of(const struct remote_http *r, char out[static PATH_BUF], const char *fmt, ...)
-{
-	int n = snprintf(out, PATH_BUF, "/projects/%s", r->project);
+	int n = snprintf(out, REQUEST_PATH_MAX, "/projects/%s", r->project);
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(out + n, PATH_BUF - (size_t)n, fmt, ap);
+	vsnprintf(out + n, REQUEST_PATH_MAX - (size_t)n, fmt, ap);
 	va_end(ap);
 	return out;
 }
 
-/* For calls whose answer may hold a problem that only its code matters of. */
-static err_code
-run(struct remote_http *r, struct http_call *c, struct err *err)
+err_code
+request_run(struct remote_http *r, struct http_call *c, struct err *err)
 {
 	err_code rc = http_run(r->http, c, err);
 
@@ -56,7 +40,7 @@ answer_bad(struct err *err, const char *what)
 static void
 http_backend_free(struct remote *base)
 {
-	struct remote_http *r = self_of(base);
+	struct remote_http *r = remote_http_of(base);
 
 	http_free(r->http);
 	free(r);
@@ -65,7 +49,7 @@ http_backend_free(struct remote *base)
 static void
 http_backend_stats(struct remote *base, struct remote_stats *out)
 {
-	http_stats(self_of(base)->http, out);
+	http_stats(remote_http_of(base)->http, out);
 }
 
 /* ---- who am I --------------------------------------------------------------------------------------------------------------- */
@@ -101,11 +85,11 @@ self_read(const struct sbuf *text, struct arena *a, struct remote_self *out, str
 static err_code
 http_backend_self(struct remote *base, struct arena *a, struct remote_self *out, struct err *err)
 {
-	struct remote_http *r = self_of(base);
+	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf text = SBUF(JSON_BODY_MAX);
-	char path[PATH_BUF];
-	struct http_call c = { .method = "GET", .path = path_of(r, path, "/checkpoint"), .accept = TYPE_JSON, .text = &text };
-	err_code rc = run(r, &c, err);
+	char path[REQUEST_PATH_MAX];
+	struct http_call c = { .method = "GET", .path = request_path(r, path, "/checkpoint"), .accept = TYPE_JSON, .text = &text };
+	err_code rc = request_run(r, &c, err);
 
 	if (rc)
 		return rc;
@@ -116,18 +100,18 @@ http_backend_self(struct remote *base, struct arena *a, struct remote_self *out,
 static err_code
 http_backend_checkpoint_put(struct remote *base, const struct cursor *at, struct err *err)
 {
-	struct remote_http *r = self_of(base);
+	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf body = SBUF(KIB);
 	struct jw jw = JW(&body);
-	char path[PATH_BUF], cursor[CURSOR_MAX];
-	struct http_call c = { .method = "PUT", .path = path_of(r, path, "/checkpoint"), .type = TYPE_JSON };
+	char path[REQUEST_PATH_MAX], cursor[CURSOR_MAX];
+	struct http_call c = { .method = "PUT", .path = request_path(r, path, "/checkpoint"), .type = TYPE_JSON };
 
 	jw_object(&jw);
 	jw_kstr(&jw, "cursor", cursor_format(at, cursor));
 	jw_end_object(&jw);
 	c.body = body.s;
 	c.body_len = body.len;
-	return run(r, &c, err);
+	return request_run(r, &c, err);
 }
 
 /* ---- reading the tree ------------------------------------------------------------------------------------------------------- */
@@ -137,13 +121,13 @@ changes_page(struct remote_http *r, const struct cursor *since, unsigned limit, 
     bool *too_large, struct err *err)
 {
 	AUTO(sbuf_fini) struct sbuf text = SBUF(ANSWER_JSON_MAX);
-	char path[PATH_BUF], cursor[CURSOR_MAX];
+	char path[REQUEST_PATH_MAX], cursor[CURSOR_MAX];
 	struct http_call c = { .method = "GET", .accept = TYPE_JSON, .text = &text };
 	err_code rc;
 
-	c.path = path_of(r, path, "/files/changes?limit=%u&extents=1%s%s", limit, since ? "&since=" : "",
+	c.path = request_path(r, path, "/files/changes?limit=%u&extents=1%s%s", limit, since ? "&since=" : "",
 	    since ? cursor_format(since, cursor) : "");
-	rc = run(r, &c, err);
+	rc = request_run(r, &c, err);
 	*too_large = c.too_large;
 	if (rc)
 		return rc;
@@ -160,33 +144,11 @@ changes_page(struct remote_http *r, const struct cursor *since, unsigned limit, 
 static err_code
 http_backend_changes(struct remote *base, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err)
 {
-	struct remote_http *r = self_of(base);
+	struct remote_http *r = remote_http_of(base);
 	bool too_large = false;
 	err_code rc = changes_page(r, since, CHANGES_MANY, a, out, &too_large, err);
 
 	return too_large ? changes_page(r, since, CHANGES_FEW, a, out, &too_large, err) : rc;
-}
-
-static err_code
-http_backend_blocks(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,
-    size_t *len, bool *more, struct err *err)
-{
-	struct remote_http *r = self_of(base);
-	AUTO(sbuf_fini) struct sbuf page = SBUF(JSON_BODY_MAX); /* 8,192 blocks are 300 KB, their extents at most as much again */
-	char path[PATH_BUF], id[ID_HEX_LEN + 1];
-	struct http_call c = { .method = "GET", .accept = TYPE_BYTES, .text = &page };
-	err_code rc;
-
-	c.path = path_of(r, path, "/files/%s/blocks?from=%llu", id_hex(file, id), (unsigned long long)from);
-	rc = run(r, &c, err);
-	if (rc)
-		return rc;
-	*packed = arena_memdup(a, sbuf_str(&page), page.len);
-	if (!*packed)
-		return err_set(err, ERR_NO_MEM, "block list too long");
-	*len = page.len;
-	*more = c.more;
-	return ERR_OK;
 }
 
 /* ---- sending ---------------------------------------------------------------------------------------------------------------- */
@@ -208,12 +170,12 @@ transfer_read(const struct sbuf *text, struct id *out, struct err *err)
 static err_code
 http_backend_transfer_create(struct remote *base, const char *name, int64_t size, struct id *out, struct err *err)
 {
-	struct remote_http *r = self_of(base);
+	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf body = SBUF(JSON_BODY_MAX);
 	AUTO(sbuf_fini) struct sbuf text = SBUF(JSON_BODY_MAX);
 	struct jw jw = JW(&body);
-	char path[PATH_BUF];
-	struct http_call c = { .method = "POST", .path = path_of(r, path, "/transfers"), .accept = TYPE_JSON, .type = TYPE_JSON,
+	char path[REQUEST_PATH_MAX];
+	struct http_call c = { .method = "POST", .path = request_path(r, path, "/transfers"), .accept = TYPE_JSON, .type = TYPE_JSON,
 		.keyed = true, .text = &text };
 	err_code rc;
 
@@ -223,7 +185,7 @@ http_backend_transfer_create(struct remote *base, const char *name, int64_t size
 	jw_end_object(&jw);
 	c.body = body.s;
 	c.body_len = body.len;
-	rc = run(r, &c, err);
+	rc = request_run(r, &c, err);
 	if (rc)
 		return rc;
 	rc = transfer_read(&text, out, err);
@@ -234,33 +196,33 @@ static err_code
 http_backend_transfer_blocks(struct remote *base, const struct id *transfer, uint64_t first, const uint8_t *packed, size_t len,
     struct err *err)
 {
-	struct remote_http *r = self_of(base);
-	char path[PATH_BUF], id[ID_HEX_LEN + 1];
+	struct remote_http *r = remote_http_of(base);
+	char path[REQUEST_PATH_MAX], id[ID_HEX_LEN + 1];
 	struct http_call c = { .method = "PUT", .type = TYPE_BYTES, .body = packed, .body_len = len };
 
-	c.path = path_of(r, path, "/transfers/%s/blocks?from=%llu", id_hex(transfer, id), (unsigned long long)first);
-	return run(r, &c, err);
+	c.path = request_path(r, path, "/transfers/%s/blocks?from=%llu", id_hex(transfer, id), (unsigned long long)first);
+	return request_run(r, &c, err);
 }
 
 static err_code
 http_backend_chunk_put(struct remote *base, const struct id *transfer, uint32_t n, const uint8_t *p, size_t len, struct err *err)
 {
-	struct remote_http *r = self_of(base);
-	char path[PATH_BUF], id[ID_HEX_LEN + 1];
+	struct remote_http *r = remote_http_of(base);
+	char path[REQUEST_PATH_MAX], id[ID_HEX_LEN + 1];
 	struct http_call c = { .method = "PUT", .type = TYPE_BYTES, .body = p, .body_len = len };
 
-	c.path = path_of(r, path, "/transfers/%s/chunks/%u", id_hex(transfer, id), n);
-	return run(r, &c, err);
+	c.path = request_path(r, path, "/transfers/%s/chunks/%u", id_hex(transfer, id), n);
+	return request_run(r, &c, err);
 }
 
 static err_code
 http_backend_transfer_delete(struct remote *base, const struct id *transfer, struct err *err)
 {
-	struct remote_http *r = self_of(base);
-	char path[PATH_BUF], id[ID_HEX_LEN + 1];
-	struct http_call c = { .method = "DELETE", .path = path_of(r, path, "/transfers/%s", id_hex(transfer, id)) };
+	struct remote_http *r = remote_http_of(base);
+	char path[REQUEST_PATH_MAX], id[ID_HEX_LEN + 1];
+	struct http_call c = { .method = "DELETE", .path = request_path(r, path, "/transfers/%s", id_hex(transfer, id)) };
 
-	return run(r, &c, err);
+	return request_run(r, &c, err);
 }
 
 /* ---- fetching --------------------------------------------------------------------------------------------------------------- */
@@ -269,11 +231,11 @@ static err_code
 http_backend_chunk_range(struct remote *base, const struct hash *chunk, uint64_t off, uint8_t *buf, size_t cap, size_t *got,
     uint64_t *total, struct err *err)
 {
-	struct remote_http *r = self_of(base);
-	char path[PATH_BUF], hex[HASH_HEX_LEN + 1];
-	struct http_call c = { .method = "GET", .path = path_of(r, path, "/chunks/%s", hash_hex(chunk, hex)), .accept = TYPE_BYTES,
+	struct remote_http *r = remote_http_of(base);
+	char path[REQUEST_PATH_MAX], hex[HASH_HEX_LEN + 1];
+	struct http_call c = { .method = "GET", .path = request_path(r, path, "/chunks/%s", hash_hex(chunk, hex)), .accept = TYPE_BYTES,
 		.ranged = true, .range_off = off, .buf = buf, .cap = cap };
-	err_code rc = run(r, &c, err);
+	err_code rc = request_run(r, &c, err);
 
 	*got = c.got;
 	*total = c.total;
@@ -283,11 +245,11 @@ http_backend_chunk_range(struct remote *base, const struct hash *chunk, uint64_t
 static err_code
 http_backend_chunk_all(struct remote *base, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err)
 {
-	struct remote_http *r = self_of(base);
-	char path[PATH_BUF], hex[HASH_HEX_LEN + 1];
-	struct http_call c = { .method = "GET", .path = path_of(r, path, "/chunks/%s", hash_hex(chunk, hex)), .accept = TYPE_BYTES,
+	struct remote_http *r = remote_http_of(base);
+	char path[REQUEST_PATH_MAX], hex[HASH_HEX_LEN + 1];
+	struct http_call c = { .method = "GET", .path = request_path(r, path, "/chunks/%s", hash_hex(chunk, hex)), .accept = TYPE_BYTES,
 		.buf = buf, .cap = CHUNK_LEN_MAX };
-	err_code rc = run(r, &c, err);
+	err_code rc = request_run(r, &c, err);
 
 	*len = c.got;
 	return rc;
@@ -299,12 +261,12 @@ static err_code
 http_backend_commit(struct remote *base, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
     struct err *err)
 {
-	struct remote_http *r = self_of(base);
+	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf body = SBUF(JSON_BATCH_MAX);
 	AUTO(sbuf_fini) struct sbuf text = SBUF(COMMIT_ANSWER_MAX);
 	struct jw jw = JW(&body);
-	char path[PATH_BUF];
-	struct http_call c = { .method = "POST", .path = path_of(r, path, "/commits"), .accept = TYPE_JSON, .type = TYPE_JSON,
+	char path[REQUEST_PATH_MAX];
+	struct http_call c = { .method = "POST", .path = request_path(r, path, "/commits"), .accept = TYPE_JSON, .type = TYPE_JSON,
 		.keyed = true, .text = &text };
 	struct err ignored;
 	err_code rc;
@@ -337,8 +299,10 @@ static const struct remote_backend http_backend = {
 	.stats = http_backend_stats,
 	.self = http_backend_self,
 	.changes = http_backend_changes,
-	.blocks = http_backend_blocks,
+	.blocks = request_blocks,
+	.blocks_fetch = request_blocks_fetch,
 	.transfer_create = http_backend_transfer_create,
+	.transfer_get = request_transfer_get,
 	.transfer_blocks = http_backend_transfer_blocks,
 	.chunk_put = http_backend_chunk_put,
 	.transfer_delete = http_backend_transfer_delete,

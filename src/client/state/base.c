@@ -124,7 +124,7 @@ subtract_row(struct state *s, struct db_stmt *st, char path[static PATH_LEN_MAX 
 		return rc;
 	totals_sub(s, &gone);
 	*id = gone.id;
-	return ERR_OK;
+	return gone.kind == ENTRY_FILE && gone.size > 0 ? blocks_unnamed(state_writer(s), &gone.content, err) : ERR_OK;
 }
 
 static err_code
@@ -267,6 +267,28 @@ state_base_by_id(struct state *s, const struct id *id, struct arena *a, struct e
 	if (rc)
 		return rc;
 	rc = get_by_id(&v, id, a, out, err);
+	view_end(&v);
+	return rc;
+}
+
+static err_code
+get_by_content(struct view *v, const struct hash *content, struct arena *a, struct entry *out, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM base WHERE content = $1 AND kind = 0 LIMIT 1", DB_HASH(content));
+
+	return rc ? rc : one_row(st, "such a content", a, out, err);
+}
+
+err_code
+state_base_by_content(struct state *s, const struct hash *content, struct arena *a, struct entry *out, struct err *err)
+{
+	struct view v;
+	err_code rc = view_begin(s, &v, err);
+
+	if (rc)
+		return rc;
+	rc = get_by_content(&v, content, a, out, err);
 	view_end(&v);
 	return rc;
 }

@@ -1,5 +1,5 @@
 /*
- * What the server has changed and is not yet here; and the block lists of known contents.
+ * What the server has changed and is not yet here.
  */
 #include "client/state/state_internal.h"
 
@@ -110,58 +110,6 @@ state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry
 	if (rc)
 		return rc;
 	rc = pending_rows(&v, fn, ctx, err);
-	view_end(&v);
-	return rc;
-}
-
-/* ---- block lists ---------------------------------------------------------------------------------------------------------------- */
-
-err_code
-state_blocks_put(struct state *s, const struct hash *content, uint32_t page, const uint8_t *packed, size_t len, struct err *err)
-{
-	return db_run(state_writer(s), NULL, err,
-	    "INSERT INTO blocks (content, page, packed) VALUES ($1, $2, $3)"
-	    " ON CONFLICT (content, page) DO UPDATE SET packed = excluded.packed",
-	    DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
-}
-
-err_code
-state_blocks_forget(struct state *s, const struct hash *content, struct err *err)
-{
-	return db_run(state_writer(s), NULL, err, "DELETE FROM blocks WHERE content = $1", DB_HASH(content));
-}
-
-static err_code
-blocks_read(struct view *v, const struct hash *content, uint32_t page, struct arena *a, const uint8_t **packed, size_t *len,
-    struct err *err)
-{
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	const uint8_t *p;
-	bool row = false;
-	err_code rc = db_query(v->tx, &st, err, "SELECT packed FROM blocks WHERE content = $1 AND page = $2", DB_HASH(content),
-	    DB_I64(page));
-
-	if (!rc)
-		rc = db_step(st, &row, err);
-	if (rc)
-		return rc;
-	if (!row)
-		return err_set(err, ERR_NOT_FOUND, "the content's block list is not known");
-	p = db_bytes(st, 0, len);
-	*packed = arena_memdup(a, p, *len);
-	return *packed ? ERR_OK : err_set(err, ERR_NO_MEM, "no room for a block list");
-}
-
-err_code
-state_blocks_get(struct state *s, const struct hash *content, uint32_t page, struct arena *a, const uint8_t **packed, size_t *len,
-    struct err *err)
-{
-	struct view v;
-	err_code rc = view_begin(s, &v, err);
-
-	if (rc)
-		return rc;
-	rc = blocks_read(&v, content, page, a, packed, len, err);
 	view_end(&v);
 	return rc;
 }

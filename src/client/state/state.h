@@ -58,18 +58,55 @@ err_code state_pending_remove(struct state *s, const struct id *id, struct err *
  */
 err_code state_pending_remove_from(struct state *s, const struct id *id, const char *path, struct err *err);
 err_code state_pending_clear(struct state *s, struct err *err);
-/** The block list of a content, a packed page each (chunk/blocklist.h): what the server holds, to be named instead of sent. */
+/**
+ * state_blocks_put(s, content, page, packed, len, weak, err): the block list of a content that the server holds, a packed page of at most
+ * BLOCKLIST_PAGE_BLOCKS each (chunk/blocklist.h): to be named instead of sent, and a base for deltas.  ${weak}: the rolling sum of each block
+ * of the page, NULL: not known.  A list that no row of base names is pruned some day.
+ */
 err_code state_blocks_put(struct state *s, const struct hash *content, uint32_t page, const uint8_t *packed, size_t len,
-    struct err *err);
+    const uint32_t *weak, struct err *err);
 /** Forget a content's list: the server does not have its chunks any more. */
 err_code state_blocks_forget(struct state *s, const struct hash *content, struct err *err);
+/**
+ * state_blocks_prune(s, before_us, pages, err): remove at most ${pages} pages of lists that no file of the base tree has had since
+ * ${before_us} (wall time).  Costs what there is to remove, not what there is.
+ */
+err_code state_blocks_prune(struct state *s, int64_t before_us, uint32_t pages, struct err *err);
+/** Large files whose upload has begun: what a later run needs to go on with it.  Kept by transfer. */
+struct state_upload {
+	const char *path;
+	uint64_t dev, ino;      /* the file as it was when it was read */
+	int64_t size, mtime_ns, ctime_ns;
+	struct id transfer;
+	struct hash base;       /* the content against which it was cut; zero: on the grid */
+	int64_t started_at;     /* wall time, microseconds */
+};
+err_code state_upload_put(struct state *s, const struct state_upload *u, struct err *err);
+err_code state_upload_remove(struct state *s, const struct id *transfer, struct err *err);
 
 /* reading */
 err_code state_base_get(struct state *s, const char *path, struct arena *a, struct entry *out, struct err *err); /* NOT_FOUND */
 err_code state_base_by_id(struct state *s, const struct id *id, struct arena *a, struct entry *out, struct err *err);
-/** NOT_FOUND when the content is not known or longer than a page. */
+/** A file of the base tree with that content, whichever: this disk has its bytes, as agreed.  NOT_FOUND. */
+err_code state_base_by_content(struct state *s, const struct hash *content, struct arena *a, struct entry *out, struct err *err);
+/**
+ * A page of a content's list, and the rolling sums of its blocks; *weak NULL: not known.  NOT_FOUND when the page is not known: pages
+ * after the last, and lists that were too long to be kept or have been pruned in part.
+ */
 err_code state_blocks_get(struct state *s, const struct hash *content, uint32_t page, struct arena *a, const uint8_t **packed, size_t *len,
+    const uint32_t **weak, struct err *err);
+
+/** Where a block is the first of a page of a known list: how files that share a run of blocks are found. */
+struct state_block_at {
+	struct hash content;
+	uint32_t page;
+};
+/** state_blocks_find(s, block, out, max, n, err): at most ${max} such places, in no particular order; *n of them. */
+err_code state_blocks_find(struct state *s, const struct hash *block, struct state_block_at *out, size_t max, size_t *n,
     struct err *err);
+
+/** state_upload_list(s, a, out, max, n, err): at most ${max} of the uploads under way, the latest first; text in ${a}. */
+err_code state_upload_list(struct state *s, struct arena *a, struct state_upload *out, size_t max, size_t *n, struct err *err);
 
 /** state_base_walk: all base rows in path_cmp order; entries lent for the call; a cursor that the caller steps. */
 struct state_walk;

@@ -5,6 +5,7 @@
  * S1  The sums of `place` are those of the rows at every commit: they are loaded when a transaction begins, changed with each row,
  *     written when it commits.
  * S2  A thread inside state_begin … state_commit reads its own writes; all others read what is committed.
+ * S3  A list whose content no row of base names is in blocks_stale.
  */
 
 #include "base/limits.h"
@@ -41,3 +42,6 @@ bool column_fixed(struct db_stmt *st, int col, void *out, size_t len);
 
 /** column_damaged(err, what): the error for rows that this program cannot have written. */
 err_code column_damaged(struct err *err, const char *what);
+
+/** blocks_unnamed(tx, content, err): a row of base that named the content is going: where there is a list, look at it some day (S3). */
+err_code blocks_unnamed(struct db_tx *tx, const struct hash *content, struct err *err);

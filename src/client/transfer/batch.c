@@ -36,7 +36,10 @@ put_op(struct item *it)
 	w.content = e->content;
 	w.has_transfer = it->own_transfer;
 	w.transfer = it->transfer;
-	if (!it->own_transfer) {
+	w.has_from = it->has_from;
+	w.from_file = it->from_file;
+	w.from_version = it->from_version;
+	if (!it->own_transfer && !it->has_from) {
 		w.extents = it->extents;
 		w.extent_count = (uint32_t)it->extent_count;
 	}
@@ -71,6 +74,23 @@ wire_op_of(struct item *it)
 
 /* ---- committing --------------------------------------------------------------------------------------------------------------------- */
 
+/* Pack it anew, from the file's bytes. */
+static void
+send_again(struct item *it, const struct err *why)
+{
+	if (++it->sends >= SENDS_MAX)
+		item_fail(it, why);
+	else
+		it->again = true;
+}
+
+/* The version that it was to be a copy of is not there any more, or is another one. */
+static bool
+no_copy(const struct item *it, const struct wire_result *r)
+{
+	return it->has_from && (r->code == ERR_NOT_FOUND || r->code == ERR_FILE_HASH_MISMATCH || r->code == ERR_SIZE_MISMATCH);
+}
+
 static void
 apply_result(struct item *it, const struct wire_result *r)
 {
@@ -82,17 +102,12 @@ apply_result(struct item *it, const struct wire_result *r)
 		return;
 	}
 	(void)err_set(&err, r->code ? r->code : ERR_PROTOCOL, "%s: %s", it->op->path, r->detail ? r->detail : "refused");
-	item_fail(it, &err);
-}
-
-/* Pack it anew, from the file's bytes. */
-static void
-send_again(struct item *it, const struct err *why)
-{
-	if (++it->sends >= SENDS_MAX)
-		item_fail(it, why);
-	else
-		it->again = true;
+	if (no_copy(it, r)) {
+		it->no_from = true;
+		send_again(it, &err);
+	} else {
+		item_fail(it, &err);
+	}
 }
 
 static bool
@@ -134,8 +149,10 @@ part_missing(struct item **items, size_t n, const struct wire_commit_answer *ans
 			if (!items[i]->send_content)
 				swap(&items[left++], &items[i]);
 	}
-	for (size_t i = left; i < n; i++)
+	for (size_t i = left; i < n; i++) {
+		upload_distrust(items[i]);
 		send_again(items[i], why);
+	}
 	return left;
 }
 
@@ -203,9 +220,10 @@ commit_range(struct push *p, struct item **items, size_t n, struct err *err)
 		rc = commit_range(p, items, n / 2, err);
 		return rc ? rc : commit_range(p, items + n / 2, n - n / 2, err);
 	}
-	if (rc == ERR_TRANSFER_GONE || rc == ERR_BLOCKS_MISSING)
+	if (rc == ERR_TRANSFER_GONE || rc == ERR_BLOCKS_MISSING) {
+		items[0]->transfer_over = rc == ERR_TRANSFER_GONE;
 		send_again(items[0], err);
-	else
+	} else
 		item_fail(items[0], err);
 	return ERR_OK;
 }
@@ -278,7 +296,7 @@ tell(struct push *p, struct item *it, struct err *err)
 	rc = p->done(p->env->ctx, it->op, ERR_OK, NULL, entry, err);
 	if (rc == ERR_OK && it->send_content && !it->known)
 		rc = item_list_keep(p->env->state, it, err);
-	return rc;
+	return rc ? rc : upload_forget(p, it, err); /* P4 */
 }
 
 /*
@@ -306,6 +324,19 @@ place_advance(struct push *p, struct err *err)
 	return rc == ERR_OK && moved ? state_place_put(p->env->state, &at, err) : rc;
 }
 
+/* A list that names what the server does not have is wrong: its own, or the one that it was cut along. */
+static err_code
+forget_lists(struct push *p, const struct item *it, struct err *err)
+{
+	err_code rc = ERR_OK;
+
+	if (it->known && !it->has_from)
+		rc = state_blocks_forget(p->env->state, &it->entry.content, err);
+	if (rc == ERR_OK && it->kept > 0 && !hash_is_zero(&it->base))
+		rc = state_blocks_forget(p->env->state, &it->base, err);
+	return rc;
+}
+
 static err_code
 record(struct push *p, struct item **items, size_t n, struct err *err)
 {
@@ -314,10 +345,7 @@ record(struct push *p, struct item **items, size_t n, struct err *err)
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < n && rc == ERR_OK; i++) {
-		if (!items[i]->again)
-			rc = tell(p, items[i], err);
-		else if (items[i]->known)
-			rc = state_blocks_forget(p->env->state, &items[i]->entry.content, err);
+		rc = items[i]->again ? forget_lists(p, items[i], err) : tell(p, items[i], err);
 	}
 	if (rc == ERR_OK)
 		rc = place_advance(p, err);
@@ -328,6 +356,18 @@ record(struct push *p, struct item **items, size_t n, struct err *err)
 	return rc;
 }
 
+static void
+count(struct push *p, const struct item *it)
+{
+	uint64_t size = (uint64_t)it->entry.size;
+
+	if (!it->send_content || it->known)
+		progress_bytes(p->env, size - MIN(size, it->counted));
+	if (it->send_content)
+		progress_saved(p->env, it->known ? size : it->kept);
+	progress_file(p->env);
+}
+
 /* The item is at its end: what remains of it? */
 static void
 finish(struct push *p, struct item *it)
@@ -336,13 +376,11 @@ finish(struct push *p, struct item *it)
 
 	if (it->op->act == ACT_MOVE_REMOTE && !it->why && moved_and_changed(it))
 		second_half(p, it);
-	if (it->own_transfer && it->why)
-		(void)!remote_transfer_delete(p->env->remote, &it->transfer, &ignored);
-	if (it->op->act == ACT_PUSH && it->entry.kind == ENTRY_FILE && !it->why) {
-		if (!it->send_content || it->known)
-			progress_bytes(p->env, (uint64_t)it->entry.size);
-		progress_file(p->env);
-	}
+	/* One that failed keeps its upload: it is tried again, be it under another name (a conflict copy). */
+	if (it->upload && !it->own_transfer && !it->why)
+		(void)!remote_transfer_delete(p->env->remote, &it->upload->row.transfer, &ignored);
+	if (it->op->act == ACT_PUSH && it->entry.kind == ENTRY_FILE && !it->why)
+		count(p, it);
 	item_free(it);
 }
 
@@ -368,6 +406,21 @@ finish_all(struct push *p, struct item **items, size_t n)
 	mutex_unlock(&p->mu);
 }
 
+/* Its transfer ended while it was being sent: it begins anew, and what was sent is sent again. */
+static void
+revive(struct item *it)
+{
+	struct err why;
+
+	if (!it->why || it->why->code != ERR_TRANSFER_GONE || !it->own_transfer || it->sends + 1 >= SENDS_MAX)
+		return;
+	why = *it->why;
+	free(it->why);
+	it->why = NULL;
+	it->transfer_over = true;
+	send_again(it, &why);
+}
+
 err_code
 batch_run(struct push *p, struct list *batch, struct err *err)
 {
@@ -378,7 +431,8 @@ batch_run(struct push *p, struct list *batch, struct err *err)
 
 	for (struct item *it = batch->head; it; it = it->next) {
 		all[n++] = it;
-		if (!it->why && !it->nothing)
+		revive(it);
+		if (!it->why && !it->nothing && !it->again)
 			live[live_n++] = it;
 	}
 	rc = push_flush(p, all, n, err);

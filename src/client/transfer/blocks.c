@@ -13,28 +13,32 @@ item_list_reset(struct item *it)
 {
 	it->block_count = it->extent_count = 0;
 	it->list_first = it->list_sent = 0;
-	it->known = false;
+	it->fresh = it->kept = 0;
+	it->known = it->named = it->has_from = false;
 	it->generation++;
 }
 
-static void
-add_extent(struct item *it, const struct extent *x)
+struct wire_extent *
+item_add_extent(struct item *it, const struct hash *chunk, uint32_t first)
 {
 	if (it->extent_count == it->extent_cap) {
 		it->extent_cap = MAX(2, 2 * it->extent_cap);
 		it->extents = xrealloc(it->extents, it->extent_cap * sizeof *it->extents);
 	}
-	it->extents[it->extent_count++] = (struct wire_extent){ .chunk = x->chunk, .first = x->first, .count = x->count };
+	it->extents[it->extent_count] = (struct wire_extent){ .chunk = *chunk, .first = first };
+	return &it->extents[it->extent_count++];
 }
 
 void
-item_add_block(struct item *it, const struct hash *hash, uint32_t len)
+item_add_block(struct item *it, const struct block *b, uint32_t weak)
 {
 	if (it->block_count == it->block_cap) {
 		it->block_cap = MAX(4, 2 * it->block_cap);
 		it->blocks = xrealloc(it->blocks, it->block_cap * sizeof *it->blocks);
+		it->weak = xrealloc(it->weak, it->block_cap * sizeof *it->weak);
 	}
-	it->blocks[it->block_count++] = (struct block){ .hash = *hash, .len = len };
+	it->weak[it->block_count] = weak;
+	it->blocks[it->block_count++] = *b;
 }
 
 /* ---- what the server has already ----------------------------------------------------------------------------------------------- */
@@ -53,29 +57,57 @@ list_is(const struct blocklist *l, const struct entry *e)
 	return blocklist_bytes(l) == (uint64_t)e->size && hash_eq(&content, &e->content);
 }
 
-bool
-item_known(struct push *p, struct item *it)
+/* By the list that the state has of it, when that is one page. */
+static bool
+known_by_list(struct push *p, struct item *it)
 {
 	AUTO(arena_freep) struct arena *a = NULL;
 	struct blocklist l;
 	const uint8_t *packed;
+	const uint32_t *weak;
 	struct err err;
 	size_t len;
 
-	/* Longer files are more than a page; their lists serve delta transfers, not this. */
 	if ((uint64_t)it->entry.size > SMALL_MAX)
 		return false;
 	a = arena_new(KNOWN_MEMORY);
-	if (state_blocks_get(p->env->state, &it->entry.content, 0, a, &packed, &len, &err) ||
+	if (state_blocks_get(p->env->state, &it->entry.content, 0, a, &packed, &len, &weak, &err) ||
 	    blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &l, &err) || !list_is(&l, &it->entry))
 		return false;
 	item_list_reset(it);
 	for (uint32_t i = 0; i < l.extent_count; i++)
-		add_extent(it, &l.extents[i]);
+		item_add_extent(it, &l.extents[i].chunk, l.extents[i].first)->count = l.extents[i].count;
 	for (uint32_t i = 0; i < l.block_count; i++)
-		item_add_block(it, &l.blocks[i].hash, l.blocks[i].len);
+		item_add_block(it, &l.blocks[i], weak ? weak[i] : 0);
 	it->known = true;
 	return true;
+}
+
+/* By the name of a file that has it: costs a line of JSON however long its list is. */
+static bool
+known_by_name(struct push *p, struct item *it)
+{
+	AUTO(arena_freep) struct arena *a = NULL;
+	struct entry other;
+	struct err err;
+
+	if (it->no_from)
+		return false;
+	a = arena_new(KNOWN_MEMORY);
+	if (state_base_by_content(p->env->state, &it->entry.content, a, &other, &err) || other.size != it->entry.size)
+		return false;
+	item_list_reset(it);
+	it->has_from = it->known = true;
+	it->from_file = other.id;
+	it->from_version = other.version;
+	return true;
+}
+
+bool
+item_known(struct push *p, struct item *it)
+{
+	/* The list may name chunks that are gone or were packed anew; the name cannot. */
+	return (it->sends == 0 && known_by_list(p, it)) || known_by_name(p, it);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------------------------------------ */
@@ -135,24 +167,29 @@ send_page(struct push *p, const struct item *it, struct list_pos *pos, uint32_t 
 	return remote_transfer_blocks(p->env->remote, &it->transfer, first, packed, blocklist_packed_len(&l), err);
 }
 
+bool
+item_page_full(const struct item *it)
+{
+	return it->block_count > 0 && (it->list_first + it->block_count) % BLOCKLIST_UPLOAD_MAX == 0;
+}
+
 err_code
 item_list_send(struct push *p, struct item *it, struct err *err)
 {
-	uint64_t left = it->list_first + it->block_count - it->list_sent;
 	struct list_pos pos = { 0 };
 	struct extent one;
-	err_code rc;
 
-	assert(left <= BLOCKLIST_UPLOAD_MAX);
-	if (left == 0)
-		return ERR_OK;
-	/* To where the last page ended: an extent is cut off at the latest where a page is, since both end where a chunk does. */
+	/* To where the last page ended: an extent ends at the latest where a page does. */
 	while (it->list_first + pos.block < it->list_sent)
 		cut_extents(it, &pos, it->extents[pos.extent].count, &one);
-	rc = send_page(p, it, &pos, (uint32_t)left, err);
-	if (rc)
-		return rc;
-	it->list_sent += left;
+	while (pos.block < it->block_count) {
+		uint32_t count = (uint32_t)MIN(it->block_count - pos.block, BLOCKLIST_UPLOAD_MAX);
+		err_code rc = send_page(p, it, &pos, count, err);
+
+		if (rc)
+			return rc;
+		it->list_sent += count;
+	}
 	if (it->list_sent > LIST_KEEP_BLOCKS)
 		drop_front(it, &pos);
 	return ERR_OK;
@@ -165,8 +202,8 @@ item_list_keep(struct state *s, const struct item *it, struct err *err)
 	uint8_t packed[PAGE_LEN_MAX];
 	struct list_pos pos = { 0 };
 
-	if (it->list_first > 0)
-		return ERR_OK; /* too long to be kept */
+	if (it->list_first > 0 || it->has_from)
+		return ERR_OK; /* too long to be kept, or kept already: by the content that it shares */
 	for (uint32_t page = 0; pos.block < it->block_count; page++) {
 		struct blocklist l = { .extents = extents, .blocks = it->blocks + pos.block };
 		err_code rc;
@@ -174,7 +211,8 @@ item_list_keep(struct state *s, const struct item *it, struct err *err)
 		l.block_count = (uint32_t)MIN(it->block_count - pos.block, BLOCKLIST_PAGE_BLOCKS);
 		l.extent_count = cut_extents(it, &pos, l.block_count, extents);
 		blocklist_pack(&l, packed);
-		rc = state_blocks_put(s, &it->entry.content, page, packed, blocklist_packed_len(&l), err);
+		rc = state_blocks_put(s, &it->entry.content, page, packed, blocklist_packed_len(&l),
+		    it->weak + pos.block - l.block_count, err);
 		if (rc)
 			return rc;
 	}

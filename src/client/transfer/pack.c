@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 
+#include "base/fault.h"
 #include "client/transfer/push_internal.h"
 
 struct packer {
@@ -10,12 +11,22 @@ struct packer {
 	struct parcel *parcel;     /* at hand; NULL: take one when a block comes */
 	struct item *open_item;    /* whose extent is the last in the parcel */
 	size_t open_extent;
-	bool own;                  /* parcels go into own_transfer, not into the shared one */
-	struct id own_transfer;
-	uint32_t own_n;
+	struct item *own;          /* parcels go into its own transfer; NULL: into the shared one */
 };
 
 /* ---- parcels ------------------------------------------------------------------------------------------------------------------ */
+
+/* The items' lists are this thread's alone until their pending falls to zero, which this parcel still prevents (P1). */
+static void
+name_extents(const struct parcel *parcel, const struct hash *id)
+{
+	for (size_t i = 0; i < parcel->share_count; i++) {
+		struct share *s = &parcel->shares[i];
+
+		if (s->generation == s->item->generation)
+			s->item->extents[s->extent].chunk = *id;
+	}
+}
 
 void
 pack_seal(struct packer *k)
@@ -30,13 +41,13 @@ pack_seal(struct packer *k)
 		return;
 	k->parcel = NULL;
 	chunk_builder_finish(parcel->builder, &id, &len);
-	/* The items' lists are this thread's alone until their pending falls to zero, which this parcel still prevents (P1). */
-	for (size_t i = 0; i < parcel->share_count; i++) {
-		struct share *s = &parcel->shares[i];
-
-		if (s->generation == s->item->generation)
-			s->item->extents[s->extent].chunk = id;
+	name_extents(parcel, &id);
+	if (parcel->own_transfer && upload_has(k->own, &id)) {
+		progress_bytes(p->env, parcel->raw_len);
+		parcel_settle(p, parcel, NULL);
+		return;
 	}
+	parcel->n = parcel->own_transfer ? k->own->next_n++ : p->next_n++;
 	parcel_send(p, parcel);
 }
 
@@ -48,51 +59,66 @@ parcel_ready(struct packer *k)
 	k->parcel = parcel_take(k->push);
 	if (!k->parcel)
 		return false;
-	k->parcel->own_transfer = k->own;
-	k->parcel->transfer = k->own_transfer;
-	k->parcel->n = k->own ? k->own_n++ : k->push->next_n++;
+	k->parcel->own_transfer = k->own != NULL;
+	if (k->own)
+		k->parcel->transfer = k->own->transfer;
 	return true;
 }
 
 static void
 share_add(struct packer *k, struct item *it, uint32_t slot)
 {
+	static const struct hash unnamed; /* until the parcel is sealed */
 	struct parcel *parcel = k->parcel;
 
-	if (it->extent_count == it->extent_cap) {
-		it->extent_cap = MAX(2, 2 * it->extent_cap);
-		it->extents = xrealloc(it->extents, it->extent_cap * sizeof *it->extents);
-	}
-	it->extents[it->extent_count] = (struct wire_extent){ .first = slot };
+	item_add_extent(it, &unnamed, slot);
 	if (parcel->share_count == parcel->share_cap) {
 		parcel->share_cap = MAX(16, 2 * parcel->share_cap);
 		parcel->shares = xrealloc(parcel->shares, parcel->share_cap * sizeof *parcel->shares);
 	}
-	parcel->shares[parcel->share_count++] =
-	    (struct share){ .item = it, .extent = it->extent_count, .generation = it->generation };
 	k->open_item = it;
-	k->open_extent = it->extent_count++;
+	k->open_extent = it->extent_count - 1;
+	parcel->shares[parcel->share_count++] =
+	    (struct share){ .item = it, .extent = k->open_extent, .generation = it->generation };
 	mutex_lock(&k->push->mu);
 	it->pending++;
 	mutex_unlock(&k->push->mu);
 }
 
 err_code
-pack_block(struct packer *k, struct item *it, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err)
+pack_block(struct packer *k, struct item *it, const uint8_t *p, const struct block *b, uint32_t weak, struct err *err)
 {
 	uint32_t slot;
 
-	if (k->parcel && !chunk_builder_fits(k->parcel->builder, len))
+	if (k->parcel && !chunk_builder_fits(k->parcel->builder, b->len))
 		pack_seal(k);
 	if (!parcel_ready(k))
 		return err_set(err, ERR_CANCELLED, "the push has stopped");
-	slot = chunk_builder_add(k->parcel->builder, p, len, hash);
-	k->parcel->raw_len += len;
+	slot = chunk_builder_add(k->parcel->builder, p, b->len, &b->hash);
+	k->parcel->raw_len += b->len;
 	if (k->open_item != it)
 		share_add(k, it, slot);
 	it->extents[k->open_extent].count++;
-	item_add_block(it, hash, len);
+	it->named = false;
+	it->fresh += b->len;
+	item_add_block(it, b, weak);
 	return ERR_OK;
+}
+
+/* Runs stay runs: what lies together in the base is one extent again. */
+void
+pack_named(struct packer *k, struct item *it, const struct hash *chunk, uint32_t slot, const struct block *b, uint32_t weak)
+{
+	struct wire_extent *last = it->named ? &it->extents[it->extent_count - 1] : NULL;
+
+	if (FAULT("client.delta_wrong_extent"))
+		slot ^= 1;
+	if (!last || !hash_eq(&last->chunk, chunk) || last->first + last->count != slot)
+		last = item_add_extent(it, chunk, slot);
+	last->count++;
+	it->named = true;
+	k->open_item = NULL; /* what is packed next begins an extent of its own */
+	item_add_block(it, b, weak);
 }
 
 void
@@ -106,9 +132,7 @@ void
 pack_own(struct packer *k, struct item *it)
 {
 	pack_seal(k); /* P2 */
-	k->own = true;
-	k->own_transfer = it->transfer;
-	k->own_n = 0;
+	k->own = it;
 }
 
 void
@@ -117,7 +141,7 @@ pack_shared(struct packer *k)
 	if (!k->own)
 		return;
 	pack_seal(k); /* P2 */
-	k->own = false;
+	k->own = NULL;
 }
 
 /* ---- operations --------------------------------------------------------------------------------------------------------------- */

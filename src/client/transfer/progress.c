@@ -19,6 +19,7 @@ transfer_progress_read(struct transfer_progress *p, struct transfer_counts *out)
 	out->files_total = p->files_total;
 	out->bytes_done = p->bytes_done;
 	out->bytes_total = p->bytes_total;
+	out->bytes_saved = p->bytes_saved;
 	/* A file that changed while it was read is sent twice; nobody wants to see 103 %. */
 	out->bytes_done = MIN(out->bytes_done, out->bytes_total);
 }
@@ -37,6 +38,13 @@ progress_bytes(const struct transfer_env *env, uint64_t bytes)
 {
 	if (env->progress)
 		env->progress->bytes_done += bytes;
+}
+
+void
+progress_saved(const struct transfer_env *env, uint64_t bytes)
+{
+	if (env->progress)
+		env->progress->bytes_saved += bytes;
 }
 
 void

@@ -59,7 +59,9 @@ item_free(struct item *it)
 	if (!it)
 		return;
 	free(it->blocks);
+	free(it->weak);
 	free(it->extents);
+	arrived_free(it->arrived);
 	free(it->why);
 	free(it);
 }
@@ -310,6 +312,9 @@ push_fini(struct push *p)
 	list_fini(&p->retry);
 	list_fini(&p->ready);
 	free(p->steps);
+	uploads_fini(p);
+	map_free(p->gone_inode);
+	map_free(p->gone_name);
 	while ((parcel = p->free_parcels)) {
 		p->free_parcels = parcel->next;
 		parcel_free(parcel);
@@ -337,7 +342,10 @@ push_run(const struct transfer_env *env, const struct plan_op *ops, size_t n, pu
 	cond_init(&p.can_send);
 	cond_init(&p.can_commit);
 	expect(&p);
-	rc = shape_phase(&p, err);
+	base_gone(&p);
+	rc = uploads_load(&p, err);
+	if (rc == ERR_OK)
+		rc = shape_phase(&p, err);
 	if (rc == ERR_OK) {
 		file_phase(&p);
 		rc = p.stop ? p.err.code : ERR_OK;
@@ -347,6 +355,8 @@ push_run(const struct transfer_env *env, const struct plan_op *ops, size_t n, pu
 	/* Its chunks are named by versions now, or garbage; a transfer that stays open would only expire. */
 	if (p.has_transfer && rc != ERR_CANCELLED && rc != ERR_NETWORK)
 		(void)!remote_transfer_delete(env->remote, &p.transfer, &ignored);
+	if (rc == ERR_OK)
+		uploads_sweep(&p);
 	push_fini(&p);
 	return rc;
 }

@@ -1,15 +1,17 @@
 /*
  * What is to be sent for a file?  Its stat is taken from the open descriptor before and after the reading: bytes count only when
- * nothing moved meanwhile.
+ * nothing moved meanwhile, so what is committed is what the file was at one instant.
  *
- * Small files are read into memory and hashed before anything is decided.  Larger ones are packed while they are read, unless
- * there is a chance that the server has the content already: then they are hashed first, since hashing is far cheaper than sending.
+ * The file is cut along what the server may have of it (base.c); what it has is named, the rest is packed.  Small files are read into
+ * memory before anything is decided.  Larger ones are packed while they are read.  A large file that changed meanwhile is read again along
+ * what the first reading has made of it, so only what changed is packed anew.
  */
 #include <assert.h>
+#include <errno.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/pathat.h"
-#include "chunk/cut.h"
 #include "client/transfer/push_internal.h"
 
 #define RACY_NS (20 * INT64_C(1000000)) /* the clock that stamps files ticks every 4 to 10 ms */
@@ -18,7 +20,14 @@ struct reading {
 	struct packer *packer;
 	struct push *push;
 	struct item *item;
+	struct base base;
 	uint8_t *buf;                /* small files */
+	int64_t *base_of;            /* of each block of a small file: which of the base it is, or -1 */
+	size_t base_of_cap;
+	uint64_t hole_blocks;        /* blocks of the hole at hand, this one and those to come */
+	uint32_t zeros;              /* blocks in the parcel of zeros, which is complete with ZERO_RUN of them */
+	uint64_t zero_next;          /* so many more have been named */
+	struct hash zero_chunk;
 	struct content_hash content; /* as it comes */
 };
 
@@ -81,59 +90,241 @@ moved(int fd, const struct stat *before)
 	    stat_ctime_ns(&after) != stat_ctime_ns(before);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- holes ------------------------------------------------------------------------------------------------------------------------ */
+
+static const uint8_t zero_bytes[BLOCK_LEN_MAX];
+
+/* The hole that begins at ${offset} or lies around it, as whole blocks of the grid; 0 where there is data, or nobody can say. */
+static uint64_t
+hole_at(int fd, uint64_t offset, uint64_t size)
+{
+	off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+	uint64_t end = data < 0 ? (errno == ENXIO ? size : offset) : MIN((uint64_t)data, size);
+
+	return end > offset ? (end - offset) / BLOCK_LEN_MAX : 0;
+}
 
 static err_code
-keep_block(void *ctx, uint64_t offset, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err)
+hole_blocks(struct reading *r, uint64_t *offset, align_fn fn, struct err *err)
+{
+	struct align_piece piece = { .p = zero_bytes, .len = BLOCK_LEN_MAX, .base = -1 };
+	err_code rc = ERR_OK;
+
+	piece.hash = hash_of(zero_bytes, BLOCK_LEN_MAX);
+	piece.weak = weak_sum(zero_bytes, BLOCK_LEN_MAX);
+	for (; rc == ERR_OK && r->hole_blocks > 0; r->hole_blocks--) {
+		piece.offset = *offset;
+		rc = fn(r, &piece, err);
+		*offset += BLOCK_LEN_MAX;
+	}
+	r->hole_blocks = 0;
+	return rc;
+}
+
+static err_code
+data_block(struct reading *r, int fd, uint64_t *offset, uint64_t size, uint8_t *buf, align_fn fn, struct err *err)
+{
+	struct align_piece piece = { .offset = *offset, .p = buf, .len = (uint32_t)MIN(BLOCK_LEN_MAX, size - *offset), .base = -1 };
+	size_t got = 0;
+	err_code rc = pread_full(fd, buf, piece.len, *offset, &got, err);
+
+	if (rc)
+		return rc;
+	if (got < piece.len)
+		return err_reason(err, ERR_IO, "shrunk", "the file ends early: it changed while it was read");
+	piece.hash = hash_of(buf, piece.len);
+	piece.weak = weak_sum(buf, piece.len);
+	*offset += piece.len;
+	return fn(r, &piece, err);
+}
+
+/* As align_fd with an empty base, but nothing is read or hashed of holes. */
+static err_code
+cut_sparse(struct reading *r, int fd, uint64_t size, align_fn fn, struct err *err)
+{
+	AUTO(freep) uint8_t *buf = xmalloc(BLOCK_LEN_MAX);
+	uint64_t offset = 0;
+	err_code rc = ERR_OK;
+
+	while (rc == ERR_OK && offset < size) {
+		r->hole_blocks = hole_at(fd, offset, size);
+		if (r->hole_blocks > 0)
+			rc = hole_blocks(r, &offset, fn, err);
+		else
+			rc = data_block(r, fd, &offset, size, buf, fn, err);
+	}
+	return rc;
+}
+
+static bool
+is_sparse(int fd, uint64_t size)
+{
+	struct stat st;
+
+	return size > SMALL_MAX && fstat(fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < size;
+}
+
+/* ---- reading ---------------------------------------------------------------------------------------------------------------------- */
+
+static struct block
+block_of(const struct align_piece *piece)
+{
+	return (struct block){ .hash = piece->hash, .len = piece->len };
+}
+
+static err_code
+keep_piece(void *ctx, const struct align_piece *piece, struct err *err)
 {
 	struct reading *r = ctx;
+	struct block b = block_of(piece);
 
 	(void)err;
-	memcpy(r->buf + offset, p, len);
-	content_hash_add(&r->content, hash, len);
-	item_add_block(r->item, hash, len);
+	memcpy(r->buf + piece->offset, piece->p, piece->len);
+	content_hash_add(&r->content, &b.hash, b.len);
+	if (r->item->block_count == r->base_of_cap) {
+		r->base_of_cap = MAX(64, 2 * r->base_of_cap);
+		r->base_of = xrealloc(r->base_of, r->base_of_cap * sizeof *r->base_of);
+	}
+	r->base_of[r->item->block_count] = piece->base;
+	item_add_block(r->item, &b, piece->weak);
 	return ERR_OK;
 }
 
 static err_code
-hash_block(void *ctx, uint64_t offset, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err)
+look_up(const struct reading *r, uint64_t offset, struct err *err)
 {
-	struct reading *r = ctx;
-
-	(void)offset, (void)p;
-	content_hash_add(&r->content, hash, len);
-	if (offset % (64 * BLOCK_LEN_MAX) == 0 && push_stopped(r->push))
+	/* Not at each block: a lock is taken. */
+	if (offset / CHUNK_RAW_MAX != (offset + BLOCK_LEN_MAX) / CHUNK_RAW_MAX && push_stopped(r->push))
 		return err_set(err, ERR_CANCELLED, "stopped on request");
 	return ERR_OK;
 }
 
 static err_code
-send_block(void *ctx, uint64_t offset, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err)
+hash_piece(void *ctx, const struct align_piece *piece, struct err *err)
 {
 	struct reading *r = ctx;
-	struct item *it = r->item;
-	err_code rc;
 
-	(void)offset;
-	content_hash_add(&r->content, hash, len);
-	rc = pack_block(r->packer, it, p, len, hash, err);
-	if (rc)
-		return rc;
-	if (it->own_transfer && it->list_first + it->block_count - it->list_sent == BLOCKLIST_UPLOAD_MAX) {
-		pack_seal(r->packer); /* costs nothing: on the grid a page is 128 full chunks */
-		return item_list_send(r->push, it, err);
-	}
-	return ERR_OK;
+	content_hash_add(&r->content, &piece->hash, piece->len);
+	return look_up(r, piece->offset, err);
+}
+
+static bool
+goes_alone(const struct item *it)
+{
+	return (uint64_t)it->entry.size > OWN_TRANSFER_MIN;
+}
+
+/* The server has this block of the base. */
+static void
+name_block(struct reading *r, int64_t index, const struct block *b, uint32_t weak)
+{
+	const struct place *at = &r->base.places[index];
+
+	assert((uint64_t)index < r->base.count);
+	pack_named(r->packer, r->item, &r->base.chunks[at->chunk], at->slot, b, weak);
+	r->item->kept += b->len;
+	r->item->counted += b->len;
+	progress_bytes(r->push->env, b->len);
 }
 
 static err_code
-cut(struct reading *r, int fd, cut_fn fn, struct err *err)
+own_begin(struct reading *r, struct err *err)
+{
+	err_code rc;
+
+	if (!goes_alone(r->item) || r->item->own_transfer)
+		return ERR_OK;
+	rc = upload_begin(r->push, r->item, err);
+	if (rc == ERR_OK)
+		pack_own(r->packer, r->item);
+	return rc;
+}
+
+/*
+ * A long hole: the first ZERO_RUN blocks are a parcel, the others are named as what is in that.  So each page of the list is one
+ * extent, and a hole of a terabyte is a few kilobytes and its list.
+ */
+static err_code
+send_zero(struct reading *r, const struct block *b, uint32_t weak, struct err *err)
 {
 	struct item *it = r->item;
 	err_code rc;
 
+	if (r->zeros == ZERO_RUN) {
+		pack_named(r->packer, it, &r->zero_chunk, (uint32_t)(r->zero_next++ % ZERO_RUN), b, weak);
+		it->counted += b->len;
+		progress_bytes(r->push->env, b->len);
+		return ERR_OK;
+	}
+	if (r->zeros == 0)
+		pack_seal(r->packer);
+	rc = pack_block(r->packer, it, zero_bytes, b, weak, err);
+	if (rc || ++r->zeros < ZERO_RUN)
+		return rc;
+	pack_seal(r->packer);
+	r->zero_chunk = it->extents[it->extent_count - 1].chunk;
+	return ERR_OK;
+}
+
+/* Whether the piece belongs to a hole that is worth a parcel of zeros; one that was begun is always completed, since a hole is long enough. */
+static bool
+in_long_hole(const struct reading *r)
+{
+	if (r->hole_blocks == 0 || !r->item->own_transfer)
+		return false;
+	return r->zeros == ZERO_RUN || r->zeros > 0 || r->hole_blocks >= 2 * ZERO_RUN;
+}
+
+static err_code
+page_end(struct reading *r, struct err *err)
+{
+	struct item *it = r->item;
+	err_code rc = ERR_OK;
+
+	pack_seal(r->packer); /* costs nothing: on the grid a page is 128 full chunks */
+	it->named = false;
+	if (r->zeros < ZERO_RUN)
+		r->zeros = 0; /* the parcel of zeros is not what it was to be */
+	/* Before there is something new, there may be nothing to tell: the list waits, while it is short enough to be kept. */
+	if (!it->own_transfer && it->block_count >= LIST_KEEP_BLOCKS)
+		rc = own_begin(r, err);
+	return rc == ERR_OK && it->own_transfer ? item_list_send(r->push, it, err) : rc;
+}
+
+static err_code
+send_piece(void *ctx, const struct align_piece *piece, struct err *err)
+{
+	struct reading *r = ctx;
+	struct block b = block_of(piece);
+	err_code rc = look_up(r, piece->offset, err);
+
+	content_hash_add(&r->content, &b.hash, b.len);
+	if (rc == ERR_OK && piece->base >= 0) {
+		name_block(r, piece->base, &b, piece->weak);
+	} else if (rc == ERR_OK) {
+		rc = own_begin(r, err);
+		if (rc == ERR_OK && in_long_hole(r))
+			rc = send_zero(r, &b, piece->weak, err);
+		else if (rc == ERR_OK)
+			rc = pack_block(r->packer, r->item, piece->p, &b, piece->weak, err);
+	}
+	if (rc == ERR_OK && goes_alone(r->item) && item_page_full(r->item))
+		rc = page_end(r, err);
+	return rc;
+}
+
+static err_code
+cut(struct reading *r, int fd, align_fn fn, struct err *err)
+{
+	struct item *it = r->item;
+	uint64_t size = (uint64_t)it->entry.size;
+	err_code rc;
+
 	content_hash_init(&r->content);
-	rc = cut_fd(fd, (uint64_t)it->entry.size, fn, r, err);
+	if (r->base.count == 0 && is_sparse(fd, size))
+		rc = cut_sparse(r, fd, size, fn, err);
+	else
+		rc = align_fd(fd, size, r->base.blocks, fn, r, err);
 	if (rc) {
 		content_hash_fini(&r->content);
 		return rc;
@@ -158,32 +349,38 @@ needs_no_bytes(struct push *p, struct item *it)
 	return it->entry.size == 0 || item_known(p, it);
 }
 
+/* Packing adds the blocks again, with their places. */
 static err_code
 pack_kept(struct reading *r, struct err *err)
 {
 	struct item *it = r->item;
-	struct block *blocks = it->blocks; /* packing adds them again, with their places */
+	AUTO(freep) struct block *blocks = TAKE(it->blocks);
+	AUTO(freep) uint32_t *weak = TAKE(it->weak);
 	size_t n = it->block_count;
 	const uint8_t *p = r->buf;
+	uint64_t fresh = 0;
 	err_code rc = ERR_OK;
 
-	it->blocks = NULL;
+	for (size_t i = 0; i < n; i++)
+		fresh += r->base_of[i] < 0 ? blocks[i].len : 0;
 	it->block_cap = 0;
 	item_list_reset(it);
 	if ((uint64_t)it->entry.size <= NEVER_SPLIT_MAX)
-		pack_room(r->packer, (uint64_t)it->entry.size);
+		pack_room(r->packer, fresh);
 	for (size_t i = 0; i < n && rc == ERR_OK; i++) {
-		rc = pack_block(r->packer, it, p, blocks[i].len, &blocks[i].hash, err);
+		if (r->base_of[i] >= 0)
+			name_block(r, r->base_of[i], &blocks[i], weak[i]);
+		else
+			rc = pack_block(r->packer, it, p, &blocks[i], weak[i], err);
 		p += blocks[i].len;
 	}
-	free(blocks);
 	return rc;
 }
 
 static err_code
 read_small(struct reading *r, int fd, const struct stat *st, bool *changed, struct err *err)
 {
-	err_code rc = cut(r, fd, keep_block, err);
+	err_code rc = cut(r, fd, keep_piece, err);
 
 	if (rc)
 		return rc;
@@ -193,51 +390,87 @@ read_small(struct reading *r, int fd, const struct stat *st, bool *changed, stru
 	return pack_kept(r, err);
 }
 
+/* Of the same size, and nothing to go along: hash it first, since hashing is far cheaper than sending. */
+static bool
+may_be_the_same(const struct reading *r)
+{
+	const struct item *it = r->item;
+
+	return r->base.count == 0 && !it->entry.content_known && it->server.path && it->server.kind == ENTRY_FILE &&
+	    it->server.size == it->entry.size;
+}
+
 static err_code
 read_large(struct reading *r, int fd, const struct stat *st, bool *changed, struct err *err)
 {
 	struct item *it = r->item;
 	err_code rc;
 
-	if (!it->entry.content_known && it->server.path && it->server.kind == ENTRY_FILE && it->server.size == it->entry.size) {
-		rc = cut(r, fd, hash_block, err);
+	if (may_be_the_same(r)) {
+		rc = cut(r, fd, hash_piece, err);
 		if (rc)
 			return rc;
 		*changed = moved(fd, st);
 		if (*changed || needs_no_bytes(r->push, it))
 			return ERR_OK;
 	}
-	it->send_content = true;
-	if ((uint64_t)it->entry.size > OWN_TRANSFER_MIN) {
-		rc = remote_transfer_create(r->push->env->remote, it->op->path, it->entry.size, &it->transfer, err);
-		if (rc)
-			return rc;
-		it->own_transfer = true;
-		pack_own(r->packer, it);
-	}
-	rc = cut(r, fd, send_block, err);
+	r->zeros = 0;
+	rc = cut(r, fd, send_piece, err);
 	if (rc)
 		return rc;
 	*changed = moved(fd, st);
-	if (*changed || !it->own_transfer)
+	if (*changed)
 		return ERR_OK;
+	if (needs_no_bytes(r->push, it)) {
+		pack_shared(r->packer);
+		it->own_transfer = false;
+		return ERR_OK;
+	}
+	rc = own_begin(r, err); /* nothing of it is new, and yet it is long: only its list is sent */
+	if (rc || !it->own_transfer)
+		return rc;
 	pack_shared(r->packer); /* seals the last parcel: the list is complete */
 	return item_list_send(r->push, it, err);
 }
 
-/* Forget what an earlier reading has made of it. */
-static void
-start_again(struct reading *r)
+/* What an earlier reading has made of it is what the next one goes along, and else forgotten. */
+static err_code
+start_again(struct reading *r, bool changed, struct err *err)
 {
 	struct item *it = r->item;
-	struct err ignored;
 
+	if (changed)
+		pack_seal(r->packer); /* so that its blocks have names */
 	pack_shared(r->packer);
-	if (it->own_transfer)
-		(void)!remote_transfer_delete(r->push->env->remote, &it->transfer, &ignored);
+	if (changed && it->fresh > 0) {
+		base_fini(&r->base);
+		base_init(&r->base);
+		base_of_item(it, &r->base);
+	}
 	it->own_transfer = false;
 	it->send_content = it->nothing = false;
 	item_list_reset(it);
+	if (!it->transfer_over)
+		return ERR_OK;
+	it->transfer_over = false;
+	return upload_drop(r->push, it, err);
+}
+
+/* What to go along: the same as before, where an earlier run has begun to send it. */
+static void
+find_base(struct reading *r, int fd)
+{
+	struct item *it = r->item;
+	const struct hash *prefer = NULL;
+
+	if (goes_alone(it) && !it->upload)
+		upload_claim(r->push, it);
+	if (it->upload && upload_same_file(it))
+		prefer = &it->upload->row.base;
+	if (r->base.count > 0)
+		return; /* what an earlier reading has made of it */
+	base_find(r->push, it, fd, prefer, &r->base);
+	it->base = r->base.content;
 }
 
 static err_code
@@ -254,6 +487,7 @@ read_once(struct reading *r, bool *changed, struct err *err)
 	entry_fill(&it->entry, it->op, &st);
 	if (it->entry.content_known && needs_no_bytes(r->push, it))
 		return ERR_OK; /* as it was when it was hashed */
+	find_base(r, fd);
 	rc = (uint64_t)it->entry.size <= SMALL_MAX ? read_small(r, fd, &st, changed, err) : read_large(r, fd, &st, changed, err);
 	if (rc == ERR_IO && err->reason && strcmp(err->reason, "shrunk") == 0) {
 		*changed = true;
@@ -262,21 +496,34 @@ read_once(struct reading *r, bool *changed, struct err *err)
 	return rc;
 }
 
+static err_code
+read_until_quiet(struct reading *r, struct err *err)
+{
+	bool changed = false;
+	err_code rc;
+
+	for (unsigned i = 0; i < READS_MAX; i++) {
+		if (push_stopped(r->push))
+			return err_set(err, ERR_CANCELLED, "stopped on request");
+		rc = start_again(r, changed, err);
+		if (rc == ERR_OK)
+			rc = read_once(r, &changed, err);
+		if (rc || !changed)
+			return rc;
+	}
+	return err_reason(err, ERR_BUSY, "file_busy", "%s keeps changing while it is read", r->item->op->path);
+}
+
 err_code
 read_file(struct packer *k, struct push *p, uint8_t *buf, struct item *it, struct err *err)
 {
 	struct reading r = { .packer = k, .push = p, .item = it, .buf = buf };
+	err_code rc;
 
-	for (unsigned i = 0; i < READS_MAX; i++) {
-		bool changed;
-		err_code rc;
-
-		if (push_stopped(p))
-			return err_set(err, ERR_CANCELLED, "stopped on request");
-		start_again(&r);
-		rc = read_once(&r, &changed, err);
-		if (rc || !changed)
-			return rc;
-	}
-	return err_reason(err, ERR_BUSY, "file_busy", "%s keeps changing while it is read", it->op->path);
+	base_init(&r.base);
+	rc = read_until_quiet(&r, err);
+	base_fini(&r.base);
+	free(r.base_of);
+	it->json_len += it->own_transfer ? 0 : it->extent_count * EXTENT_JSON;
+	return rc;
 }

@@ -10,7 +10,7 @@
 #define CANCEL_LOOK_MS 200  /* how late a waiting thread notices that it was cancelled */
 
 struct transfer_progress {
-	_Atomic uint64_t files_total, files_done, bytes_total, bytes_done;
+	_Atomic uint64_t files_total, files_done, bytes_total, bytes_done, bytes_saved;
 };
 
 /** transfer_parallel(env): requests at once, within bounds. */
@@ -28,4 +28,5 @@ bool transfer_fatal(err_code code);
 /** Count, where somebody watches. */
 void progress_expect(const struct transfer_env *env, uint64_t files, uint64_t bytes);
 void progress_bytes(const struct transfer_env *env, uint64_t bytes);
+void progress_saved(const struct transfer_env *env, uint64_t bytes);
 void progress_file(const struct transfer_env *env);

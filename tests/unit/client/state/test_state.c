@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "base/sbuf.h"
 #include "base/thread.h"
+#include "chunk/blocklist.h"
 #include "client/state/state.h"
 
 #define OK(call) \
@@ -395,28 +396,187 @@ test_abort_takes_cursor_and_changes(void **ctx)
 
 /* ---- block lists, threads, speed ---------------------------------------------------------------------------------------------------- */
 
-static void
-test_blocks(void **ctx)
+/* A page of ${n} blocks whose first is named after ${first}. */
+static const uint8_t *
+page_make(struct fixture *f, const char *first, uint32_t n, size_t *len)
 {
-	struct fixture *f = *ctx;
-	struct hash c = hash_of("c", 1);
+	struct extent x = { .chunk = hash_of(first, strlen(first)), .count = n };
+	struct block *blocks = arena_must(f->a, n * sizeof *blocks);
+	struct blocklist l = { .extents = &x, .extent_count = 1, .blocks = blocks, .block_count = n };
+	uint8_t *p;
+
+	for (uint32_t i = 0; i < n; i++)
+		blocks[i] = (struct block){ .hash = hash_of(i ? &i : (const void *)first, i ? sizeof i : strlen(first)), .len = 1000 + i };
+	*len = blocklist_packed_len(&l);
+	p = arena_must(f->a, *len);
+	blocklist_pack(&l, p);
+	return p;
+}
+
+static void
+page_put(struct fixture *f, const struct hash *content, uint32_t page, const char *first, uint32_t n, const uint32_t *weak)
+{
+	size_t len;
+	const uint8_t *p = page_make(f, first, n, &len);
+
+	OK(state_blocks_put(f->s, content, page, p, len, weak, &err));
+}
+
+static bool
+page_is(struct fixture *f, const struct hash *content, uint32_t page, const char *first, uint32_t n, const uint32_t **weak)
+{
+	size_t len, want_len;
+	const uint8_t *want = page_make(f, first, n, &want_len), *p;
+
+	return state_blocks_get(f->s, content, page, f->a, &p, &len, weak, &err) == ERR_OK && len == want_len &&
+	    memcmp(p, want, len) == 0;
+}
+
+static bool
+page_gone(struct fixture *f, const struct hash *content, uint32_t page)
+{
+	const uint32_t *weak;
 	const uint8_t *p;
 	size_t len;
 
-	assert_int_equal(state_blocks_get(f->s, &c, 0, f->a, &p, &len, &err), ERR_NOT_FOUND);
+	return state_blocks_get(f->s, content, page, f->a, &p, &len, &weak, &err) == ERR_NOT_FOUND;
+}
+
+static void
+test_blocks(void **ctx)
+{
+	static const uint32_t sums[3] = { 1, 0xffffffff, 7 };
+	struct fixture *f = *ctx;
+	struct hash c = hash_of("c", 1);
+	const uint32_t *weak;
+
+	assert_true(page_gone(f, &c, 0));
 	OK(state_begin(f->s, &err));
-	OK(state_blocks_put(f->s, &c, 0, (const uint8_t *)"zero", 4, &err));
-	OK(state_blocks_put(f->s, &c, 1, (const uint8_t *)"one", 3, &err));
-	OK(state_blocks_put(f->s, &c, 1, (const uint8_t *)"uno", 3, &err));
+	page_put(f, &c, 0, "zero", 64, NULL);
+	page_put(f, &c, 1, "one", 2, NULL);
+	page_put(f, &c, 1, "uno", 3, sums);
 	OK(state_commit(f->s, &err));
-	OK(state_blocks_get(f->s, &c, 1, f->a, &p, &len, &err));
-	assert_int_equal(len, 3);
-	assert_memory_equal(p, "uno", 3);
-	assert_int_equal(state_blocks_get(f->s, &c, 2, f->a, &p, &len, &err), ERR_NOT_FOUND);
+	assert_true(page_is(f, &c, 0, "zero", 64, &weak));
+	assert_null(weak);
+	assert_true(page_is(f, &c, 1, "uno", 3, &weak));
+	assert_memory_equal(weak, sums, sizeof sums);
+	assert_true(page_gone(f, &c, 2));
 	OK(state_begin(f->s, &err));
 	OK(state_blocks_forget(f->s, &c, &err));
 	OK(state_commit(f->s, &err));
-	assert_int_equal(state_blocks_get(f->s, &c, 0, f->a, &p, &len, &err), ERR_NOT_FOUND);
+	assert_true(page_gone(f, &c, 0));
+	assert_true(page_gone(f, &c, 1));
+}
+
+static size_t
+places(struct fixture *f, const char *first, struct state_block_at *at, size_t max)
+{
+	struct hash h = hash_of(first, strlen(first));
+	size_t n = 99;
+
+	OK(state_blocks_find(f->s, &h, at, max, &n, &err));
+	return n;
+}
+
+static void
+test_blocks_found_by_their_first(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct hash c = hash_of("c", 1), d = hash_of("d", 1);
+	struct state_block_at at[4];
+
+	OK(state_begin(f->s, &err));
+	page_put(f, &c, 0, "head", 64, NULL);
+	page_put(f, &c, 1, "shared", 64, NULL);
+	page_put(f, &d, 0, "shared", 9, NULL);
+	assert_int_equal(places(f, "shared", at, 4), 2); /* one's own writes */
+	OK(state_commit(f->s, &err));
+	assert_int_equal(places(f, "nothing", at, 4), 0);
+	assert_int_equal(places(f, "shared", at, 1), 1);
+	assert_int_equal(places(f, "shared", at, 4), 2);
+	assert_int_equal(places(f, "head", at, 4), 1);
+	assert_true(hash_eq(&at[0].content, &c));
+	assert_int_equal(at[0].page, 0);
+	OK(state_begin(f->s, &err));
+	OK(state_blocks_forget(f->s, &d, &err));
+	page_put(f, &c, 0, "other", 64, NULL);
+	OK(state_commit(f->s, &err));
+	assert_int_equal(places(f, "head", at, 4), 0);
+	assert_int_equal(places(f, "shared", at, 4), 1);
+	assert_true(hash_eq(&at[0].content, &c));
+	assert_int_equal(at[0].page, 1);
+}
+
+static void
+test_base_by_content(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry a = entry_make("p/a", 0), link = entry_make("p/l", 1), got;
+
+	a.kind = ENTRY_FILE, a.size = 5, a.content = hash_of("x", 1), a.target = "";
+	link.kind = ENTRY_LINK, link.size = 0, link.content = hash_of("y", 1);
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &a, &err));
+	OK(state_base_put(f->s, &link, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_base_by_content(f->s, &a.content, f->a, &got, &err));
+	entry_equal(&got, &a);
+	assert_int_equal(state_base_by_content(f->s, &link.content, f->a, &got, &err), ERR_NOT_FOUND); /* has no bytes to take */
+	OK(state_begin(f->s, &err));
+	OK(state_base_remove(f->s, "p/a", &err));
+	OK(state_commit(f->s, &err));
+	assert_int_equal(state_base_by_content(f->s, &a.content, f->a, &got, &err), ERR_NOT_FOUND);
+}
+
+static void
+prune(struct fixture *f, int64_t before_us, uint32_t pages)
+{
+	OK(state_begin(f->s, &err));
+	OK(state_blocks_prune(f->s, before_us, pages, &err));
+	OK(state_commit(f->s, &err));
+}
+
+/* Lists go when no file has their content any more, however it came to that; a little at a time. */
+static void
+test_blocks_pruned(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry a = entry_make("p/a", 0), b = entry_make("p/b", 0);
+	struct hash old = hash_of("old", 3), lone = hash_of("lone", 4);
+	int64_t later = clock_wall_us() + 3600 * INT64_C(1000000);
+	const uint32_t *weak;
+
+	a.kind = b.kind = ENTRY_FILE, a.size = b.size = 5, a.target = b.target = "";
+	b.id.b[0] ^= 1;
+	a.content = b.content = old;
+	OK(state_begin(f->s, &err));
+	page_put(f, &old, 0, "one", 64, NULL); /* before its row, as a pull does */
+	page_put(f, &old, 1, "two", 64, NULL);
+	page_put(f, &old, 2, "three", 6, NULL);
+	page_put(f, &lone, 0, "lone", 6, NULL); /* and never gets one */
+	OK(state_base_put(f->s, &a, &err));
+	OK(state_base_put(f->s, &b, &err));
+	OK(state_commit(f->s, &err));
+	prune(f, clock_wall_us() - 3600 * INT64_C(1000000), 100); /* not for so long yet */
+	assert_true(page_is(f, &lone, 0, "lone", 6, &weak));
+	prune(f, later, 100);
+	assert_true(page_gone(f, &lone, 0));
+	assert_true(page_is(f, &old, 2, "three", 6, &weak));
+	a.content = hash_of("new", 3);
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &a, &err));
+	OK(state_commit(f->s, &err));
+	prune(f, later, 100);
+	assert_true(page_is(f, &old, 2, "three", 6, &weak)); /* the other still has it */
+	OK(state_begin(f->s, &err));
+	OK(state_base_remove(f->s, "p/b", &err));
+	OK(state_commit(f->s, &err));
+	prune(f, later, 2);
+	assert_true(page_is(f, &old, 0, "one", 64, &weak));
+	assert_true(page_gone(f, &old, 1));
+	prune(f, later, 2);
+	assert_true(page_gone(f, &old, 0));
+	prune(f, later, 2);
 }
 
 struct other {
@@ -519,6 +679,9 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort_takes_cursor_and_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_blocks_found_by_their_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_base_by_content, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_blocks_pruned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};

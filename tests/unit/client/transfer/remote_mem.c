@@ -13,6 +13,8 @@ struct mem_transfer {
 	struct block *blocks;
 	struct extent *extents;
 	uint32_t block_count, extent_count;
+	struct remote_arrived chunks[MEM_TRANSFER_CHUNKS_MAX]; /* by number */
+	size_t chunk_count;
 	bool open;
 };
 
@@ -86,6 +88,24 @@ mem_chunks_drop(struct remote_mem *m)
 	m->chunks = map_new();
 }
 
+/* Number ${n} holds that chunk from now on, unless it holds another one. */
+static err_code
+number_take(struct mem_transfer *t, uint32_t n, const struct hash *id, struct err *err)
+{
+	size_t at = t->chunk_count;
+
+	for (size_t i = 0; i < t->chunk_count; i++)
+		if (t->chunks[i].n == n)
+			return hash_eq(&t->chunks[i].chunk, id) ? ERR_OK : err_set(err, ERR_CHUNK_CONFLICT, "another chunk");
+	if (at == MEM_TRANSFER_CHUNKS_MAX)
+		abort();
+	for (; at > 0 && t->chunks[at - 1].n > n; at--)
+		t->chunks[at] = t->chunks[at - 1];
+	t->chunks[at] = (struct remote_arrived){ .n = n, .chunk = *id };
+	t->chunk_count++;
+	return ERR_OK;
+}
+
 static err_code
 mem_chunk_put_call(struct remote *r, const struct id *transfer, uint32_t n, const uint8_t *p, size_t len, struct err *err)
 {
@@ -94,19 +114,22 @@ mem_chunk_put_call(struct remote *r, const struct id *transfer, uint32_t n, cons
 	struct hash id;
 	err_code rc = wait_a_moment(m, err);
 
-	(void)n;
 	if (rc)
 		return rc;
 	pthread_mutex_lock(&m->mu);
 	m->chunk_puts++;
 	m->bytes_up += len;
 	t = map_get(m->transfers, transfer->b, 16);
+	if (m->chunk_puts == m->do_at && m->do_what)
+		m->do_what(m->do_arg);
 	if (m->put_fails && m->chunk_puts >= m->put_fails_at)
 		rc = err_set(err, m->put_fails, "as the test wants it");
 	else if (!t || !t->open)
 		rc = err_set(err, ERR_TRANSFER_GONE, "no such transfer");
 	else
 		rc = chunk_keep(m, p, len, &id, err);
+	if (!rc)
+		rc = number_take(t, n, &id, err);
 	pthread_mutex_unlock(&m->mu);
 	return rc;
 }
@@ -174,6 +197,56 @@ mem_transfer_create(struct remote *r, const char *path, int64_t size, struct id 
 }
 
 static err_code
+mem_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,
+    struct err *err)
+{
+	struct remote_mem *m = mem(r);
+	struct mem_transfer *t;
+
+	*out = (struct remote_transfer){ .chunks = arena_must(a, MEM_TRANSFER_PAGE * sizeof *out->chunks) };
+	pthread_mutex_lock(&m->mu);
+	m->transfers_asked++;
+	t = map_get(m->transfers, transfer->b, 16);
+	for (size_t i = 0; t && i < t->chunk_count; i++) {
+		if (t->chunks[i].n < from)
+			continue;
+		if (out->n == MEM_TRANSFER_PAGE) {
+			out->more = true;
+			break;
+		}
+		out->chunks[out->n++] = t->chunks[i];
+	}
+	out->open = t && t->open;
+	pthread_mutex_unlock(&m->mu);
+	return t ? ERR_OK : err_set(err, ERR_NOT_FOUND, "no such transfer");
+}
+
+void
+mem_transfers_end(struct remote_mem *m)
+{
+	size_t pos = 0, len;
+	const void *key;
+	void *value;
+
+	while (map_next(m->transfers, &pos, &key, &len, &value))
+		((struct mem_transfer *)value)->open = false;
+}
+
+/* A page that is sent again replaces itself and what came after it. */
+static bool
+list_cut(struct mem_transfer *t, uint64_t first)
+{
+	uint64_t count = t->block_count;
+
+	if (first > count)
+		return false;
+	while (count > first)
+		count -= t->extents[--t->extent_count].count;
+	t->block_count = (uint32_t)count;
+	return count == first;
+}
+
+static err_code
 mem_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first, const uint8_t *packed, size_t len, struct err *err)
 {
 	struct remote_mem *m = mem(r);
@@ -184,7 +257,7 @@ mem_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first,
 
 	pthread_mutex_lock(&m->mu);
 	t = map_get(m->transfers, transfer->b, 16);
-	if (!rc && (!t || !t->open || first != t->block_count))
+	if (!rc && (!t || !t->open || !list_cut(t, first)))
 		rc = err_set(err, ERR_BLOCKLIST_INVALID, "not the page that comes next");
 	if (!rc) {
 		t->blocks = xrealloc(t->blocks, (t->block_count + l.block_count) * sizeof *t->blocks);
@@ -346,6 +419,23 @@ mem_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena 
 
 /* ---- commits ---------------------------------------------------------------------------------------------------------------------- */
 
+/* A copy of a version that is current; NOT_FOUND is that operation's, which apply_put says. */
+static err_code
+from_list(struct remote_mem *m, const struct wire_op *op, struct blocklist *l, struct err *err)
+{
+	struct mem_file *f = file_by_id(m, &op->from_file);
+
+	if (f && f->e.version == op->from_version && !m->no_copies) {
+		m->copies++;
+		*l = f->list;
+		for (uint32_t i = 0; i < l->extent_count; i++)
+			if (!map_get(m->chunks, l->extents[i].chunk.b, 32))
+				return err_set(err, ERR_NOT_FOUND, "its chunks are gone");
+		return ERR_OK;
+	}
+	return err_set(err, ERR_NOT_FOUND, "no such version");
+}
+
 /* The list that an operation names; blocks of extents come from the chunks. */
 static err_code
 op_list(struct remote_mem *m, const struct wire_op *op, struct arena *a, struct blocklist *l, struct wire_commit_answer *out,
@@ -364,6 +454,8 @@ op_list(struct remote_mem *m, const struct wire_op *op, struct arena *a, struct 
 		l->extents[i] = (struct extent){ op->extents[i].chunk, op->extents[i].first, op->extents[i].count };
 	for (uint32_t i = 0; i < l->extent_count; i++)
 		count += l->extents[i].count;
+	if (op->has_from)
+		return from_list(m, op, l, err);
 	l->blocks = arena_must(a, (count + 1) * sizeof *l->blocks);
 	for (uint32_t i = 0; i < l->extent_count; i++) {
 		struct mem_chunk *c = map_get(m->chunks, l->extents[i].chunk.b, 32);
@@ -458,6 +550,7 @@ static err_code
 commit(struct remote_mem *m, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out, struct err *err)
 {
 	struct blocklist *lists = arena_must(a, n * sizeof *lists);
+	bool *not_there = memset(arena_must(a, n), 0, n);
 	err_code missing = ERR_OK, rc;
 
 	*out = (struct wire_commit_answer){ .n = n };
@@ -471,6 +564,8 @@ commit(struct remote_mem *m, const struct wire_op *ops, size_t n, struct arena *
 		rc = op_list(m, &ops[i], a, &lists[i], out, err);
 		if (rc == ERR_CHUNKS_MISSING)
 			missing = rc;
+		else if (rc == ERR_NOT_FOUND && ops[i].has_from)
+			not_there[i] = true, rc = ERR_OK;
 		else if (rc == ERR_OK)
 			rc = content_check(&ops[i], &lists[i], err);
 		if (rc && rc != ERR_CHUNKS_MISSING)
@@ -480,7 +575,7 @@ commit(struct remote_mem *m, const struct wire_op *ops, size_t n, struct arena *
 		return err_set(err, ERR_CHUNKS_MISSING, "missing");
 	out->previous = (struct cursor){ .clock = m->clock, .epoch = m->epoch, .has_epoch = true };
 	for (size_t i = 0; i < n; i++)
-		out->results[i] = apply_op(m, &ops[i], &lists[i]);
+		out->results[i] = not_there[i] ? refuse(ERR_NOT_FOUND) : apply_op(m, &ops[i], &lists[i]);
 	out->cursor = (struct cursor){ .clock = m->clock, .epoch = m->epoch, .has_epoch = true };
 	return ERR_OK;
 }
@@ -502,6 +597,7 @@ mem_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *
 static const struct remote_backend mem_backend = {
 	.blocks = mem_blocks,
 	.transfer_create = mem_transfer_create,
+	.transfer_get = mem_transfer_get,
 	.transfer_blocks = mem_transfer_blocks,
 	.chunk_put = mem_chunk_put_call,
 	.transfer_delete = mem_transfer_delete,

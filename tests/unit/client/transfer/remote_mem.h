@@ -13,6 +13,8 @@
 
 #define MEM_FILES_MAX 8192
 #define MEM_LOG_MAX 16384
+#define MEM_TRANSFER_CHUNKS_MAX 256
+#define MEM_TRANSFER_PAGE 3 /* chunks told at once: few, so that there are pages */
 
 struct mem_file {
 	struct entry e;
@@ -32,7 +34,7 @@ struct remote_mem {
 	struct id epoch;
 
 	/* what happened */
-	unsigned commits, chunk_puts, chunk_gets, transfers_made, transfers_deleted, lists_asked;
+	unsigned commits, chunk_puts, chunk_gets, transfers_made, transfers_deleted, transfers_asked, lists_asked, copies;
 	size_t ops_max;        /* of one commit */
 	uint64_t bytes_up, bytes_down;
 	char log[MEM_LOG_MAX]; /* "put a;move b;delete c;" in the order in which they were applied */
@@ -42,6 +44,10 @@ struct remote_mem {
 	unsigned delay_ms;     /* of each chunk that is put or fetched */
 	err_code put_fails;    /* chunk_put answers this from the put_fails_at-th on */
 	unsigned put_fails_at;
+	unsigned do_at;        /* when the do_at-th chunk comes, call do_what(do_arg) */
+	void (*do_what)(void *arg);
+	void *do_arg;
+	bool no_copies;        /* no version can be copied from */
 	unsigned garble_gets;  /* so many chunk answers have a wrong byte, at garble_at */
 	uint64_t garble_at;
 	const char *poison;    /* a path that makes a commit PATH_INVALID as a whole */
@@ -53,6 +59,7 @@ void remote_mem_free(struct remote_mem *m);
 struct mem_file *mem_file_at(struct remote_mem *m, const char *path); /* live, or NULL */
 /** mem_chunk_put(m, p, len): as if it had been sent. */
 struct hash mem_chunk_put(struct remote_mem *m, const uint8_t *p, size_t len);
+void mem_transfers_end(struct remote_mem *m); /* they have expired */
 void mem_chunks_drop(struct remote_mem *m); /* the garbage collector went too far */
 /** mem_file_add(m, path, l): a file that is made of ${l}; its entry is filled in. */
 struct mem_file *mem_file_add(struct remote_mem *m, const char *path, const struct blocklist *l);

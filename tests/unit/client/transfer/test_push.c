@@ -113,9 +113,10 @@ assert_list_kept(struct rig *r, const struct mem_file *f)
 		struct extent want = place_of(&f->list, i), have;
 		struct blocklist page;
 		const uint8_t *p;
+		const uint32_t *weak;
 		size_t len;
 
-		assert_int_equal(state_blocks_get(r->state, &f->e.content, i / 64, r->a, &p, &len, &r->err), ERR_OK);
+		assert_int_equal(state_blocks_get(r->state, &f->e.content, i / 64, r->a, &p, &len, &weak, &r->err), ERR_OK);
 		assert_int_equal(blocklist_unpack(p, len, 64, r->a, &page, &r->err), ERR_OK);
 		have = place_of(&page, i % 64);
 		assert_true(hash_eq(&have.chunk, &want.chunk) && have.first == want.first);
@@ -166,6 +167,7 @@ test_long_list(void **ctx)
 	struct rig *r = *ctx;
 	size_t len = (BLOCKLIST_UPLOAD_MAX + 100) * BLOCK_LEN_MAX + 17;
 	const uint8_t *page;
+	const uint32_t *weak;
 	size_t page_len;
 	struct plan_op op;
 	int fd = openat(r->tree->root, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -176,8 +178,8 @@ test_long_list(void **ctx)
 	assert_int_equal(push(r, &op, 1), ERR_OK);
 	assert_all_ok(1);
 	assert_int_equal(mem_file_at(r->server, "f")->list.block_count, BLOCKLIST_UPLOAD_MAX + 101);
-	assert_int_equal(state_blocks_get(r->state, &ends.entry[0].content, 129, r->a, &page, &page_len, &r->err), ERR_OK);
-	assert_int_equal(state_blocks_get(r->state, &ends.entry[0].content, 130, r->a, &page, &page_len, &r->err), ERR_NOT_FOUND);
+	assert_int_equal(state_blocks_get(r->state, &ends.entry[0].content, 129, r->a, &page, &page_len, &weak, &r->err), ERR_OK);
+	assert_int_equal(state_blocks_get(r->state, &ends.entry[0].content, 130, r->a, &page, &page_len, &weak, &r->err), ERR_NOT_FOUND);
 }
 
 static void

@@ -1,0 +1,203 @@
+/*
+ * The part of the file that is in memory, and what may be spent on looking at it.
+ *
+ * W1  Of the file, memory holds all from the first byte that was not handed out to ${to}: short blocks that wait (three), the gap (two blocks) and what
+ *     is looked at beyond it (two blocks), so at most KEEP_MAX, and a read that follows.
+ * W2  hash_spent is what was hashed and did not become a block's hash.  A try is made only where it stays below HASH_START + done, so tries
+ *     cost at most the file once and HASH_START.  The same holds for sum_spent, which is never paid back, with SUM_START + SUM_RATE × done.
+ */
+#include "chunk/align_internal.h"
+
+#include <assert.h>
+
+#include "base/fault.h"
+#include "base/pathat.h"
+
+#define READ_LEN (1 * MIB) /* as cut.c: large beside a system call, small beside the second-level cache */
+#define KEEP_MAX (8 * BLOCK_LEN_MAX)
+#define HASH_START (4 * MIB)
+#define HASH_KEEP (HASH_START / 2) /* for what is likely */
+#define HASH_COST_MIN 64           /* of a try, so that tiny blocks are not free */
+#define SUM_START (64 * MIB)
+#define SUM_RATE 16                /* a sum costs a tenth of a hash */
+
+void
+align_init(struct align *w)
+{
+	w->buf = xmalloc(MIN(w->size, READ_LEN + KEEP_MAX));
+}
+
+void
+align_fini(struct align *w)
+{
+	free(w->buf);
+}
+
+/* Make room behind what is still needed. */
+static void
+drop(struct align *w)
+{
+	size_t keep = (size_t)(w->to - w->low);
+
+	assert(keep <= KEEP_MAX); /* W1 */
+	memmove(w->buf, align_at(w, w->low), keep);
+	w->from = w->low;
+}
+
+err_code
+align_load(struct align *w, uint64_t end, struct err *err)
+{
+	size_t len, got = 0;
+	err_code rc;
+
+	end = MIN(end, w->size);
+	if (end <= w->to)
+		return ERR_OK;
+	drop(w);
+	len = MIN(READ_LEN, w->size - w->to);
+	rc = pread_full(w->fd, w->buf + (w->to - w->from), len, w->to, &got, err);
+	if (rc)
+		return rc;
+	w->counts.read += got;
+	if (got < len)
+		return err_reason(err, ERR_IO, "shrunk", "the file ends at %llu of %llu bytes: it changed while it was read",
+		    (unsigned long long)(w->to + got), (unsigned long long)w->size);
+	w->to += len;
+	assert(end <= w->to);
+	return ERR_OK;
+}
+
+uint32_t
+align_weak(struct align *w, uint64_t offset, uint32_t len)
+{
+	w->counts.summed += len;
+	return weak_sum(align_at(w, offset), len);
+}
+
+struct hash
+align_hash(struct align *w, uint64_t offset, uint32_t len)
+{
+	w->counts.hashes++;
+	w->counts.hashed += len;
+	return hash_of(align_at(w, offset), len);
+}
+
+bool
+align_try_sums(struct align *w, uint64_t offset, uint32_t len, struct weak_sums *out)
+{
+	if (w->sum_spent + len > SUM_START + SUM_RATE * w->done) /* W2 */
+		return false;
+	w->sum_spent += len;
+	w->counts.summed += len;
+	*out = weak_sums_of(align_at(w, offset), len);
+	return true;
+}
+
+/* Whether the weak sum there is ${weak}; false also when that may not be found out. */
+static bool
+same_weak(struct align *w, uint64_t offset, uint32_t len, uint32_t weak)
+{
+	struct weak_sums s;
+
+	return align_try_sums(w, offset, len, &s) && weak_fold(s.a, s.b) == weak;
+}
+
+static struct align_memo *
+find_memo(struct align *w, uint64_t offset, uint32_t len)
+{
+	for (unsigned i = 0; i < ALIGN_MEMO; i++)
+		if (w->memo[i].len == len && w->memo[i].offset == offset)
+			return &w->memo[i];
+	return NULL;
+}
+
+/* Hash, if that leaves ${keep} in the purse (W2). */
+static struct align_memo *
+try_hash(struct align *w, uint64_t offset, uint32_t len, uint64_t keep)
+{
+	struct align_memo *m = find_memo(w, offset, len);
+
+	if (m)
+		return m;
+	if (w->hash_spent + MAX(len, HASH_COST_MIN) + keep > HASH_START + w->done)
+		return NULL;
+	align_spend(w, len);
+	m = &w->memo[w->memo_next++ % ALIGN_MEMO];
+	*m = (struct align_memo){ .offset = offset, .len = len, .hash = align_hash(w, offset, len) };
+	return m;
+}
+
+void
+align_spend(struct align *w, uint32_t len)
+{
+	w->hash_spent += MAX(len, HASH_COST_MIN);
+}
+
+/* The hash became a block's: pay it back, once. */
+static void
+settle(struct align *w, struct align_memo *m)
+{
+	w->hash_spent -= MAX(m->len, HASH_COST_MIN);
+	m->len = 0;
+}
+
+bool
+align_known_hash(struct align *w, uint64_t offset, uint32_t len, struct hash *out)
+{
+	struct align_memo *m = find_memo(w, offset, len);
+
+	if (!m)
+		return false;
+	*out = m->hash;
+	settle(w, m);
+	return true;
+}
+
+bool
+align_matches(struct align *w, uint32_t i, uint64_t offset, bool likely)
+{
+	const struct align_entry *e;
+	struct align_memo *m;
+
+	if (i >= w->base->count || offset >= w->size)
+		return false;
+	e = &w->base->entries[i];
+	if (e->len > w->size - offset)
+		return false;
+	if (!likely && e->known && !same_weak(w, offset, e->len, e->weak))
+		return false;
+	m = try_hash(w, offset, e->len, 0);
+	if (!m || !hash_eq(&m->hash, &e->hash))
+		return false;
+	settle(w, m);
+	return true;
+}
+
+/* Whether what follows base block ${i} has the weak sum of what lies at ${offset}: then ${i} is no chance. */
+static bool
+followed(struct align *w, uint32_t i, uint64_t offset)
+{
+	const struct align_entry *e;
+
+	if (i + 1 == w->base->count)
+		return false;
+	e = &w->base->entries[i + 1];
+	return e->known && e->len <= w->size - offset && same_weak(w, offset, e->len, e->weak);
+}
+
+uint32_t
+align_look(struct align *w, uint64_t offset, uint32_t weak)
+{
+	uint32_t i = align_base_first(w->base, weak, BLOCK_LEN_MAX);
+	struct align_memo *m;
+
+	if (i == ALIGN_NONE || FAULT("chunk.align_trusts_weak"))
+		return i;
+	m = try_hash(w, offset, BLOCK_LEN_MAX, followed(w, i, offset + BLOCK_LEN_MAX) ? 0 : HASH_KEEP);
+	if (!m)
+		return ALIGN_NONE;
+	i = align_base_find(w->base, weak, BLOCK_LEN_MAX, &m->hash);
+	if (i != ALIGN_NONE)
+		settle(w, m);
+	return i;
+}
