@@ -47,6 +47,7 @@ carry_out(const struct carry_env *env, const struct pass *pass, bool *again, str
 		return rc;
 	c.arena = arena_new(ROUND_MEMORY_MAX);
 	c.touched = map_new();
+	c.asides = map_new();
 	c.progress = transfer_progress_new();
 	rc = carry_local(&c, err);
 	if (rc == ERR_OK)
@@ -54,6 +55,7 @@ carry_out(const struct carry_env *env, const struct pass *pass, bool *again, str
 	*again = c.again;
 	transfer_progress_free(c.progress);
 	map_free(c.touched);
+	map_free(c.asides);
 	free(c.records);
 	arena_free(c.arena);
 	apply_free(c.apply);

@@ -21,6 +21,7 @@ struct carry {
 	struct record *records;
 	size_t record_count, record_cap;
 	struct map *touched;       /* directories whose contents were changed here: their time is set again at the end */
+	struct map *asides;        /* path -> the conflict copy that it was renamed to */
 	int64_t now_us;
 	bool again;
 };

@@ -11,6 +11,7 @@
 
 #define INSTALL_BATCH 256          /* files that share a flush */
 #define INSTALL_BATCH_BYTES (64 * MIB)
+#define KEPT_FROM ((int64_t)BLOCK_LEN_MAX) /* files at least so large keep their temporaries; a batch of smaller ones is 4 chunks at most */
 
 /* ---- records -------------------------------------------------------------------------------------------------------------- */
 
@@ -148,6 +149,7 @@ do_conflict(struct carry *c, const struct plan_op *op, struct err *err)
 		.path = arena_strdup(result->arena, op->path),
 		.copy = arena_strdup(result->arena, copy),
 	};
+	map_put(c->asides, op->path, strlen(op->path), arena_strdup(c->arena, copy));
 	c->again = true;
 	touch_parent(c, op->path);
 	if (!op->remote || fetches(op))
@@ -305,7 +307,8 @@ open_temp(void *ctx, const struct pull_file *f, int *fd, char *name, struct err 
 {
 	struct install *in = ctx;
 
-	(void)f;
+	if (f->want->size >= KEPT_FROM)
+		return apply_temp_kept(in->c->apply, &f->want->id, fd, name, err);
 	return apply_temp(in->c->apply, fd, name, err);
 }
 
@@ -316,7 +319,8 @@ fetched(void *ctx, const struct pull_file *f, const char *name, err_code code, c
 	const struct plan_op *op = f->op;
 
 	if (code) {
-		if (name)
+		/* What was fetched is kept for the next attempt, unless it may not be what it seems to be (I6). */
+		if (name && (code == ERR_IO || !apply_temp_stays(name)))
 			apply_temp_drop(in->c->apply, name);
 		return carry_failed(in->c, op->path, code, why, err);
 	}
@@ -333,6 +337,19 @@ fetched(void *ctx, const struct pull_file *f, const char *name, err_code code, c
 	return ERR_OK;
 }
 
+/* Where an older version of what is fetched is, as the last sync left it or a conflict has renamed it. */
+static void
+set_old(struct carry *c, struct pull_file *f)
+{
+	const struct plan_op *op = f->op;
+	const char *aside = map_get(c->asides, op->path, strlen(op->path));
+
+	if (!op->base || op->base->kind != ENTRY_FILE || op->base->size == 0)
+		return;
+	f->old_path = aside ? aside : op->path;
+	f->old_content = op->base->content;
+}
+
 static struct pull_file *
 files_to_fetch(struct carry *c, size_t *n)
 {
@@ -343,23 +360,61 @@ files_to_fetch(struct carry *c, size_t *n)
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct plan_op *op = &plan->ops[i];
 		const struct pass_extents *x;
+		struct pull_file *f = &files[*n];
+
 		if (!fetches(op) || carry_skips(c, op))
 			continue;
 		x = map_get(c->pass->extents, op->path, strlen(op->path));
-		files[(*n)++] = (struct pull_file){
+		*f = (struct pull_file){
 			.op = op,
 			.want = op->remote,
 			.extents = x ? x->x : NULL,
 			.extent_count = x ? x->count : 0,
+			.resumes = op->remote->size >= KEPT_FROM && apply_temp_waits(c->apply, &op->remote->id),
 		};
+		set_old(c, f);
+		(*n)++;
 	}
 	return files;
+}
+
+/* Files of a content that another one of them has go to the end: when that one is here, they need not be fetched.  Returns how many stay. */
+static size_t
+copies_last(struct carry *c, struct pull_file *files, size_t n)
+{
+	struct pull_file *copies = arena_must(c->arena, (n + 1) * sizeof *copies);
+	AUTO(map_freep) struct map *seen = map_new();
+	size_t firsts = 0, rest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct hash *content = &files[i].want->content;
+
+		if (files[i].want->size >= KEPT_FROM && map_put(seen, content->b, sizeof content->b, files))
+			copies[rest++] = files[i];
+		else
+			files[firsts++] = files[i];
+	}
+	memcpy(files + firsts, copies, rest * sizeof *copies);
+	return firsts;
+}
+
+/* Fetch and install.  What has arrived is installed also when the rest could not be fetched. */
+static err_code
+fetch_some(struct install *in, const struct transfer_env *env, const struct pull_file *files, size_t n, struct err *err)
+{
+	struct err ignored;
+	err_code rc = pull_run(env, files, n, open_temp, fetched, err);
+
+	if (rc == ERR_OK)
+		return install_batch(in, err);
+	(void)!install_batch(in, &ignored);
+	return rc;
 }
 
 static err_code
 fetch_all(struct carry *c, struct err *err)
 {
-	size_t n;
+	size_t n, firsts;
 	struct pull_file *files = files_to_fetch(c, &n);
 	struct install *in;
 	struct transfer_env env = {
@@ -370,21 +425,18 @@ fetch_all(struct carry *c, struct err *err)
 		.cancel = c->env->opts->cancel,
 		.progress = c->progress,
 	};
-	struct err ignored;
 	err_code rc;
 
 	if (n == 0)
 		return ERR_OK;
+	firsts = copies_last(c, files, n);
 	in = xcalloc(1, sizeof *in);
 	in->c = c;
 	env.ctx = in;
 	report_start(c->env->opts->report, "Receiving", c->progress);
-	rc = pull_run(&env, files, n, open_temp, fetched, err);
-	/* What has arrived is installed also when the rest could not be fetched. */
+	rc = fetch_some(in, &env, files, firsts, err);
 	if (rc == ERR_OK)
-		rc = install_batch(in, err);
-	else
-		(void)!install_batch(in, &ignored);
+		rc = fetch_some(in, &env, files + firsts, n - firsts, err);
 	report_stop(c->env->opts->report);
 	free(in);
 	return rc;

@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "client/carry.h"
+#include "client/commit/apply.h"
 #include "client/feed.h"
 
 #define ROUNDS_MAX 8              /* a conflict takes two, a moved and edited file two; more means that somebody keeps writing */
@@ -152,8 +153,10 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
-	if (result->identical)
+	if (result->identical) {
 		place.synced_at = clock_wall_us();
+		apply_temps_clear(f->root);
+	}
 	rc = state_begin(f->state, err);
 	if (rc == ERR_OK)
 		rc = state_place_put(f->state, &place, err);

@@ -3,20 +3,19 @@
  *
  * A1  Bytes are durable before they have a name in the tree; the name is durable after apply_flush (P18).
  * A2  Nothing in the tree is ever unlinked but empty directories.  What has to go is exchanged or renamed into the trash in one step, so
- *     a crash at any instant leaves it in the tree or in the trash, never in .dray/tmp, which the next start empties.
+ *     a crash at any instant leaves it in the tree or in the trash, never in .dray/tmp, which the next start empties (but for what
+ *     is kept of downloads: temp.c).
  * A3  A look before a change can be outrun; the look at what came out cannot.  So every rename that displaces something is followed
  *     by a look, and undone when it took something else than was expected.
  */
 #include "client/commit/apply_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/path.h"
-#include "base/rng.h"
 
 #define SYNC_ALL_FROM 16 /* directories: from here on one syncfs costs less than as many fsyncs */
 #define NS_PER_S INT64_C(1000000000)
@@ -31,25 +30,6 @@ open_dir(int root, const char *path, int *fd, struct err *err)
 	if (rc && rc != ERR_EXISTS)
 		return rc;
 	return pathat_open(root, path, O_RDONLY | O_DIRECTORY, 0, fd, err);
-}
-
-/* Only what we made ourselves is ever here (A2). */
-static err_code
-empty_tmp(int tmp, struct err *err)
-{
-	int fd = openat(tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d)
-		return err_errno(err, "read .dray/tmp");
-	for (struct dirent *e = readdir(d); e; e = readdir(d)) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (unlinkat(tmp, e->d_name, 0) && errno == EISDIR)
-			(void)unlinkat(tmp, e->d_name, AT_REMOVEDIR); /* what cannot be removed is in nobody's way */
-	}
-	closedir(d);
-	return ERR_OK;
 }
 
 /* /proc says it without changing it; the change is for where there is no /proc, and before there are threads. */
@@ -88,6 +68,8 @@ apply_open(int root, int64_t now_us, struct apply **out, struct err *err)
 	ap->tmp = ap->trash = -1;
 	ap->mask = current_mask();
 	ap->touched = map_new();
+	ap->kept = map_new();
+	ap->now_us = now_us;
 	memcpy(ap->day, rfc3339_us(now_us, when), DAY_LEN);
 	rc = open_dir(root, ".dray", &dray, err);
 	if (!rc)
@@ -95,7 +77,7 @@ apply_open(int root, int64_t now_us, struct apply **out, struct err *err)
 	if (!rc)
 		rc = open_dir(dray, "trash", &ap->trash, err);
 	if (!rc)
-		rc = empty_tmp(ap->tmp, err);
+		rc = temps_sweep(ap, err);
 	closep(&dray);
 	if (rc) {
 		apply_free(ap);
@@ -113,6 +95,7 @@ apply_free(struct apply *ap)
 	closep(&ap->tmp);
 	closep(&ap->trash);
 	map_free(ap->touched);
+	map_free(ap->kept);
 	free(ap);
 }
 
@@ -120,28 +103,6 @@ err_code
 apply_ready(const struct apply *ap, struct err *err)
 {
 	return ap->broken ? err_set(err, ERR_IO, "an earlier change could not be made durable") : ERR_OK;
-}
-
-/* ---- temporaries ------------------------------------------------------------------------------------------------------ */
-
-void
-temp_name(char name[static APPLY_TEMP_NAME_MAX])
-{
-	snprintf(name, APPLY_TEMP_NAME_MAX, "t-%016llx", (unsigned long long)rng_u64());
-}
-
-err_code
-apply_temp(struct apply *ap, int *fd, char name[static APPLY_TEMP_NAME_MAX], struct err *err)
-{
-	temp_name(name);
-	*fd = openat(ap->tmp, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return *fd < 0 ? err_errno(err, "make a temporary file in .dray/tmp") : ERR_OK;
-}
-
-void
-apply_temp_drop(struct apply *ap, const char *name)
-{
-	(void)unlinkat(ap->tmp, name, 0); /* if it stays, the next start removes it */
 }
 
 /* ---- places ----------------------------------------------------------------------------------------------------------- */

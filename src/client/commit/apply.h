@@ -19,7 +19,10 @@
 
 struct apply;
 
-/** apply_open(root, now_us, out, err): makes .dray/tmp and .dray/trash when missing and removes what a crash left in tmp. */
+/**
+ * apply_open(root, now_us, out, err): makes .dray/tmp and .dray/trash when missing and removes what a crash left in tmp, but for the
+ * temporaries that are kept.
+ */
 err_code apply_open(int root, int64_t now_us, struct apply **out, struct err *err);
 void apply_free(struct apply *ap);
 
@@ -29,8 +32,23 @@ err_code apply_temp(struct apply *ap, int *fd, char name[static APPLY_TEMP_NAME_
 void apply_temp_drop(struct apply *ap, const char *name);
 
 /**
+ * apply_temp_kept(ap, file, fd, name, err): the temporary of file ${file}, named by it, with what an earlier run has left in it, else new.
+ * It stays when it is not installed: over runs, until it is dropped, APPLY_KEPT_DAYS after it was last written, or until
+ * apply_temps_clear.  What it holds is nobody's word for anything: verify it.
+ * apply_temp_waits(ap, file): whether an earlier run has left one.
+ * apply_temp_stays(name): whether the name is one of those.
+ */
+#define APPLY_KEPT_DAYS 7
+err_code apply_temp_kept(struct apply *ap, const struct id *file, int *fd, char name[static APPLY_TEMP_NAME_MAX], struct err *err);
+bool apply_temp_waits(const struct apply *ap, const struct id *file);
+bool apply_temp_stays(const char *name);
+/** apply_temps_clear(root): remove all temporaries: nothing is left to be fetched.  What cannot be removed is in nobody's way. */
+void apply_temps_clear(int root);
+
+/**
  * apply_install(ap, temps, n, results): install temporaries whose bytes have been verified and written: flush them all, then for
- * each set mode (masked by umask, never set-id) and mtime and exchange it into place.
+ * each set mode (masked by umask, never set-id) and mtime and exchange it into place.  One that cannot be installed is removed, unless
+ * it is kept and what is in the way is a change here (VERSION_CONFLICT): the next plan will most likely want it again.
  */
 struct apply_install {
 	const char *temp;           /* name from apply_temp */

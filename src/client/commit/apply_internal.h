@@ -12,6 +12,8 @@ struct apply {
 	mode_t mask;             /* the umask, read once: umask() cannot be asked without being set */
 	char day[DAY_LEN + 1];   /* the folder of the trash */
 	struct map *touched;     /* directories beneath the root whose entries have changed since the last flush */
+	struct map *kept;        /* names of the temporaries that an earlier run has left */
+	int64_t now_us;
 	bool sync_all;           /* something has changed that a directory's fsync does not cover */
 	bool broken;             /* a flush has failed: nothing more is promised (I6) */
 };
@@ -44,6 +46,9 @@ err_code apply_ready(const struct apply *ap, struct err *err);
 
 /** touch_dir(ap, prefix, path): the directory that holds ${path} has changed; ${prefix} is "" or a directory with its '/'. */
 void touch_dir(struct apply *ap, const char *prefix, const char *path);
+
+/** temps_sweep(ap, err): remove what is in .dray/tmp and not kept, and remember what is. */
+err_code temps_sweep(struct apply *ap, struct err *err);
 
 /** temp_name(name): a fresh name for .dray/tmp. */
 void temp_name(char name[static APPLY_TEMP_NAME_MAX]);

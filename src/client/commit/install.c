@@ -20,6 +20,14 @@ remove_ours(const struct place *at)
 		(void)unlinkat(at->dir, at->name, AT_REMOVEDIR);
 }
 
+/* It did not find its place.  What was fetched with effort is kept for the next attempt. */
+static void
+give_up(const struct apply *ap, const struct place *from, err_code code)
+{
+	if (code != ERR_VERSION_CONFLICT || from->dir != ap->tmp || !apply_temp_stays(from->name))
+		remove_ours(from);
+}
+
 err_code
 place_new(struct apply *ap, const struct place *from, const char *path, struct err *err)
 {
@@ -33,7 +41,7 @@ place_new(struct apply *ap, const struct place *from, const char *path, struct e
 	if (rc == ERR_OK)
 		rc = errno == EEXIST ? err_set(err, ERR_VERSION_CONFLICT, "%s exists by now", path) :
 		                       err_errno(err, "rename to %s", path);
-	remove_ours(from);
+	give_up(ap, from, rc);
 	return rc;
 }
 
@@ -126,7 +134,7 @@ place_over(struct apply *ap, const struct place *from, const char *path, const s
 	if (rc == ERR_OK)
 		rc = trash_take(ap, from, path, &slot, err);
 	if (rc) {
-		remove_ours(from);
+		give_up(ap, from, rc);
 		place_fini(&slot.at);
 		return rc;
 	}

@@ -1,9 +1,7 @@
 /*
  * Fetchers: get what is needed of a chunk, verify it, and write it where it belongs.
  */
-#include <assert.h>
-
-#include "base/pathat.h"
+#include "chunk/align.h"
 #include "chunk/cut.h"
 #include "client/transfer/pull_internal.h"
 
@@ -15,6 +13,7 @@ struct fetcher {
 	struct codec *codec;
 	uint8_t *chunk;             /* CHUNK_LEN_MAX: bytes of the container where they belong, not all of them filled */
 	uint8_t *block;             /* BLOCK_LEN_MAX */
+	struct wire_extent *runs;   /* BLOCKS_FETCH_MAX */
 };
 
 /* ---- getting bytes ---------------------------------------------------------------------------------------------------------- */
@@ -51,9 +50,9 @@ mark_needed(const struct job *j, const struct chunk_header *h, bool needed[stati
 	uint64_t bytes = 0;
 
 	memset(needed, 0, CHUNK_BLOCKS_MAX * sizeof needed[0]);
-	for (size_t i = 0; i < j->n; i++)
-		for (uint64_t b = j->needs[i].first; b < (uint64_t)j->needs[i].first + j->needs[i].count && b < h->count; b++) {
-			bytes += needed[b] ? 0 : h->blocks[b].stored_len;
+	for (uint32_t i = 0; i < j->run_count; i++)
+		for (uint64_t b = j->runs[i].first; b < (uint64_t)j->runs[i].first + j->runs[i].count && b < h->count; b++) {
+			bytes += h->blocks[b].stored_len;
 			needed[b] = true;
 		}
 	return bytes;
@@ -89,32 +88,66 @@ load_runs(struct fetcher *k, const struct job *j, const struct chunk_header *h, 
 	return load_range(k, j, from, to, err);
 }
 
+/* The first request: all of a chunk that has nothing but what is needed from its front, or at least the header. */
+static size_t
+start_len(const struct job *j)
+{
+	uint64_t likely = CHUNK_FIXED_LEN + (uint64_t)j->blocks * CHUNK_ENTRY_LEN + j->raw_len;
+
+	if (j->exact) /* blocks/fetch is not there */
+		return START_LEN;
+	return (size_t)MIN(MAX(likely, START_LEN), CHUNK_LEN_MAX);
+}
+
 static err_code
 load_part(struct fetcher *k, const struct job *j, struct chunk_header *h, struct err *err)
 {
 	bool needed[CHUNK_BLOCKS_MAX];
 	size_t got = 0, total = 0;
-	err_code rc = remote_chunk_start(k->pull->env->remote, &j->chunk, k->chunk, START_LEN, &got, &total, err);
+	err_code rc = remote_chunk_start(k->pull->env->remote, &j->chunk, k->chunk, start_len(j), &got, &total, err);
 
 	if (!rc)
 		rc = header_check(k, j, got, total, h, err);
 	if (rc || got == total)
 		return rc;
-	if (2 * mark_needed(j, h, needed) >= total)
+	if (2 * mark_needed(j, h, needed) >= total && j->exact) /* in many runs, most likely */
 		return load_range(k, j, got, total, err);
 	return load_runs(k, j, h, needed, got, err);
 }
 
+/* Exactly the needed blocks of all chunks of a request. */
+static err_code
+load_exact(struct fetcher *k, const struct job *j, struct chunk_header *h, struct err *err)
+{
+	struct wire_extent *runs = k->runs;
+	uint32_t blocks = 0;
+	size_t len = 0, n = 0;
+	err_code rc;
+
+	for (const struct job *c = j; c; c = c->also)
+		for (uint32_t i = 0; i < c->run_count; i++, blocks += runs[n++].count)
+			runs[n] = (struct wire_extent){ .chunk = c->chunk, .first = c->runs[i].first, .count = c->runs[i].count };
+	rc = remote_blocks_fetch(k->pull->env->remote, runs, n, k->chunk, &len, err);
+	if (rc)
+		return rc;
+	arena_reset(k->arena);
+	rc = chunk_header_parse(k->chunk, len, k->arena, h, err);
+	if (rc == ERR_OK && (h->count != blocks || h->total_len != len))
+		rc = err_set(err, ERR_CHUNK_INVALID, "%u blocks in %zu bytes where %u were asked for", h->count, len, blocks);
+	return rc;
+}
+
 /* ---- landing blocks --------------------------------------------------------------------------------------------------------- */
 
-/* Where the next block of a need goes, and what it must be; *fits: the grid that was assumed is the grid that is there. */
+/* What the next block of a need must be; *fits: the grid that was assumed is the grid that is there. */
 static err_code
 block_check(const struct need *n, const struct chunk_block *b, uint32_t i, uint64_t offset, bool *fits, struct err *err)
 {
 	const struct entry *want = n->file->f->want;
+	const struct block *expect = n->page ? &n->page->blocks[n->at + i] : NULL;
 
 	*fits = true;
-	if (n->expect && (!hash_eq(&b->hash, &n->expect[i].hash) || b->raw_len != n->expect[i].len))
+	if (expect && (!hash_eq(&b->hash, &expect->hash) || b->raw_len != expect->len))
 		return err_set(err, ERR_CORRUPT, "%s: a chunk does not hold the block that the list names", want->path);
 	if (n->grid && b->raw_len != cut_block_len((uint64_t)want->size, n->index + i)) {
 		*fits = false;
@@ -125,46 +158,59 @@ block_check(const struct need *n, const struct chunk_block *b, uint32_t i, uint6
 	return ERR_OK;
 }
 
-static void
-want_list(struct pull *p, struct landing *l)
+/* The block in hand is sound: write it, unless it is zeros where zeros are (L3), and remember it. */
+static err_code
+block_put(struct fetcher *k, const struct need *n, const struct chunk_block *b, uint32_t i, uint64_t offset, struct err *err)
 {
-	mutex_lock(&p->mu);
-	l->relist = true;
-	mutex_unlock(&p->mu);
+	struct landing *l = n->file;
+	uint32_t weak = weak_sum(k->block, b->raw_len);
+	bool there = !n->page && l->fresh && landing_sparse(l) && all_zero(k->block, b->raw_len);
+	err_code rc = there ? ERR_OK : landing_write(l, k->block, b->raw_len, offset, err);
+
+	if (rc == ERR_OK)
+		rc = landing_fetched(k->pull, l, b->raw_len, err);
+	if (rc)
+		return rc;
+	if (n->page) {
+		n->page->weak[n->at + i] = weak;
+	} else {
+		l->blocks[n->index + i] = (struct block){ .hash = b->hash, .len = b->raw_len };
+		l->weak[n->index + i] = weak;
+	}
+	progress_bytes(k->pull->env, b->raw_len);
+	return ERR_OK;
 }
 
+/* ${slot}: where the need's first block is in the container in hand. */
 static err_code
-land_need(struct fetcher *k, const struct chunk_header *h, const struct need *n, struct err *err)
+land_need(struct fetcher *k, const struct chunk_header *h, const struct need *n, uint32_t slot, struct err *err)
 {
 	struct landing *l = n->file;
 	uint64_t offset = n->offset;
 	err_code rc;
 
-	if ((uint64_t)n->first + n->count > h->count)
+	if ((uint64_t)slot + n->count > h->count)
 		return err_set(err, ERR_CORRUPT, "%s: names blocks that its chunk does not have", l->f->want->path);
 	rc = landing_open(k->pull, l, err);
 	if (rc)
 		return rc;
 	for (uint32_t i = 0; i < n->count; i++) {
-		const struct chunk_block *b = &h->blocks[n->first + i];
+		const struct chunk_block *b = &h->blocks[slot + i];
 		bool fits;
 
 		rc = block_check(n, b, i, offset, &fits, err);
 		if (rc)
 			return rc;
 		if (!fits) {
-			want_list(k->pull, l);
+			landing_relist(k->pull, l);
 			return ERR_OK;
 		}
 		rc = chunk_block_open(k->codec, b, k->chunk + b->offset, k->block, err);
 		if (!rc)
-			rc = pwrite_full(l->fd, k->block, b->raw_len, offset, err);
+			rc = block_put(k, n, b, i, offset, err);
 		if (rc)
 			return rc;
-		if (l->blocks)
-			l->blocks[n->index + i] = (struct block){ .hash = b->hash, .len = b->raw_len };
 		offset += b->raw_len;
-		progress_bytes(k->pull->env, b->raw_len);
 	}
 	return ERR_OK;
 }
@@ -182,16 +228,34 @@ garbled(err_code code)
 static void
 need_done(struct fetcher *k, struct need *n, const struct err *why)
 {
+	struct pull *p = k->pull;
+
 	n->done = true;
 	if (why)
-		landing_fail(k->pull, n->file, why);
-	landing_settle(k->pull, n->file);
+		landing_fail(p, n->file, why);
+	if (n->page && !why)
+		page_landed(p, n->page, n->count);
+	if (n->page)
+		page_release(p, n->page);
+	landing_settle(p, n->file);
 	n->file = NULL;
+}
+
+/* Where a need's first block is in the container in hand: that of its chunk, or an answer that has just the runs. */
+static uint32_t
+slot_of(const struct job *j, const struct need *n, bool exact)
+{
+	if (!exact)
+		return n->first;
+	for (uint32_t i = 0; i < j->run_count; i++)
+		if (n->first - j->runs[i].first < j->runs[i].count) /* none begins after it: less than 0 is very much */
+			return j->runs[i].slot + n->first - j->runs[i].first;
+	return UINT32_MAX;
 }
 
 /* Land what can be landed; what is garbled stays undone.  Returns whether all is done. */
 static bool
-land_all(struct fetcher *k, const struct chunk_header *h, struct job *j, struct err *err)
+land_all(struct fetcher *k, const struct chunk_header *h, struct job *j, bool exact, struct err *err)
 {
 	bool all = true;
 
@@ -200,7 +264,7 @@ land_all(struct fetcher *k, const struct chunk_header *h, struct job *j, struct 
 
 		if (j->needs[i].done)
 			continue;
-		rc = land_need(k, h, &j->needs[i], err);
+		rc = land_need(k, h, &j->needs[i], slot_of(j, &j->needs[i], exact), err);
 		if (garbled(rc)) {
 			all = false;
 			continue;
@@ -212,18 +276,31 @@ land_all(struct fetcher *k, const struct chunk_header *h, struct job *j, struct 
 	return all;
 }
 
-static void
-job_run(struct fetcher *k, struct job *j)
+static bool
+all_done(const struct job *j)
+{
+	bool done = true;
+
+	for (size_t i = 0; i < j->n; i++)
+		done = done && j->needs[i].done;
+	return done;
+}
+
+/* A chunk, by its own name.  Returns whether everything that was needed of it was found. */
+static bool
+chunk_run(struct fetcher *k, struct job *j)
 {
 	struct chunk_header h;
 	struct err err = { .code = ERR_OK };
 
+	if (all_done(j))
+		return true;
 	for (unsigned tries = 0; tries < TRIES_MAX && !pull_stopped(k->pull); tries++) {
-		bool whole = tries > 0 || 2 * j->raw_len >= CHUNK_RAW_MAX;
+		bool whole = tries > 0 || j->raw_len >= WHOLE_FROM;
 		err_code rc = whole ? load_whole(k, j, &h, &err) : load_part(k, j, &h, &err);
 
-		if (rc == ERR_OK && land_all(k, &h, j, &err))
-			return;
+		if (rc == ERR_OK && land_all(k, &h, j, false, &err))
+			return true;
 		if (rc && transfer_fatal(rc))
 			pull_fail(k->pull, &err);
 		if (rc && !garbled(rc))
@@ -236,6 +313,47 @@ job_run(struct fetcher *k, struct job *j)
 	for (size_t i = 0; i < j->n; i++) /* L2 */
 		if (!j->needs[i].done)
 			need_done(k, &j->needs[i], &err);
+	return false;
+}
+
+/* Blocks of several chunks in one request.  What that does not bring is asked for chunk by chunk: false. */
+static bool
+exact_run(struct fetcher *k, struct job *j, err_code *why)
+{
+	struct chunk_header h;
+	bool all = true;
+	struct err err;
+
+	*why = load_exact(k, j, &h, &err);
+	if (*why && transfer_fatal(*why))
+		pull_fail(k->pull, &err);
+	if (*why)
+		return false;
+	for (struct job *c = j; c; c = c->also)
+		all = land_all(k, &h, c, true, &err) && all;
+	return all;
+}
+
+/* A server that does not have the call says that there is no such thing, or no such method; of a lost chunk it would say the same. */
+static void
+learn(struct pull *p, err_code why, bool found)
+{
+	if (why == ERR_METHOD_NOT_ALLOWED || (why == ERR_NOT_FOUND && found))
+		__atomic_store_n(&p->no_fetch, true, __ATOMIC_RELAXED);
+}
+
+static void
+job_run(struct fetcher *k, struct job *j)
+{
+	bool exact = j->exact && !__atomic_load_n(&k->pull->no_fetch, __ATOMIC_RELAXED) && !pull_stopped(k->pull);
+	err_code why = ERR_OK;
+	bool found = true;
+
+	if (exact && exact_run(k, j, &why))
+		return;
+	for (struct job *c = j; c; c = c->also)
+		found = chunk_run(k, c) && found;
+	learn(k->pull, why, found);
 }
 
 void *
@@ -248,10 +366,12 @@ fetcher_main(void *arg)
 	k.codec = codec_new();
 	k.chunk = xmalloc(CHUNK_LEN_MAX);
 	k.block = xmalloc(BLOCK_LEN_MAX);
+	k.runs = xmalloc(BLOCKS_FETCH_MAX * sizeof *k.runs);
 	while ((j = job_wait(arg))) {
 		job_run(&k, j);
 		job_free(j);
 	}
+	free(k.runs);
 	free(k.block);
 	free(k.chunk);
 	codec_free(k.codec);

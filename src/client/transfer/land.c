@@ -2,8 +2,10 @@
  * The life of one file of a pull: begun, opened, filled, judged, handed over.
  */
 #include <assert.h>
+#include <errno.h>
 #include <unistd.h>
 
+#include "base/pathat.h"
 #include "client/transfer/pull_internal.h"
 
 struct landing *
@@ -13,8 +15,9 @@ landing_new(struct pull *p, const struct pull_file *f, bool several)
 
 	l->f = f;
 	l->fd = -1;
+	l->fresh = !f->resumes;
 	l->several = several;
-	l->pending = 1;
+	l->pending = l->copying = 1;
 	mutex_lock(&p->mu);
 	p->live++;
 	p->open += several;
@@ -26,7 +29,9 @@ static void
 landing_free(struct landing *l)
 {
 	closep(&l->fd);
+	sources_free(l->sources);
 	free(l->blocks);
+	free(l->weak);
 	free(l->why);
 	free(l);
 }
@@ -43,20 +48,92 @@ landing_fail(struct pull *p, struct landing *l, const struct err *why)
 	mutex_unlock(&p->mu);
 }
 
+bool
+landing_failed(struct pull *p, struct landing *l)
+{
+	bool failed;
+
+	mutex_lock(&p->mu);
+	failed = l->why != NULL;
+	mutex_unlock(&p->mu);
+	return failed;
+}
+
+/* ---- writing -------------------------------------------------------------------------------------------------------------------- */
+
+bool
+landing_sparse(const struct landing *l)
+{
+	return (uint64_t)l->f->want->size >= BLOCK_LEN_MAX;
+}
+
+static err_code
+open_temp(struct pull *p, struct landing *l, struct err *err)
+{
+	err_code rc = p->open_temp(p->env->ctx, l->f, &l->fd, l->name, err);
+
+	if (rc)
+		return rc;
+	l->opened = true;
+	assert(memchr(l->name, '\0', sizeof l->name));
+	if (landing_sparse(l) && ftruncate(l->fd, (off_t)l->f->want->size))
+		return err_errno(err, "give the temporary of %s its length", l->f->want->path);
+	return ERR_OK;
+}
+
 err_code
 landing_open(struct pull *p, struct landing *l, struct err *err)
 {
-	err_code rc = ERR_OK;
+	err_code rc;
 
 	mutex_lock(&p->callback);
-	if (!l->opened) {
-		rc = p->open_temp(p->env->ctx, l->f, &l->fd, l->name, err);
-		l->opened = rc == ERR_OK;
-		assert(memchr(l->name, '\0', sizeof l->name));
-	}
+	rc = l->opened ? ERR_OK : open_temp(p, l, err);
 	mutex_unlock(&p->callback);
 	return rc;
 }
+
+err_code
+landing_write(const struct landing *l, const uint8_t *b, uint32_t len, uint64_t offset, struct err *err)
+{
+	err_code rc = pwrite_full(l->fd, b, len, offset, err);
+
+	return rc ? err_wrap(err, "write %s", l->f->want->path) : ERR_OK;
+}
+
+err_code
+landing_fetched(struct pull *p, struct landing *l, uint32_t len, struct err *err)
+{
+	bool enough;
+
+	mutex_lock(&p->mu);
+	l->unflushed += len;
+	enough = l->unflushed >= FLUSH_BYTES;
+	if (enough)
+		l->unflushed = 0;
+	mutex_unlock(&p->mu);
+	/* After a failed flush the pages may look written and not be: IO tells the callee not to keep them (I6). */
+	if (enough && fdatasync(l->fd))
+		return err_set(err, ERR_IO, "flush %s: %s", l->f->want->path, strerror(errno));
+	return ERR_OK;
+}
+
+bool
+all_zero(const uint8_t *p, size_t len)
+{
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
+}
+
+bool
+block_is_zero(const struct block *b)
+{
+	/* SHA-256 of 64 KiB of zeros. */
+	static const struct hash zeros = { { 0xde, 0x2f, 0x25, 0x60, 0x64, 0xa0, 0xaf, 0x79, 0x77, 0x47, 0xc2, 0xb9, 0x75, 0x05, 0xdc, 0x0b,
+		0x9f, 0x3d, 0xf0, 0xde, 0x4f, 0x48, 0x9e, 0xac, 0x73, 0x1c, 0x23, 0xae, 0x9c, 0xa9, 0xcc, 0x31 } };
+
+	return b->len == BLOCK_LEN_MAX && hash_eq(&b->hash, &zeros);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------------------------- */
 
 /* Do the blocks that landed make the content that the tree names (L1)? */
 static err_code
@@ -80,6 +157,19 @@ judge(const struct landing *l, struct err *err)
 	return ERR_OK;
 }
 
+/* Of a file whose extents were told, its list is what has landed. */
+static void
+keep_list(struct pull *p, const struct landing *l)
+{
+	struct blocklist list = { .blocks = l->blocks, .block_count = (uint32_t)l->block_count, .extent_count = l->f->extent_count };
+
+	list.extents = xmalloc(list.extent_count * sizeof *list.extents);
+	for (uint32_t i = 0; i < list.extent_count; i++)
+		list.extents[i] = (struct extent){ l->f->extents[i].chunk, l->f->extents[i].first, l->f->extents[i].count };
+	list_keep(p, &l->f->want->content, 0, &list, l->weak);
+	free(list.extents);
+}
+
 static void
 hand_over(struct pull *p, struct landing *l)
 {
@@ -90,15 +180,17 @@ hand_over(struct pull *p, struct landing *l)
 		why = *l->why;
 	mutex_lock(&p->callback);
 	if (code == ERR_OK)
-		code = l->opened ? ERR_OK : p->open_temp(p->env->ctx, l->f, &l->fd, l->name, &why); /* an empty file */
-	l->opened = l->opened || code == ERR_OK;
+		code = l->opened ? ERR_OK : open_temp(p, l, &why); /* an empty file */
 	closep(&l->fd);
 	l->fd = -1;
 	if (p->ready(p->env->ctx, l->f, l->opened ? l->name : NULL, code, code ? &why : NULL, &err))
 		pull_fail(p, &err);
 	mutex_unlock(&p->callback);
-	if (code == ERR_OK)
-		progress_file(p->env);
+	if (code)
+		return;
+	progress_file(p->env);
+	if (l->blocks)
+		keep_list(p, l);
 }
 
 static void
@@ -123,7 +215,7 @@ landing_settle(struct pull *p, struct landing *l)
 	last = --l->pending == 0;
 	again = last && l->relist && !l->why && !p->stop;
 	if (again) {
-		l->pending = 1;
+		l->pending = l->copying = 1;
 		l->next = p->relists;
 		p->relists = l;
 		cond_broadcast(&p->can_plan);
@@ -134,4 +226,26 @@ landing_settle(struct pull *p, struct landing *l)
 	mutex_unlock(&p->mu);
 	if (last && !again)
 		end(p, l);
+}
+
+void
+landing_copied(struct pull *p, struct landing *l)
+{
+	struct sources *done = NULL;
+
+	mutex_lock(&p->mu);
+	assert(l->copying > 0);
+	if (--l->copying == 0)
+		done = TAKE(l->sources);
+	mutex_unlock(&p->mu);
+	sources_free(done);
+}
+
+void
+landing_relist(struct pull *p, struct landing *l)
+{
+	mutex_lock(&p->mu);
+	l->relist = true;
+	l->fresh = false; /* what has landed may be at another place than where it belongs: L3 */
+	mutex_unlock(&p->mu);
 }

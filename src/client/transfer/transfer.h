@@ -16,7 +16,7 @@ void transfer_progress_free(struct transfer_progress *p);
 struct transfer_counts {
 	uint64_t files_total, files_done;
 	uint64_t bytes_total, bytes_done; /* raw bytes of the files */
-	uint64_t bytes_saved;             /* of them, what the other side had already: it did not cross the line */
+	uint64_t bytes_saved;             /* of those done: not sent or fetched, since the other side had them */
 };
 void transfer_progress_read(struct transfer_progress *p, struct transfer_counts *out);
 
@@ -52,11 +52,21 @@ struct pull_file {
 	const struct entry *want;
 	const struct wire_extent *extents; /* NULL: asked for with remote_blocks */
 	uint32_t extent_count;
+	/**
+	 * Where an older version may lie, beneath the root, and its content; NULL: nowhere known.  Its blocks are verified, so it may have changed,
+	 * or be gone.
+	 */
+	const char *old_path;
+	struct hash old_content;
+	bool resumes;       /* the file that ${open_temp} gives may have been filled before, by a pull of this file that was cut short */
 };
 
 /**
- * pull_run(env, files, n, open_temp, ready, err): fetch each file into a temporary.  ${open_temp} gives the file to write to.  ${ready}: all blocks
- * verified and written (not yet flushed; content hash equals want->content), or failed with ${code}; the temporary is then the callee's.
+ * pull_run(env, files, n, open_temp, ready, err): bring each file's content into a temporary: of blocks that this disk has, verified like all
+ * others, and of fetched ones.  ${open_temp} gives the file to write to, empty unless file->resumes.  ${ready}: all blocks verified and
+ * written (not yet flushed; content hash equals want->content), or failed with ${code}; the temporary is then the callee's.  After any
+ * failure but IO it may be given again to a later pull of a file of the same id, which goes on from what it holds.
+ * Lists of what has arrived are put into the state, in transactions of their own.
  */
 typedef err_code (*pull_open)(void *ctx, const struct pull_file *f, int *fd, char *name, struct err *err);
 typedef err_code (*pull_ready)(void *ctx, const struct pull_file *f, const char *name, err_code code, const struct err *why,

@@ -177,6 +177,58 @@ mem_chunk_all(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *
 	return chunk_bytes(mem(r), chunk, 0, buf, CHUNK_LEN_MAX, len, &total, err);
 }
 
+/* The named blocks as they are stored, one after the other, under a header of their own. */
+static err_code
+fetch_blocks(struct remote_mem *m, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err)
+{
+	static _Thread_local struct chunk_block table[BLOCKS_FETCH_MAX];
+	static _Thread_local const uint8_t *from[BLOCKS_FETCH_MAX];
+	uint32_t count = 0;
+	uint64_t raw = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct mem_chunk *c = map_get(m->chunks, runs[i].chunk.b, 32);
+		if (!c || (uint64_t)runs[i].first + runs[i].count > c->h.count)
+			return err_set(err, ERR_NOT_FOUND, "no such chunk or block");
+		for (uint32_t b = 0; b < runs[i].count; b++, count++) {
+			if (count == BLOCKS_FETCH_MAX)
+				return err_set(err, ERR_FIELD_RANGE, "extents: too many blocks");
+			table[count] = c->h.blocks[runs[i].first + b];
+			from[count] = c->bytes + table[count].offset;
+			raw += table[count].raw_len;
+		}
+	}
+	if (raw > BLOCKS_FETCH_RAW_MAX)
+		return err_set(err, ERR_FIELD_RANGE, "extents: too many bytes");
+	chunk_header_write(table, count, buf);
+	*len = CHUNK_FIXED_LEN + (size_t)count * CHUNK_ENTRY_LEN;
+	for (uint32_t i = 0; i < count; *len += table[i++].stored_len)
+		memcpy(buf + *len, from[i], table[i].stored_len);
+	return ERR_OK;
+}
+
+static err_code
+mem_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err)
+{
+	struct remote_mem *m = mem(r);
+	err_code rc = wait_a_moment(m, err);
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&m->mu);
+	m->fetches++;
+	rc = m->fetch_fails ? err_set(err, m->fetch_fails, "as the test wants it") : fetch_blocks(m, runs, n, buf, len, err);
+	if (rc == ERR_OK) {
+		m->bytes_down += *len;
+		if (m->garble_gets > 0 && m->garble_at < *len) {
+			buf[m->garble_at] ^= 1;
+			m->garble_gets--;
+		}
+	}
+	pthread_mutex_unlock(&m->mu);
+	return rc;
+}
+
 /* ---- transfers ------------------------------------------------------------------------------------------------------------------ */
 
 static err_code
@@ -596,6 +648,7 @@ mem_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *
 
 static const struct remote_backend mem_backend = {
 	.blocks = mem_blocks,
+	.blocks_fetch = mem_blocks_fetch,
 	.transfer_create = mem_transfer_create,
 	.transfer_get = mem_transfer_get,
 	.transfer_blocks = mem_transfer_blocks,

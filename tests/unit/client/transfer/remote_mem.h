@@ -34,7 +34,7 @@ struct remote_mem {
 	struct id epoch;
 
 	/* what happened */
-	unsigned commits, chunk_puts, chunk_gets, transfers_made, transfers_deleted, transfers_asked, lists_asked, copies;
+	unsigned commits, chunk_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, copies;
 	size_t ops_max;        /* of one commit */
 	uint64_t bytes_up, bytes_down;
 	char log[MEM_LOG_MAX]; /* "put a;move b;delete c;" in the order in which they were applied */
@@ -44,10 +44,7 @@ struct remote_mem {
 	unsigned delay_ms;     /* of each chunk that is put or fetched */
 	err_code put_fails;    /* chunk_put answers this from the put_fails_at-th on */
 	unsigned put_fails_at;
-	unsigned do_at;        /* when the do_at-th chunk comes, call do_what(do_arg) */
-	void (*do_what)(void *arg);
-	void *do_arg;
-	bool no_copies;        /* no version can be copied from */
+	unsigned commits, chunk_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, copies;
 	unsigned garble_gets;  /* so many chunk answers have a wrong byte, at garble_at */
 	uint64_t garble_at;
 	const char *poison;    /* a path that makes a commit PATH_INVALID as a whole */
