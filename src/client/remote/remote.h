@@ -80,9 +80,6 @@ err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, st
 
 /* ---- blocks of several chunks (blocks.c) ------------------------------------------------------------------------------------ */
 
-#define BLOCKS_FETCH_MAX 1024        /* blocks of one request, and runs */
-#define BLOCKS_FETCH_RAW_MAX (4 * MIB) /* their bytes */
-
 /**
  * remote_blocks_fetch(r, runs, n, buf, len, err): the named blocks, of any chunks, as one container of exactly those in that order, into
  * ${buf} (CHUNK_LEN_MAX bytes).  Its id is not one that anybody vouches for: compare each block with what it should be.
