@@ -44,13 +44,16 @@ def list_of(api, base, file):
             return extents, blocks
 
 
-def audit(api, base):
-    """Every chunk that a live file names is there and verifies, and every file is what its hash says.  {path: (sha256, {chunk: stored length})}"""
+def audit(api, base, only=None):
+    """
+    Every chunk that a live file names (or ${only} one of that path) is there and verifies, and every file is what its hash says:
+    {path: (sha256, {chunk: stored length})}.
+    """
     changes = api.ok("GET", f"{base}/files/changes?limit=1000")
     assert not changes["has_more"]
     found, known = {}, {}
     for file in changes["added"] + changes["modified"]:
-        if file["kind"] != "file":
+        if file["kind"] != "file" or only not in (None, file["path"]):
             continue
         extents, blocks = list_of(api, base, file) if file["size"] else ([], [])
         content = hashlib.sha256(b"".join(h + struct.pack("<I", n) for h, n in blocks)).hexdigest()

@@ -19,7 +19,7 @@ FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
 ROUNDS = 40 if FULL else 1
 MIB = 1 << 20
-SIZE = 24 * MIB + 12_345
+SIZE = (24 if FULL else 14) * MIB + 12_345
 SYNCS_MAX = 40  # in bad weather, before it heals
 
 
@@ -33,7 +33,7 @@ class Weather:
 
     def __call__(self, request):
         rng = self.rng
-        if self.calm or rng.random() > (0.6 if request.bulk else 0.08):
+        if self.calm or rng.random() > (0.5 if request.bulk else 0.08):
             return None
         side = rng.choice(["up", "down"])
         size = request.length + 500 if side == "up" else 4 * MIB if request.resource == "chunk down" else 400

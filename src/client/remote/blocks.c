@@ -10,12 +10,13 @@ request_blocks(struct remote *base, const struct id *file, uint64_t from, struct
     bool *more, struct err *err)
 {
 	struct remote_http *r = remote_http_of(base);
-	AUTO(sbuf_fini) struct sbuf page = SBUF(JSON_BODY_MAX); /* 8,192 blocks are 300 KB, their extents at most as much again */
+	AUTO(sbuf_fini) struct sbuf page = SBUF(JSON_BODY_MAX); /* 2,048 blocks are 75 KB, their extents at most as much again */
 	char path[REQUEST_PATH_MAX], id[ID_HEX_LEN + 1];
 	struct http_call c = { .method = "GET", .accept = TYPE_BYTES, .text = &page };
 	err_code rc;
 
-	c.path = request_path(r, path, "/files/%s/blocks?from=%llu", id_hex(file, id), (unsigned long long)from);
+	c.path = request_path(r, path, "/files/%s/blocks?from=%llu&count=%d", id_hex(file, id), (unsigned long long)from,
+	    BLOCKLIST_ANSWER_MAX);
 	rc = request_run(r, &c, err);
 	if (rc)
 		return rc;

@@ -81,7 +81,7 @@ err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, st
 /* ---- blocks of several chunks (blocks.c) ------------------------------------------------------------------------------------ */
 
 /**
- * remote_blocks_fetch(r, runs, n, buf, len, err): the named blocks, of any chunks, as one container of exactly those in that order, into
+ * remote_blocks_fetch(r, runs, n, buf, len, err): the named blocks, of any chunks, at most BLOCKS_FETCH_MAX of BLOCKS_FETCH_RAW_MAX bytes, as one container of exactly those in that order, into
  * ${buf} (CHUNK_LEN_MAX bytes).  Its id is not one that anybody vouches for: compare each block with what it should be.
  * Errors     NOT_FOUND: a chunk or block is not there, or the server does not have this call; METHOD_NOT_ALLOWED: surely the latter;
  *            FIELD_RANGE: more than the limits.

@@ -40,7 +40,7 @@
 
 #define COPIERS 4               /* two cores hash; the others wait for a disk, or for the list of a small file */
 #define PAGES_WAITING 4
-#define PAGE_BLOCKS 2048        /* of a list in work at a time: 128 MiB of file, one of 2 % changed fills a request */
+#define PAGE_BLOCKS BLOCKLIST_ANSWER_MAX /* of a list in work at a time: of a file with 2 % changed, half a request */
 #define SPAN_BLOCKS 64          /* what a copier takes of a page */
 #define SOURCES_MAX 4           /* files of this disk that blocks of one file are looked for in */
 #define LIST_FROM (256 * KIB)   /* files at least so large have their list asked for, when an older version of them is here */

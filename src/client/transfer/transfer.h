@@ -16,7 +16,7 @@ void transfer_progress_free(struct transfer_progress *p);
 struct transfer_counts {
 	uint64_t files_total, files_done;
 	uint64_t bytes_total, bytes_done; /* raw bytes of the files */
-	uint64_t bytes_saved;             /* of those done: not sent or fetched, since the other side had them */
+	uint64_t bytes_saved;             /* of them, what the other side had already: it did not cross the line */
 };
 void transfer_progress_read(struct transfer_progress *p, struct transfer_counts *out);
 

@@ -28,5 +28,5 @@ bool transfer_fatal(err_code code);
 /** Count, where somebody watches. */
 void progress_expect(const struct transfer_env *env, uint64_t files, uint64_t bytes);
 void progress_bytes(const struct transfer_env *env, uint64_t bytes);
-void progress_saved(const struct transfer_env *env, uint64_t bytes); /* besides progress_bytes */
+void progress_saved(const struct transfer_env *env, uint64_t bytes);
 void progress_file(const struct transfer_env *env);

@@ -245,26 +245,66 @@ file_then(struct meta_tx *tx, const struct id *project, const struct id *file, i
 	return rc ? rc : file_copy(a, &f, out, err);
 }
 
+/* A run that ends where the next page's first one begins is one with it. */
+static void
+list_append(struct blocklist *l, const struct blocklist *page)
+{
+	memcpy(l->blocks + l->block_count, page->blocks, page->block_count * sizeof *l->blocks);
+	l->block_count += page->block_count;
+	for (uint32_t i = 0; i < page->extent_count; i++) {
+		const struct extent *x = &page->extents[i];
+		struct extent *last = l->extent_count ? &l->extents[l->extent_count - 1] : NULL;
+
+		if (i == 0 && last && hash_eq(&last->chunk, &x->chunk) && last->first + last->count == x->first)
+			last->count += x->count;
+		else
+			l->extents[l->extent_count++] = *x;
+	}
+}
+
+/* Pages of a content from ${page} on, as many as there are of ${count} blocks. */
+static err_code
+pages_of(struct meta_tx *tx, const struct id *project, const struct hash *content, uint64_t page, uint32_t count, struct arena *a,
+    struct blocklist *out, bool *has_more, struct err *err)
+{
+	bool there = true;
+	err_code rc = ERR_OK;
+
+	out->blocks = arena_array(a, count, sizeof *out->blocks);
+	out->extents = arena_array(a, count, sizeof *out->extents);
+	if (!out->blocks || !out->extents)
+		return err_set(err, ERR_NO_MEM, "a page of blocks");
+	while (!rc && there && out->block_count < count) {
+		struct blocklist one = NO_LIST;
+
+		rc = page_of(tx, project, content, (uint32_t)page++, a, &one, &there, err);
+		if (!rc)
+			list_append(out, &one);
+		there = there && one.block_count == BLOCKLIST_PAGE_BLOCKS;
+	}
+	if (!rc && there)
+		rc = page_of(tx, project, content, (uint32_t)page, a, NULL, has_more, err);
+	return rc;
+}
+
 err_code
-tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, struct arena *a,
-    struct blocklist *out, struct file *file_out, bool *has_more, struct err *err)
+tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, uint32_t count,
+    struct arena *a, struct blocklist *out, struct file *file_out, bool *has_more, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	uint64_t page = from / BLOCKLIST_PAGE_BLOCKS;
-	bool there;
 	err_code rc;
 
 	*out = NO_LIST;
 	*has_more = false;
-	if (from % BLOCKLIST_PAGE_BLOCKS != 0 || page >= UINT32_MAX)
+	if (count == 0 || count % BLOCKLIST_PAGE_BLOCKS != 0 || count > BLOCKLIST_ANSWER_MAX)
+		return err_set(err, ERR_FIELD_RANGE, "count: a multiple of %d, at most %d", BLOCKLIST_PAGE_BLOCKS, BLOCKLIST_ANSWER_MAX);
+	if (from % BLOCKLIST_PAGE_BLOCKS != 0 || page >= UINT32_MAX - BLOCKLIST_ANSWER_MAX)
 		return err_set(err, ERR_FIELD_RANGE, "from: a multiple of %d", BLOCKLIST_PAGE_BLOCKS);
 	rc = meta_begin(d->meta, META_READ, &tx, err);
 	if (!rc)
 		rc = file_then(tx, project, file, version, a, file_out, err);
 	if (rc || file_out->kind != KIND_FILE || file_out->size == 0)
 		return rc;
-	rc = page_of(tx, project, &file_out->content, (uint32_t)page, a, out, &there, err);
-	if (!rc && there && out->block_count == BLOCKLIST_PAGE_BLOCKS)
-		rc = page_of(tx, project, &file_out->content, (uint32_t)page + 1, a, NULL, has_more, err);
-	return rc;
+	return pages_of(tx, project, &file_out->content, page, count, a, out, has_more, err);
 }

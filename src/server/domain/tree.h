@@ -55,8 +55,8 @@ err_code tree_file_at(struct domain *d, const struct id *project, const char *pa
     struct err *err);
 
 /**
- * tree_blocks: a page of ≤ BLOCKLIST_PAGE_BLOCKS blocks of a live file's content, or with ${version} ≠ 0 of that kept version's, from
- * block ${from} (a multiple of that) on; empty past the end, and for links and directories; *has_more.
+ * tree_blocks: ${count} blocks (a multiple of BLOCKLIST_PAGE_BLOCKS ≤ BLOCKLIST_ANSWER_MAX) of a live file's content, or with ${version} ≠ 0
+ * of that kept version's, from block ${from} (a multiple too) on; fewer at the end; empty past the end, and for links and directories; *has_more.
  */
-err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, struct arena *a,
-    struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);
+err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, uint32_t count,
+    struct arena *a, struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);

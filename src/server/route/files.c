@@ -263,7 +263,7 @@ route_file_blocks(struct call *c, struct err *err)
 {
 	const char *accept = http_header(c->rq, "accept");
 	struct blocklist list;
-	uint64_t from = 0, version = 0;
+	uint64_t from = 0, version = 0, count = BLOCKLIST_PAGE_BLOCKS;
 	struct file f;
 	struct id id;
 	bool more;
@@ -272,11 +272,13 @@ route_file_blocks(struct call *c, struct err *err)
 	if (!rc)
 		rc = query_u64(c, "version", 1, INT64_MAX, &version, err);
 	if (!rc)
+		rc = query_u64(c, "count", 1, BLOCKLIST_ANSWER_MAX, &count, err);
+	if (!rc)
 		rc = query_end(c, err);
 	if (!rc)
 		rc = call_id(c, "file", &id, err);
 	if (!rc)
-		rc = tree_blocks(c->d, &c->project, &id, (int64_t)version, from, c->a, &list, &f, &more, err);
+		rc = tree_blocks(c->d, &c->project, &id, (int64_t)version, from, (uint32_t)count, c->a, &list, &f, &more, err);
 	if (rc)
 		return rc;
 	http_add_header(c->rq, "Dray-More", more ? "true" : "false");

@@ -99,22 +99,28 @@ pages_of_a_block_list(void **state)
 	assert_ok(r, content_in_feed(c, p, size, &r->err));
 	assert_ok(r, content_in_finish(c, r->a, &f, &flag, &r->err));
 	content_in_free(c);
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, 64, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 64);
 	assert_true(flag);
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 64, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 64, 64, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 1);
 	assert_false(flag);
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 128, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 128, 64, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 0);
 	assert_false(flag);
-	assert_code(r, ERR_FIELD_RANGE, tree_blocks(r->d, &r->project, &f.id, 0, 1, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, 128, r->a, &l, &f, &flag, &r->err));
+	assert_int_equal(l.block_count, 65);
+	assert_false(flag);
+	for (uint32_t count = 0; count < 4096; count += 1 + 63 * (count >= 2048)) /* anything but the multiples of 64 up to 2,048 */
+		if (count == 0 || count % 64 || count > 2048)
+			assert_code(r, ERR_FIELD_RANGE, tree_blocks(r->d, &r->project, &f.id, 0, 0, count, r->a, &l, &f, &flag, &r->err));
+	assert_code(r, ERR_FIELD_RANGE, tree_blocks(r->d, &r->project, &f.id, 0, 1, 64, r->a, &l, &f, &flag, &r->err));
 	assert_code(r, ERR_FIELD_RANGE,
-	    tree_blocks(r->d, &r->project, &f.id, 0, UINT64_MAX - 63, r->a, &l, &f, &flag, &r->err));
-	assert_code(r, ERR_NOT_FOUND, tree_blocks(r->d, &r->project, &r->device.id, 0, 0, r->a, &l, &f, &flag, &r->err));
+	    tree_blocks(r->d, &r->project, &f.id, 0, UINT64_MAX - 63, 64, r->a, &l, &f, &flag, &r->err));
+	assert_code(r, ERR_NOT_FOUND, tree_blocks(r->d, &r->project, &r->device.id, 0, 0, 64, r->a, &l, &f, &flag, &r->err));
 	rig_do(r, put_dir("d"));
 	f = rig_at(r, "d");
-	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, r->a, &l, &f, &flag, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &f.id, 0, 0, 64, r->a, &l, &f, &flag, &r->err));
 	assert_int_equal(l.block_count, 0);
 }
 

@@ -44,7 +44,11 @@ struct remote_mem {
 	unsigned delay_ms;     /* of each chunk that is put or fetched */
 	err_code put_fails;    /* chunk_put answers this from the put_fails_at-th on */
 	unsigned put_fails_at;
-	unsigned commits, chunk_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, copies;
+	err_code fetch_fails;  /* blocks/fetch answers this */
+	unsigned do_at;        /* when the do_at-th chunk comes, call do_what(do_arg) */
+	void (*do_what)(void *arg);
+	void *do_arg;
+	bool no_copies;        /* no version can be copied from */
 	unsigned garble_gets;  /* so many chunk answers have a wrong byte, at garble_at */
 	uint64_t garble_at;
 	const char *poison;    /* a path that makes a commit PATH_INVALID as a whole */
