@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 """make bench: dray's figures, each beside a peer or a limit of this machine in the same run, as ratios.
 
-Usage: bench/bench.py [ROW …]      rows: small, tree, chunks, memory, api (default: all)
+Usage: bench/bench.py [ROW …]      rows: small, tree, chunks, memory, api, large, syncthing (default: all)
+
+BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a ninth of the free space holds),
+BENCH_RUNS how often the whole file is sent (3).
 
 Prints a table and appends one line of JSON to bench/history/bench.jsonl.  Nothing here passes or fails.
 """
 import concurrent.futures
-import contextlib
 import hashlib
-import http.client
 import json
 import os
 import pathlib
@@ -22,107 +23,8 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BIN = ROOT / "build/release"
-RUNS = 5
-MIB = 1 << 20
-
-figures = []
-
-
-def row(name, value, unit, peer=None, peer_name="", target=""):
-    """One figure; ratio is value over peer in the direction in which the target reads."""
-    ratio = value / peer if peer else None
-    figures.append({"name": name, "value": round(value, 4), "unit": unit, "peer": peer_name,
-                    "peer_value": round(peer, 4) if peer else None, "ratio": round(ratio, 3) if ratio else None})
-    beside = f"{peer_name} {peer:.3f}" if peer else ""
-    print(f"{name:52} {value:10.3f} {unit:6} {beside:34} {'x%.2f' % ratio if ratio else '':8} {target}", flush=True)
-
-
-# ---- processes ----------------------------------------------------------------------------------------------------------
-
-class Drayd:
-    def __init__(self, data):
-        self.data = pathlib.Path(data)
-        self.process = subprocess.Popen([BIN / "drayd", "serve", "--data", self.data, "--listen", "127.0.0.1:0"],
-                                        stderr=subprocess.DEVNULL)
-        address = self.data / "server.json"
-        while not address.exists() or not address.read_text().strip():
-            if self.process.poll() is not None:
-                raise SystemExit("drayd did not start")
-            time.sleep(0.01)
-        self.listen = json.loads(address.read_text())["listen"]
-        self.url = f"http://{self.listen}"
-        self.host, self.port = self.listen.rsplit(":", 1)
-        self.owner = (self.data / "owner.token").read_text().strip()
-
-    def admin(self, *args):
-        out = subprocess.run([BIN / "drayd", *args, "--data", self.data], capture_output=True, text=True, check=True).stdout
-        return out.split()[-1]
-
-    def project(self, name):
-        return self.admin("project", "create", name)
-
-    def device(self, name, project):
-        return self.admin("device", "add", name, "--project", project)
-
-    def peak_mib(self):
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("no VmHWM")
-
-    def connect(self):
-        return http.client.HTTPConnection(self.host, int(self.port))
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-
-@contextlib.contextmanager
-def drayd(where):
-    server = Drayd(where / "data")
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-@contextlib.contextmanager
-def rsyncd(where, target):
-    target.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    conf = where / "rsyncd.conf"
-    conf.write_text(f"uid = root\ngid = root\nuse chroot = no\nlog file = /dev/null\n[t]\npath = {target}\nread only = no\n")
-    process = subprocess.Popen(["rsync", "--daemon", "--no-detach", f"--config={conf}", f"--port={port}", "--address=127.0.0.1"],
-                               stderr=subprocess.DEVNULL)
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            time.sleep(0.01)
-    try:
-        yield f"rsync://127.0.0.1:{port}/t/"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def timed(*command):
-    os.sync()
-    start = time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.monotonic() - start
-
-
-def link(server, project, name, folder):
-    env = dict(os.environ, DRAY_TOKEN=server.device(name, project))
-    subprocess.run([BIN / "dray", "link", "--quiet", server.url, "--project", project, folder], check=True, env=env)
-
+from large import bench_large, bench_syncthing
+from rig import BIN, MIB, ROOT, RUNS, drayd, figures, link, own_loopback, row, rsyncd, timed
 
 # ---- trees ---------------------------------------------------------------------------------------------------------------
 
@@ -335,7 +237,8 @@ def bench_api(tmp):
         row("snapshot of 10,000, cached, uncompressed", snapshot, "ms", floor, "/healthz", "<= 2 ms")
 
 
-ROWS = {"small": bench_small, "tree": bench_tree, "chunks": bench_chunks, "memory": bench_memory, "api": bench_api}
+ROWS = {"small": bench_small, "tree": bench_tree, "chunks": bench_chunks, "memory": bench_memory, "api": bench_api, "large": bench_large,
+        "syncthing": bench_syncthing}
 
 
 def machine():
@@ -349,6 +252,8 @@ def main():
         if name not in ROWS:
             raise SystemExit(f"no row {name}; there are: {', '.join(ROWS)}")
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    if not own_loopback():
+        print("not root: bytes on the wire are all that cross this machine's loopback")
     print(f"{machine()}, commit {commit}, medians of {RUNS} runs; x is dray over its peer\n")
     for name in wanted:
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR", "/var/tmp"), prefix="dray-bench-") as tmp:

@@ -7,9 +7,9 @@ packages_for() {
 	build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
 		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
 	test) echo python3-pytest python3-hypothesis python3-requests python3-yaml python3-jsonschema \
-		python3-zstandard man-db curl jq zstd ;;
+		python3-zstandard man-db curl jq zstd e2fsprogs mount ;;
 	run) echo curl jq ;;
-	bench) echo rsync curl ;;
+	bench) echo rsync curl openssl syncthing ;;
 	full) echo clang libclang-rt-14-dev ;;
 	lint) echo clang-format clang-tidy ;;
 	*) echo "setup.sh: unknown group $1" >&2; exit 2 ;;

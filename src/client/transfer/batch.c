@@ -435,7 +435,9 @@ batch_run(struct push *p, struct list *batch, struct err *err)
 		if (!it->why && !it->nothing && !it->again)
 			live[live_n++] = it;
 	}
-	rc = commit_range(p, live, live_n, err);
+	rc = push_flush(p, all, n, err);
+	if (rc == ERR_OK)
+		rc = commit_range(p, live, live_n, err);
 	if (rc == ERR_OK)
 		rc = record(p, all, n, err);
 	if (rc)

@@ -257,6 +257,11 @@ void parcel_send(struct push *p, struct parcel *parcel);
 void parcel_settle(struct push *p, struct parcel *parcel, const struct err *why);
 void parcel_free(struct parcel *parcel);
 
+/* ---- flush.c ---------------------------------------------------------------------------------------------------------------- */
+
+/** push_flush(p, items, n, err): make durable here what the server is about to be told has happened here (I8).  IO. */
+err_code push_flush(const struct push *p, struct item *const *items, size_t n, struct err *err);
+
 /* ---- batch.c ---------------------------------------------------------------------------------------------------------------- */
 
 /** batch_run(p, items, err): commit all of ${items}, tell the caller how each ended, record it. */

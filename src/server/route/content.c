@@ -158,6 +158,13 @@ read_mtime(struct call *c, struct content_put *put, struct err *err)
 	return rfc3339_parse_ns(s, strlen(s), &put->mtime_ns, err) ? err_wrap(err, "Dray-Mtime") : ERR_OK;
 }
 
+/** RFC 9110, 14.5: a part would be taken for the whole. */
+static err_code
+refuse_parts(struct call *c, struct err *err)
+{
+	return http_header(c->rq, "content-range") ? err_set(err, ERR_FIELD_RANGE, "Content-Range: a PUT is of the whole content") : ERR_OK;
+}
+
 static err_code
 put_open(struct call *c, struct err *err)
 {
@@ -169,6 +176,8 @@ put_open(struct call *c, struct err *err)
 		rc = read_path(c, &put.path, err);
 	if (!rc)
 		rc = read_condition(c, &put.condition, &put.version, err);
+	if (!rc)
+		rc = refuse_parts(c, err);
 	if (!rc)
 		rc = read_mtime(c, &put, err);
 	if (!rc)

@@ -55,17 +55,16 @@ fs_writable(struct store_fs *fs, struct err *err)
 	return ERR_OK;
 }
 
-/* fsync, with the mutants M8 and M9 and a disk that fails. */
+/* fsync, with the mutants M8 and M9 and a disk that fails: M8 on such a disk acknowledges what no power cut leaves. */
 static int
 sync_fd(int fd)
 {
-	int rc;
+	int rc = -1;
 
-	if (FAULT("store.fsync_fails")) {
+	if (FAULT("store.fsync_fails"))
 		errno = EIO;
-		return -1;
-	}
-	rc = fsync(fd);
+	else
+		rc = fsync(fd);
 	if (rc && FAULT("store.fsync_retried"))
 		rc = fsync(fd);
 	if (rc && FAULT("store.fsync_ignored"))

@@ -1,0 +1,249 @@
+"""One large file: new, changed, grown at the front, renamed, interrupted; beside dd, rsync and syncthing."""
+import concurrent.futures
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+
+from rig import BIN, MIB, drayd, link, row, rsyncd, timed, wire_bytes
+from syncthing import Pair
+
+BLOCK = 64 * 1024
+CHANGED = 0.02          # of the blocks
+HASHERS = 1             # the client reads and hashes one file in one thread
+RUNS = int(os.environ.get("BENCH_RUNS", 3))
+
+
+# ---- the file ------------------------------------------------------------------------------------------------------------
+
+def size_mib(tmp):
+    """As asked for, or 4 GiB, or what fits nine times: the source, two servers, two devices, and their temporaries."""
+    if "BENCH_LARGE_MIB" in os.environ:
+        return int(os.environ["BENCH_LARGE_MIB"])
+    return min(4096, shutil.disk_usage(tmp).free // MIB // 9)
+
+
+def write_large(path, mib, seed):
+    """Bytes that no compressor makes smaller; the same for the same seed."""
+    key = f"{seed:032x}"
+    with path.open("wb") as f:
+        zero = subprocess.Popen(["head", "-c", str(mib * MIB), "/dev/zero"], stdout=subprocess.PIPE)
+        subprocess.run(["openssl", "enc", "-aes-128-ctr", "-K", key, "-iv", "0" * 32], stdin=zero.stdout, stdout=f, check=True)
+        zero.wait()
+
+
+def change_blocks(path, seed):
+    """Overwrite scattered blocks; how many bytes changed."""
+    rng = random.Random(seed)
+    count = path.stat().st_size // BLOCK
+    chosen = rng.sample(range(count), int(count * CHANGED))
+    with path.open("r+b") as f:
+        for n in chosen:
+            f.seek(n * BLOCK)
+            f.write(rng.randbytes(BLOCK))
+    return len(chosen) * BLOCK
+
+
+def insert_front(path, seed):
+    new = path.with_name("new~")
+    with new.open("wb") as out, path.open("rb") as old:
+        out.write(random.Random(seed).randbytes(1024))
+        shutil.copyfileobj(old, out, 4 * MIB)
+    new.rename(path)
+
+
+def read_and_hash(path):
+    """What any tool must do that compares content: read it once and hash every block, in as many threads as dray's client uses."""
+    size = path.stat().st_size
+
+    def part(n):
+        with path.open("rb", buffering=0) as f:
+            f.seek(n * size // HASHERS // BLOCK * BLOCK)
+            left = size // HASHERS
+            buffer = memoryview(bytearray(4 * MIB))
+            while left > 0 and (got := f.readinto(buffer)):
+                for at in range(0, got, BLOCK):
+                    hashlib.sha256(buffer[at:min(at + BLOCK, got)]).digest()
+                left -= got
+
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(HASHERS) as pool:
+        list(pool.map(part, range(HASHERS)))
+    return time.monotonic() - start
+
+
+def warm(path):
+    """Into the page cache, so that everybody reads from there."""
+    with path.open("rb", buffering=0) as f:
+        buffer = bytearray(4 * MIB)
+        while f.readinto(buffer):
+            pass
+
+
+# ---- one sync --------------------------------------------------------------------------------------------------------------
+
+def sync(folder):
+    """Seconds, bytes on the wire, and what the client says."""
+    os.sync()
+    before, start = wire_bytes(), time.monotonic()
+    run = subprocess.run([BIN / "dray", "sync", "--json", folder], capture_output=True, text=True)
+    took = time.monotonic() - start
+    if run.returncode:
+        raise RuntimeError(run.stdout + run.stderr)
+    return took, wire_bytes() - before, json.loads(run.stdout)
+
+
+def rsync(*args):
+    """Seconds and bytes on the wire."""
+    before = wire_bytes()
+    took = timed("rsync", "-a", *map(str, args))
+    return took, wire_bytes() - before
+
+
+def same(*paths):
+    for p in paths[1:]:
+        subprocess.run(["cmp", paths[0], p], check=True)
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------------
+
+def new_file(tmp, server, project, source, mib):
+    """To the server, durable there."""
+    dd, ours, fast, slow = [], [], [], []
+    for i in range(RUNS):
+        path = source / "large"
+        write_large(path, mib, i)
+        warm(path)
+        dd.append(timed("dd", f"if={path}", f"of={tmp}/dd", "bs=4M", "conv=fsync", "status=none"))
+        os.unlink(tmp / "dd")
+        for args, into in ((["--fsync"], slow), ([], fast)):
+            with rsyncd(tmp, tmp / "rsync") as url:
+                into.append(rsync(*args, path, url)[0])
+            if args or i < RUNS - 1:
+                shutil.rmtree(tmp / "rsync")
+        ours.append(sync(source)[0])
+    med = statistics.median
+    row(f"new file of {mib} MiB up, durable", med(ours), "s", med(dd), "dd conv=fsync", "<= x1.11")
+    row("  the same", med(ours), "s", med(slow), "rsync -a --fsync", "")
+    row("  the same", med(ours), "s", med(fast), "rsync -a, no fsync", "")
+
+
+def up_and_down(name, changed, a, b, rsync_url, rsync_back, path):
+    """One change of the large file: up, then down to the device that has the version before; beside rsync both ways."""
+    warm(path)
+    hash_once = read_and_hash(path)
+    peer_time, peer_wire = rsync("--no-whole-file", path, rsync_url)
+    up_time, up_wire, up = sync(a)
+    warm(rsync_back / "large")
+    warm(b / "large")
+    down_peer_time, down_peer_wire = rsync("--no-whole-file", f"{rsync_url}large", rsync_back)
+    down_time, down_wire, down = sync(b)
+    same(path, b / "large", rsync_back / "large")
+    share = changed or MIB
+    unit = "x" if changed else "MiB"
+    of = " / changed bytes" if changed else ""
+    target = "<= 1.02" if changed else "< 1 MiB"
+    row(f"{name}, up: bytes on the wire{of}", up_wire / share, unit, peer_wire / share, "rsync --no-whole-file", target)
+    row("  as the client counts them, up + down", (up["wire_up"] + up["wire_down"]) / share, unit)
+    row(f"{name}, up: time", up_time, "s", hash_once, f"read and hash once, {HASHERS} thread", "<= x1.15" if changed else "")
+    row("  the same", up_time, "s", peer_time, "rsync --no-whole-file", "<= x1")
+    row(f"{name}, down: bytes on the wire{of}", down_wire / share, unit, down_peer_wire / share, "rsync --no-whole-file", target)
+    row("  as the client counts them, up + down", (down["wire_up"] + down["wire_down"]) / share, unit)
+    row(f"{name}, down: time", down_time, "s", down_peer_time, "rsync --no-whole-file", "<= x1")
+
+
+def renames(a, path):
+    folder = a / "folder"
+    for i in range(10_000):
+        p = folder / f"d{i // 100}" / f"f{i}"
+        p.parent.mkdir(parents=True, exist_ok=True)
+        p.write_bytes(b"%d" % i)
+    sync(a)
+    path.rename(a / "renamed")
+    took, wire, said = sync(a)
+    row("rename of the large file: content bytes", said["content_sent"], "B", target="0")
+    row("  bytes on the wire", wire / 1024, "KiB")
+    row("  time", took, "s")
+    (a / "renamed").rename(path)
+    folder.rename(a / "other")
+    took, wire, said = sync(a)
+    row("rename of it back and of a directory of 10,000: content bytes", said["content_sent"], "B", target="0")
+    row("  bytes on the wire", wire / 1024, "KiB")
+    row("  time", took, "s")
+    shutil.rmtree(a / "other")
+    subprocess.run([BIN / "dray", "sync", "--quiet", "--allow-mass-delete", a], check=True)
+
+
+def resumed(source, mib):
+    """kill -9 of the client in the middle of a new file, and on."""
+    write_large(source / "resumed", mib, 99)
+    warm(source / "resumed")
+    os.sync()
+    before = wire_bytes()
+    run = subprocess.Popen([BIN / "dray", "sync", "--quiet", source])
+    while wire_bytes() - before < mib * MIB // 2 and run.poll() is None:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    took, _, _ = sync(source)
+    again = wire_bytes() - before - mib * MIB
+    row("kill -9 in the middle of an upload: bytes on the wire beyond the file's", again / MIB, "MiB", target="<= 8 chunks, 32.5 MiB")
+    row("  the rest, time", took, "s")
+    (source / "resumed").unlink()
+    sync(source)
+
+
+def bench_large(tmp):
+    """A large file through its life, beside rsync to a daemon and back."""
+    mib = size_mib(tmp)
+    a, b, back = tmp / "a", tmp / "b", tmp / "rsync-back"
+    back.mkdir()
+    with drayd(tmp) as server:
+        project = server.project("large")
+        link(server, project, "a", a)
+        link(server, project, "b", b)
+        path = a / "large"
+        new_file(tmp, server, project, a, mib)
+        took, _, _ = sync(b)
+        with rsyncd(tmp, tmp / "rsync2") as url:
+            shutil.move(tmp / "rsync" / "large", tmp / "rsync2" / "large")
+            down, _ = rsync(f"{url}large", back)
+            row(f"the file of {mib} MiB down, durable", took, "s", down, "rsync -a, no fsync", "")
+            changed = change_blocks(path, 7)
+            up_and_down("2 % of the blocks changed", changed, a, b, url, back, path)
+            insert_front(path, 8)
+            up_and_down("1 KiB inserted at the front", 0, a, b, url, back, path)
+        renames(a, path)
+        shutil.rmtree(tmp / "rsync2")
+        resumed(a, min(mib, 1024))
+
+
+def bench_syncthing(tmp):
+    """The same changes from one device to another, dray through its server and syncthing directly."""
+    mib = min(size_mib(tmp), 4096)
+    a, b = tmp / "a", tmp / "b"
+    with drayd(tmp) as server, Pair(tmp / "syncthing") as pair:
+        project = server.project("syncthing")
+        link(server, project, "a", a)
+        link(server, project, "b", b)
+        steps = [("new file", lambda p: write_large(p, mib, 1)), ("2 % of the blocks changed", lambda p: change_blocks(p, 7)),
+                 ("1 KiB inserted at the front", lambda p: insert_front(p, 8))]
+        for name, step in steps:
+            for path in (a / "large", pair.a.folder / "large"):
+                step(path)
+                warm(path)
+            os.sync()
+            before, start = wire_bytes(), time.monotonic()
+            pair.carry("large")
+            peer_time, peer_wire = time.monotonic() - start, wire_bytes() - before
+            up_time, up_wire, _ = sync(a)
+            down_time, down_wire, _ = sync(b)
+            same(a / "large", b / "large")
+            same(pair.a.folder / "large", pair.b.folder / "large")
+            row(f"{name}, {mib} MiB, device to device: time", up_time + down_time, "s", peer_time, "syncthing", "")
+            row("  bytes on the wire", (up_wire + down_wire) / MIB, "MiB", peer_wire / MIB, "syncthing", "")
