@@ -149,6 +149,14 @@ def restore(project, file, base, version, **more):
     return answer.json["results"][0]
 
 
+def copy(project, path, file, version, text):
+    """A new file out of a version."""
+    answer = project.commit({"op": "put", "path": path, "kind": "file", "size": len(text), "content_hash": content_hash([text]),
+                             "from": {"file": file, "version": version}})
+    assert answer.status == 200, answer
+    return answer.json["results"][0]
+
+
 def content(project, path):
     answer = project.call("GET", "/content/" + urllib.parse.quote(path))
     assert answer.status == 200, answer
@@ -335,6 +343,8 @@ def test_old_versions_go(own_server):
         assert project.call("GET", path).code == "not_found"
     with Unchanged(project):
         assert restore(project, file, made[-1], pruned)["code"] == "not_found"
+        assert copy(project, "copy", file, pruned, b"text 0")["code"] == "not_found"
+    assert copy(project, "copy", file, kept[1], b"text 4")["status"] == "ok" and content(project, "copy") == b"text 4"
     assert project.call("GET", f"/files/{file}/content?version={kept[1]}").body == b"text 4"
     assert restore(project, file, made[-1], kept[2])["status"] == "ok" and content(project, "f") == b"text 3"
     tombstone = versions(project, gone_file)["versions"][0]["version"]
