@@ -1,54 +1,9 @@
 #include <unistd.h>
 
-#include "chunk/blocklist.h"
 #include "client/put.h"
 #include "client/transfer/transfer.h"
 
 #define MEMORY_MAX (4 * GIB)
-#define PAGE_MEMORY (1 * MIB)
-#define DELTA_MIN (4 * MIB) /* smaller files are sent whole */
-
-/* ---- what the server has of it --------------------------------------------------------------------------------------------------- */
-
-/* The block list of a file that is to be replaced: what did not change is then not sent. */
-static err_code
-learn_list(struct put *p, const struct entry *remote, struct err *err)
-{
-	AUTO(arena_freep) struct arena *a = arena_new(PAGE_MEMORY);
-	struct state *state = p->scratch->state;
-	bool more = true;
-	err_code rc = state_begin(state, err);
-
-	for (uint32_t page = 0; rc == ERR_OK && more; page++) {
-		const uint8_t *packed;
-		size_t len;
-
-		arena_reset(a);
-		rc = remote_blocks(p->session->remote, &remote->id, (uint64_t)page * BLOCKLIST_PAGE_BLOCKS, a, &packed, &len, &more, err);
-		if (rc == ERR_OK && len > 0)
-			rc = state_blocks_put(state, &remote->content, page, packed, len, NULL, err);
-	}
-	if (rc == ERR_OK)
-		rc = state_commit(state, err);
-	if (rc)
-		state_abort(state);
-	return rc;
-}
-
-static err_code
-learn_lists(struct put *p, struct err *err)
-{
-	err_code rc = ERR_OK;
-
-	for (size_t i = 0; rc == ERR_OK && i < p->n; i++) {
-		const struct plan_op *op = &p->ops[i];
-
-		if (op->remote && op->local->kind == ENTRY_FILE && (uint64_t)op->remote->size >= DELTA_MIN &&
-		    (uint64_t)op->local->size >= DELTA_MIN)
-			rc = learn_list(p, op->remote, err);
-	}
-	return rc;
-}
 
 /* ---- sending --------------------------------------------------------------------------------------------------------------------- */
 
@@ -120,8 +75,6 @@ run_put(const struct command_line *line, int *code, struct err *err)
 	p.there = map_new();
 	p.report = report_new(&report);
 	rc = put_plan(&p, open_scratch, err);
-	if (rc == ERR_OK)
-		rc = learn_lists(&p, err);
 	if (rc == ERR_OK)
 		rc = send_all(&p, err);
 	report_free(p.report);
