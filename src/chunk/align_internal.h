@@ -126,6 +126,7 @@ struct align {
 	uint32_t next;         /* the base block that is expected at ${done} */
 	uint32_t line;         /* the grid that held last: this base block would lie at ${line_at}; ALIGN_NONE: as ${next} */
 	uint64_t line_at;
+	size_t batch;          /* offsets to roll over next */
 };
 
 void align_init(struct align *w);

@@ -13,7 +13,7 @@
 #include "chunk/cut.h"
 
 #define BLOCK BLOCK_LEN_MAX
-#define ROUNDS 100
+#define ROUNDS 60
 
 /* ---- bytes, bases, plans ----------------------------------------------------------------------------------------------- */
 
@@ -226,7 +226,7 @@ check_costs(const struct plan *plan)
 	assert_int_equal(plan->counts.read, size);
 	assert_true(plan->counts.hashed <= 3 * size + 4 * MIB);
 	assert_true(plan->counts.summed <= 20 * size + 64 * MIB);
-	assert_true(plan->counts.rolled <= size);
+	assert_true(plan->counts.rolled <= 5 * size);
 }
 
 /* Of four short blocks in a row, all are the base's in its order, or they are a block long together. */
@@ -681,7 +681,7 @@ periodic_bytes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(periods); i++) {
-		AUTO(bytes_free) struct bytes base = noise(&g, 2 * MIB);
+		AUTO(bytes_free) struct bytes base = noise(&g, 1 * MIB);
 		struct bytes late;
 
 		for (size_t k = periods[i]; k < base.len; k++)
@@ -708,7 +708,7 @@ collision(uint8_t fill, size_t at)
 static void
 crafted_collisions_cost_the_purse(void **state)
 {
-	AUTO(bytes_free) struct bytes file = same(0x55, 100 * BLOCK);
+	AUTO(bytes_free) struct bytes file = same(0x55, 40 * BLOCK);
 	AUTO(model_free) struct model m = model_new();
 
 	(void)state;
@@ -722,7 +722,7 @@ crafted_collisions_cost_the_purse(void **state)
 
 		assert_int_equal(plan.fresh, file.len);
 		assert_true(plan.counts.hashed <= 2 * file.len + 4 * MIB);
-		assert_true(plan.counts.hashed > file.len + 1 * MIB); /* the collisions are there, and were tried */
+		assert_true(plan.counts.hashed > file.len + MIB / 2); /* the collisions are there, and were tried */
 	}
 }
 
