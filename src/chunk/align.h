@@ -22,7 +22,8 @@
  *             out to be a block's hash is paid back.  With an empty purse nothing is tried, which costs bytes sent and no time.
  *   summed    weak sums: at most 20 times the size and 64 MiB, also from a purse; 13 GB/s.  With the blocks of a 64 GiB file in the base, a
  *             32-bit sum is equal by chance once in 4 KiB; the weak sum of the block that should follow tells these apart for a 10th of a hash.
- *   rolled    each offset once, in constant time: a bit map says no for 30 of 31 offsets, then at most ALIGN_CHAIN_MAX blocks are compared by their sums.
+ *   rolled    each offset once, where sums are crafted at most five times, in constant time: a filter says no for 63 of 64 offsets at least,
+ *             then at most ALIGN_CHAIN_MAX blocks are compared by their sums.
  * In place edits of up to 128 KiB do not roll at all.
  */
 

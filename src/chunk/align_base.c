@@ -1,8 +1,8 @@
 /*
  * The base: an array of blocks in the order in which they came, and over it a table by weak sum: buckets of chained entries, half as many
- * buckets as there is room for entries, and a bit map of 16 bits for each.  The sum is well mixed, so its first bits are the bucket.
+ * buckets as there is room for entries, and a filter of 16 bits for each.  The sum is well mixed, so its first bits are the bucket.
  *
- * Memory a block, with the array between half full and full: 44 + (2 … 4 for buckets) + (2 … 4 for bits).  Room that is not used yet
+ * Memory a block, with the array between half full and full: 44 + (2 … 4 for buckets) + (2 … 4 for the filter).  Room that is not used yet
  * is not touched.
  *
  * B1  A chain is at most ALIGN_CHAIN_MAX long: a block that finds its bucket full stays out of the table, and is found only where it is expected.  When the
@@ -16,7 +16,7 @@
 #define CAP_MIN 64 /* entries; a power of two, as every cap is */
 
 static_assert(sizeof(struct align_entry) == 44, "what a block costs");
-static_assert(ALIGN_BASE_BLOCKS_MAX <= UINT32_C(1) << 28, "the bit map takes at most all 32 bits of a sum");
+static_assert(ALIGN_BASE_BLOCKS_MAX <= UINT32_C(1) << 31, "a cap is a power of two and fits");
 
 struct align_base *
 align_base_new(void)
@@ -34,7 +34,7 @@ align_base_free(struct align_base *b)
 		return;
 	free(b->entries);
 	free(b->buckets);
-	free(b->filter);
+	free(b->filter.words);
 	free(b);
 }
 
@@ -44,18 +44,10 @@ align_base_freep(struct align_base **b)
 	align_base_free(*b);
 }
 
-static uint32_t *
-bucket(const struct align_base *b, uint32_t weak)
-{
-	return &b->buckets[weak >> (32 - b->bits)];
-}
-
 static void
 mark(struct align_base *b, uint32_t weak)
 {
-	uint32_t bit = weak >> (27 - b->bits);
-
-	b->filter[bit / 64] |= UINT64_C(1) << bit % 64;
+	*align_filter_word(&b->filter, weak) |= UINT64_C(1) << (weak & 63) | UINT64_C(1) << (weak >> 6 & 63);
 	b->full++;
 }
 
@@ -70,7 +62,7 @@ enter(struct align_base *b, uint32_t i)
 	e->next = ALIGN_NONE;
 	if (!e->known)
 		return;
-	head = bucket(b, e->weak);
+	head = align_base_bucket(b, e->weak);
 	for (uint32_t k = *head; k != ALIGN_NONE; k = b->entries[k].next) {
 		const struct align_entry *other = &b->entries[k];
 
@@ -88,15 +80,20 @@ enter(struct align_base *b, uint32_t i)
 static void
 grow(struct align_base *b)
 {
+	size_t buckets, words;
+
 	b->cap = b->cap ? 2 * b->cap : CAP_MIN;
-	b->bits = (unsigned)__builtin_ctz(b->cap) - 1;
 	b->full = 0;
 	b->entries = xrealloc(b->entries, (size_t)b->cap * sizeof *b->entries);
 	free(b->buckets);
-	free(b->filter);
-	b->buckets = xmalloc(sizeof *b->buckets << b->bits);
-	memset(b->buckets, 0xff, sizeof *b->buckets << b->bits); /* ALIGN_NONE */
-	b->filter = xcalloc((size_t)1 << (b->bits + 5 - 6), sizeof *b->filter);
+	free(b->filter.words);
+	buckets = b->cap / 2;
+	words = b->cap / 4;
+	b->shift = 32 - (unsigned)__builtin_ctzll(buckets);
+	b->filter.shift = 32 - (unsigned)__builtin_ctzll(words);
+	b->buckets = xmalloc(buckets * sizeof *b->buckets);
+	memset(b->buckets, 0xff, buckets * sizeof *b->buckets); /* ALIGN_NONE */
+	b->filter.words = xcalloc(words, sizeof *b->filter.words);
 	for (uint32_t i = 0; i < b->count; i++)
 		enter(b, i);
 }
@@ -126,7 +123,7 @@ align_base_first(const struct align_base *b, uint32_t weak, uint32_t len)
 
 	if (b->count == 0)
 		return ALIGN_NONE;
-	for (i = *bucket(b, weak); i != ALIGN_NONE; i = b->entries[i].next)
+	for (i = *align_base_bucket(b, weak); i != ALIGN_NONE; i = b->entries[i].next)
 		if (b->entries[i].weak == weak && b->entries[i].len == len)
 			break;
 	return i;

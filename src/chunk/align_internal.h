@@ -37,22 +37,44 @@ struct align_entry {
 	uint32_t next;      /* in its bucket, or ALIGN_NONE */
 };
 
+/** Says no for most sums that no full block has: 16 … 32 bits a block, of which each sets two within one word. */
+struct align_filter {
+	uint64_t *words;
+	unsigned shift; /* of a sum, to the number of its word */
+};
+
 /** Equal blocks are in the table once, the first of them. */
 struct align_base {
 	struct align_entry *entries;
 	uint32_t count, cap, max;
 	uint32_t full;      /* blocks of BLOCK_LEN_MAX in the table: what can be rolled for */
-	unsigned bits;      /* of the number of buckets */
 	uint32_t *buckets;
-	uint64_t *filter;   /* 2^(bits + 5) bits: set where the sum of a full block begins so */
+	unsigned shift;     /* of a sum, to the number of its bucket */
+	struct align_filter filter;
 };
 
-static inline bool
-align_base_maybe(const struct align_base *b, uint32_t weak)
+static inline uint64_t *
+align_filter_word(const struct align_filter *f, uint32_t weak)
 {
-	uint32_t bit = weak >> (27 - b->bits);
+	return &f->words[weak >> f->shift];
+}
 
-	return b->filter[bit / 64] >> bit % 64 & 1;
+static inline unsigned
+align_filter_first(const struct align_filter *f, uint32_t weak)
+{
+	return *align_filter_word(f, weak) >> (weak & 63) & 1;
+}
+
+static inline unsigned
+align_filter_second(const struct align_filter *f, uint32_t weak)
+{
+	return *align_filter_word(f, weak) >> (weak >> 6 & 63) & 1;
+}
+
+static inline uint32_t *
+align_base_bucket(const struct align_base *b, uint32_t weak)
+{
+	return &b->buckets[weak >> b->shift];
 }
 
 /** align_base_first: some block in the table of that sum and length, or ALIGN_NONE.  align_base_find: the one that also has the hash. */
@@ -104,6 +126,7 @@ struct align {
 	uint32_t next;         /* the base block that is expected at ${done} */
 	uint32_t line;         /* the grid that held last: this base block would lie at ${line_at}; ALIGN_NONE: as ${next} */
 	uint64_t line_at;
+	size_t batch;          /* offsets to roll over next */
 };
 
 void align_init(struct align *w);

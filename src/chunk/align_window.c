@@ -16,7 +16,7 @@
 #define READ_LEN (1 * MIB) /* as cut.c: large beside a system call, small beside the second-level cache */
 #define KEEP_MAX (8 * BLOCK_LEN_MAX)
 #define HASH_START (4 * MIB)
-#define HASH_KEEP (HASH_START / 2) /* for what is likely */
+#define CHANCE_START (2 * MIB) /* of that for what is probably chance, and an eighth of what comes in */
 #define HASH_COST_MIN 64           /* of a try, so that tiny blocks are not free */
 #define SUM_START (64 * MIB)
 #define SUM_RATE 16                /* a sum costs a tenth of a hash */
@@ -189,11 +189,14 @@ uint32_t
 align_look(struct align *w, uint64_t offset, uint32_t weak)
 {
 	uint32_t i = align_base_first(w->base, weak, BLOCK_LEN_MAX);
+	uint64_t keep = 0;
 	struct align_memo *m;
 
 	if (i == ALIGN_NONE || FAULT("chunk.align_trusts_weak"))
 		return i;
-	m = try_hash(w, offset, BLOCK_LEN_MAX, followed(w, i, offset + BLOCK_LEN_MAX) ? 0 : HASH_KEEP);
+	if (!followed(w, i, offset + BLOCK_LEN_MAX))
+		keep = HASH_START - CHANCE_START + w->done - w->done / 8;
+	m = try_hash(w, offset, BLOCK_LEN_MAX, keep);
 	if (!m)
 		return ALIGN_NONE;
 	i = align_base_find(w->base, weak, BLOCK_LEN_MAX, &m->hash);
