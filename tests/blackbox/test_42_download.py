@@ -103,7 +103,14 @@ def move_to_new_directory(path):
     return 0
 
 
-@pytest.mark.parametrize("edit", [overwrite, insert_front, append, truncate, move_region, rename_and_edit, copy, copy_and_edit,
+def rename_by_copy(path):
+    """To whoever looks on it is another file, and one that is gone."""
+    shutil.copy2(path, path.with_name("renamed"))
+    path.unlink()
+    return 0
+
+
+@pytest.mark.parametrize("edit", [overwrite, insert_front, append, truncate, move_region, rename_and_edit, rename_by_copy, copy, copy_and_edit,
                                   move_to_new_directory], ids=lambda f: f.__name__)
 def test_edit_comes_as_its_own_size(pair, edit):
     a, b = pair
@@ -152,7 +159,7 @@ def test_a_conflict_costs_what_differs(pair):
     b.sync()
     changed = flip_blocks(a.path("large"), 0.03, seed=5)
     a.sync()
-    flip_blocks(b.path("large"), 0.03, seed=6)
+    changed += flip_blocks(b.path("large"), 0.03, seed=6)  # and what was edited here is not the server's
     done = b.sync_any()
     assert len(done["conflicts"]) == 1
     assert done["wire_down"] <= changed * 1.02 + 3 * list_bytes(24 * MIB)

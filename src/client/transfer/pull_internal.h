@@ -129,7 +129,7 @@ struct pull {
 	pull_open open_temp;
 	pull_ready ready;
 	unsigned parallel;
-	bool bare;                  /* no file has been agreed on yet: nothing to look for on this disk */
+	bool bare;                  /* there was no file here before: nothing to look for on this disk */
 	bool no_fetch;              /* atomic: the server does not have blocks/fetch */
 
 	struct mutex callback;      /* RANK_ENGINE: one callback at a time */
