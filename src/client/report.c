@@ -42,7 +42,7 @@ report_new(const struct report_opts *opts)
 
 	r->opts = *opts;
 	r->last_ms = opts->bar ? 0 : clock_mono_ms();
-	mutex_init(&r->mu, RANK_LEAF);
+	mutex_init(&r->mu, RANK_POOL); /* painting looks at the progress, which has a lock of its own */
 	cond_init(&r->wake);
 	return r;
 }
