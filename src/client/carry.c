@@ -22,6 +22,7 @@ carry_failed(struct carry *c, const char *path, err_code code, const struct err 
 		c->again = true;
 		return ERR_OK;
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 	case ERR_DB:
 	case ERR_CANCELLED:
 	case ERR_NETWORK:
@@ -40,6 +41,7 @@ err_code
 carry_out(const struct carry_env *env, const struct pass *pass, bool *again, struct err *err)
 {
 	struct carry c = { .env = env, .pass = pass, .now_us = clock_wall_us() };
+	struct transfer_counts counts;
 	err_code rc;
 
 	rc = apply_open(env->folder->root, c.now_us, &c.apply, err);
@@ -53,6 +55,8 @@ carry_out(const struct carry_env *env, const struct pass *pass, bool *again, str
 	if (rc == ERR_OK)
 		rc = carry_remote(&c, err);
 	*again = c.again;
+	transfer_progress_read(c.progress, &counts);
+	env->result->saved += counts.bytes_saved;
 	transfer_progress_free(c.progress);
 	map_free(c.touched);
 	map_free(c.asides);

@@ -121,7 +121,7 @@ to_disk(struct get *g, const struct wire_file *f, struct report *report, struct 
 static err_code
 run_get(const struct command_line *line, int *code, struct err *err)
 {
-	struct report_opts opts = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = isatty(STDERR_FILENO) };
+	struct report_opts opts = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = report_terminal() };
 	struct get g = { .line = line, .root = -1 };
 	bool out = line->arg_count > 1 && strcmp(line->args[1], "-") == 0;
 	struct report *report;

@@ -35,12 +35,15 @@ send_all(struct put *p, struct err *err)
 {
 	struct transfer_env env = { .root = p->root, .remote = p->session->remote, .state = p->scratch->state, .cancel = cli_cancel(),
 		.progress = transfer_progress_new(), .ctx = p };
+	struct transfer_counts counts;
 	err_code rc = cli_parallel(p->line, &env.parallel, err);
 
 	if (rc == ERR_OK) {
 		report_start(p->report, "Sending", env.progress);
 		rc = push_run(&env, p->ops, p->n, sent, err);
 		report_stop(p->report);
+		transfer_progress_read(env.progress, &counts);
+		p->outcome.saved = counts.bytes_saved;
 	}
 	transfer_progress_free(env.progress);
 	return rc;
@@ -64,7 +67,7 @@ open_scratch(struct put *p, struct err *err)
 static err_code
 run_put(const struct command_line *line, int *code, struct err *err)
 {
-	struct report_opts report = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = isatty(STDERR_FILENO) };
+	struct report_opts report = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = report_terminal() };
 	struct put p = { .line = line, .source = line->args[0], .root = -1 };
 	err_code rc = session_open(line, NULL, &p.session, err);
 

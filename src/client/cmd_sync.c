@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -59,6 +58,7 @@ show_json(const struct folder *f, const struct sync_result *r)
 	jw_ku64(&jw, "held_deletes", r->held_deletes);
 	jw_ku64(&jw, "content_sent", r->content_up);
 	jw_ku64(&jw, "content_fetched", r->content_down);
+	jw_ku64(&jw, "saved", r->saved);
 	jw_ku64(&jw, "requests", r->line.requests);
 	jw_ku64(&jw, "retries", r->line.retries);
 	jw_ku64(&jw, "wire_up", r->line.bytes_up);
@@ -95,7 +95,7 @@ static void
 show_done(struct sbuf *out, const struct sync_result *r)
 {
 	struct sbuf sb = SBUF(4 * KIB);
-	char up[SIZE_HUMAN_MAX], down[SIZE_HUMAN_MAX];
+	char up[SIZE_HUMAN_MAX], down[SIZE_HUMAN_MAX], saved[SIZE_HUMAN_MAX];
 
 	add_count(&sb, r->pushed, "sent", r->content_up);
 	add_count(&sb, r->pulled, "fetched", r->content_down);
@@ -103,8 +103,11 @@ show_done(struct sbuf *out, const struct sync_result *r)
 	add_count(&sb, r->moved_local, "moved here", 0);
 	add_count(&sb, r->deleted_remote, "deleted there", 0);
 	add_count(&sb, r->deleted_local, "deleted here", 0);
-	sbuf_addf(out, "%s in %.1f s; %s up, %s down in %" PRIu64 " requests.\n", sb.len ? sbuf_str(&sb) : "No changes",
+	sbuf_addf(out, "%s in %.1f s; %s up, %s down in %" PRIu64 " requests", sb.len ? sbuf_str(&sb) : "No changes",
 	    (double)r->elapsed_ms / 1000, size_human(r->line.bytes_up, up), size_human(r->line.bytes_down, down), r->line.requests);
+	if (r->saved)
+		sbuf_addf(out, "; saved by delta: %s", size_human(r->saved, saved));
+	sbuf_add(out, ".\n");
 	sbuf_fini(&sb);
 }
 
@@ -175,7 +178,7 @@ sync_folder(const struct command_line *line, int *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
-	struct report_opts report_opts = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = isatty(STDERR_FILENO) };
+	struct report_opts report_opts = { .quiet = command_has(line, 'q') || command_has(line, 'j'), .bar = report_terminal() };
 	struct sync_opts opts = {
 		.allow_mass_delete = command_has(line, 'D'),
 		.dry_run = command_has(line, 'n'),

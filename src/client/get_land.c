@@ -290,6 +290,7 @@ err_code
 get_files(struct get *g, struct report *report, struct err *err)
 {
 	struct scratch *scratch;
+	struct transfer_counts counts;
 	struct transfer_env env = { .root = g->root, .remote = g->session->remote, .cancel = cli_cancel(), .ctx = g };
 	err_code rc = cli_parallel(g->line, &env.parallel, err);
 
@@ -306,6 +307,8 @@ get_files(struct get *g, struct report *report, struct err *err)
 		report_start(report, "Receiving", env.progress);
 		rc = pull_run(&env, g->files, g->n, open_part, landed, err);
 		report_stop(report);
+		transfer_progress_read(env.progress, &counts);
+		g->outcome.saved = counts.bytes_saved;
 		transfer_progress_free(env.progress);
 		scratch_free(scratch, false);
 		free(TAKE(g->ops));

@@ -1,6 +1,9 @@
 #include <inttypes.h>
+#include <limits.h>
+#include <locale.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/clock.h"
 #include "base/num.h"
@@ -14,6 +17,8 @@
 #define COLUMNS_DEFAULT 80
 #define BAR_MIN 4         /* narrower ones tell nothing */
 #define BAR_MAX 30
+#define NAME_AFTER_MS 1000 /* a file that takes longer is named */
+#define NARROW 60          /* columns: below, what matters least is left out */
 
 struct report {
 	struct report_opts opts;
@@ -27,6 +32,7 @@ struct report {
 	uint64_t window[RATE_WINDOW];
 	unsigned painted;          /* paints since the start */
 	bool dirty;                /* a bar is on the screen */
+	bool named;                /* and a name below it */
 };
 
 struct report *
@@ -36,7 +42,7 @@ report_new(const struct report_opts *opts)
 
 	r->opts = *opts;
 	r->last_ms = opts->bar ? 0 : clock_mono_ms();
-	mutex_init(&r->mu, RANK_LEAF);
+	mutex_init(&r->mu, RANK_POOL); /* painting looks at the progress, which has a lock of its own */
 	cond_init(&r->wake);
 	return r;
 }
@@ -60,19 +66,87 @@ columns(void)
 	return ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0 ? ws.ws_col : COLUMNS_DEFAULT;
 }
 
-/* One line, cut to the screen; the caller holds the mutex.  A line that cannot be written is not worth an error. */
-static void
-put_line(struct report *r, const char *text, bool bar)
+bool
+report_terminal(void)
 {
-	struct sbuf sb = SBUF(1 * KIB);
-	size_t width = columns() - 1;
+	const char *term = getenv("TERM");
 
-	if (bar)
-		sbuf_addf(&sb, "\r\033[K%.*s", (int)width, text);
-	else
-		sbuf_addf(&sb, "%s\n", text);
-	if (write(STDERR_FILENO, sbuf_str(&sb), sb.len) < 0)
-		r->opts.quiet = true;
+	return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* Characters are as wide as the terminal shows them, whatever the user's language. */
+static size_t
+char_width(const char *s, size_t *bytes)
+{
+	mbstate_t state = { 0 };
+	wchar_t wc;
+	size_t n = mbrtowc(&wc, s, MB_LEN_MAX, &state);
+	int width;
+
+	*bytes = n == 0 || n > MB_LEN_MAX ? 1 : n;
+	width = n == 0 || n > MB_LEN_MAX ? 1 : wcwidth(wc);
+	return width < 0 ? 1 : (size_t)width;
+}
+
+static size_t
+text_width(const char *s)
+{
+	size_t width = 0, bytes;
+
+	for (; *s; s += bytes)
+		width += char_width(s, &bytes);
+	return width;
+}
+
+void
+report_fit(struct sbuf *sb, const char *text, size_t width)
+{
+	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0), before = utf8 ? uselocale(utf8) : 0;
+	struct sbuf visible = SBUF(64 * KIB);
+	const char *s;
+	size_t all, bytes;
+
+	sbuf_add_visible(&visible, text);
+	s = sbuf_str(&visible);
+	all = text_width(s);
+	if (all > width) {
+		for (; *s && all + 3 > width; s += bytes) /* the end of a path tells more than its beginning */
+			all -= char_width(s, &bytes);
+		sbuf_add(sb, width >= 3 ? "..." : "");
+	}
+	sbuf_add(sb, s);
+	sbuf_fini(&visible);
+	if (utf8) {
+		uselocale(before);
+		freelocale(utf8);
+	}
+}
+
+static void
+put(struct report *r, const struct sbuf *sb)
+{
+	if (write(STDERR_FILENO, sbuf_str(sb), sb->len) < 0)
+		r->opts.quiet = true; /* not worth an error */
+}
+
+/*
+ * One line, and on a terminal a name below it when ${name} is not NULL; the cursor stays on the first.  ${text} is ours and ASCII; it is
+ * cut to the screen, ${name} fits.  The caller holds the mutex.
+ */
+static void
+put_line(struct report *r, const char *text, const char *name, bool bar)
+{
+	struct sbuf sb = SBUF(64 * KIB);
+
+	if (bar) {
+		sbuf_addf(&sb, "\r\033[K%.*s", (int)(columns() - 1), text);
+		if (name || r->named)
+			sbuf_addf(&sb, "\n\033[K%s\033[A\r", name ? name : "");
+		r->named = name != NULL;
+	} else {
+		sbuf_addf(&sb, "%s%s%s\n", text, name ? "  " : "", name ? name : "");
+	}
+	put(r, &sb);
 	r->dirty = bar;
 	sbuf_fini(&sb);
 }
@@ -81,7 +155,7 @@ static void
 clear(struct report *r)
 {
 	if (r->dirty)
-		put_line(r, "", true);
+		put_line(r, "", NULL, true);
 	r->dirty = false;
 }
 
@@ -103,7 +177,7 @@ report_scanned(struct report *r, uint64_t entries)
 	if (!r->opts.quiet && now - r->last_ms >= (r->opts.bar ? PAINT_MS : LINE_MS)) {
 		r->last_ms = now;
 		snprintf(text, sizeof text, "Scanning %'" PRIu64 " entries", entries);
-		put_line(r, text, r->opts.bar);
+		put_line(r, text, NULL, r->opts.bar);
 	}
 	mutex_unlock(&r->mu);
 }
@@ -146,14 +220,48 @@ add_bar(struct sbuf *sb, unsigned percent, size_t used)
 	sbuf_add(sb, "] ");
 }
 
+/* "  shots/010.mov  45% of 12.0 GiB  +2 more"; false when no file takes long. */
+static bool
+add_name(struct report *r, struct sbuf *sb)
+{
+	struct transfer_busy busy;
+	struct sbuf rest = SBUF(128);
+	char size[SIZE_HUMAN_MAX];
+	size_t width = r->opts.bar ? columns() - 1 : COLUMNS_DEFAULT;
+
+	if (!transfer_progress_busy(r->progress, NAME_AFTER_MS, &busy))
+		return false;
+	sbuf_addf(&rest, "  %u%% of %s", (unsigned)(busy.size ? busy.done * 100 / busy.size : 100), size_human(busy.size, size));
+	if (busy.others)
+		sbuf_addf(&rest, "  +%u more", busy.others);
+	sbuf_add(sb, "  ");
+	report_fit(sb, busy.path, width > rest.len + 2 ? width - rest.len - 2 : 0);
+	if (width > rest.len + 2)
+		sbuf_add(sb, sbuf_str(&rest));
+	sbuf_fini(&rest);
+	return true;
+}
+
+static void
+add_counts(struct sbuf *sb, const struct transfer_counts *c, unsigned percent, uint64_t per_second)
+{
+	char done[SIZE_HUMAN_MAX], total[SIZE_HUMAN_MAX], speed[SIZE_HUMAN_MAX];
+	bool narrow = columns() < NARROW;
+
+	sbuf_addf(sb, "%3u%%  %s/%s", percent, size_human(c->bytes_done, done), size_human(c->bytes_total, total));
+	if (!narrow)
+		sbuf_addf(sb, "  %" PRIu64 "/%" PRIu64 " files  %s/s", c->files_done, c->files_total, size_human(per_second, speed));
+	add_eta(sb, c->bytes_total > c->bytes_done ? c->bytes_total - c->bytes_done : 0, per_second);
+}
+
 static void
 paint(struct report *r)
 {
-	struct sbuf line = SBUF(512), rest = SBUF(256);
+	struct sbuf line = SBUF(512), rest = SBUF(256), name = SBUF(64 * KIB);
 	struct transfer_counts c;
-	char done[SIZE_HUMAN_MAX], total[SIZE_HUMAN_MAX], speed[SIZE_HUMAN_MAX];
 	uint64_t per_second;
 	unsigned percent;
+	bool named;
 
 	transfer_progress_read(r->progress, &c);
 	per_second = rate(r, c.bytes_done);
@@ -161,17 +269,16 @@ paint(struct report *r)
 	percent = c.bytes_total ? (unsigned)(c.bytes_done * 100 / c.bytes_total)
 	                        : (unsigned)(c.files_total ? c.files_done * 100 / c.files_total : 100);
 	percent = MIN(percent, 100);
-
-	sbuf_addf(&rest, "%3u%%  %s/%s  %" PRIu64 "/%" PRIu64 " files  %s/s", percent, size_human(c.bytes_done, done),
-	    size_human(c.bytes_total, total), c.files_done, c.files_total, size_human(per_second, speed));
-	add_eta(&rest, c.bytes_total > c.bytes_done ? c.bytes_total - c.bytes_done : 0, per_second);
+	add_counts(&rest, &c, percent, per_second);
 	sbuf_addf(&line, "%s ", r->verb);
 	if (r->opts.bar)
 		add_bar(&line, percent, line.len + rest.len);
 	sbuf_add(&line, sbuf_str(&rest));
-	put_line(r, sbuf_str(&line), r->opts.bar);
+	named = add_name(r, &name);
+	put_line(r, sbuf_str(&line), named ? sbuf_str(&name) : NULL, r->opts.bar);
 	sbuf_fini(&line);
 	sbuf_fini(&rest);
+	sbuf_fini(&name);
 }
 
 static void *

@@ -4,14 +4,18 @@
  * Everything goes to standard error; results are the commands' and go to standard output.
  */
 
+#include "base/sbuf.h"
 #include "client/transfer/transfer.h"
 
 struct report;
 
 struct report_opts {
 	bool quiet; /* no progress at all */
-	bool bar;   /* a terminal: repaint one line; else a line at most every 10 s */
+	bool bar;   /* a terminal: repaint two lines; else a line at most every 10 s */
 };
+
+/** report_terminal(): whether standard error is one on which a line can be painted over. */
+bool report_terminal(void);
 
 struct report *report_new(const struct report_opts *opts);
 void report_free(struct report *r);
@@ -28,3 +32,6 @@ void report_stop(struct report *r);
 
 /** report_clear(r): take the bar off the screen, before something else is printed. */
 void report_clear(struct report *r);
+
+/** report_fit(sb, text, width): ${text}, made visible, in at most ${width} columns; what does not fit is cut off in front. */
+void report_fit(struct sbuf *sb, const char *text, size_t width);

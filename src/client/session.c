@@ -187,7 +187,8 @@ find_root(const char *path, char **out, struct err *err)
 			return ERR_OK;
 		slash = strrchr(at, '/');
 		if (!slash || *at == '\0')
-			return err_set(err, ERR_NOT_LINKED, "%s is not in a linked folder; go to one, or give --url and --project", path);
+			return err_set(err, ERR_NOT_LINKED, "%s is not in a linked folder; go to one, or give --url and --project",
+			    strcmp(path, ".") == 0 ? "this" : path);
 		*slash = '\0';
 	}
 }

@@ -26,6 +26,7 @@ struct sync_result {
 	struct arena *arena;  /* owns the text */
 	uint64_t pushed, pulled, moved_local, moved_remote, deleted_local, deleted_remote; /* entries */
 	uint64_t content_up, content_down; /* bytes of the files that were sent and fetched */
+	uint64_t saved;       /* of them, what did not cross the line, as the other side had it */
 	struct sync_conflict *conflicts;
 	size_t conflict_count;
 	struct problem *problems; /* what stays unsynced */

@@ -348,6 +348,27 @@ def file_get(w):
     yield w.send("file_get", file="0" * 32)
 
 
+def file_at(w):
+    f = w.p.put("comes and goes", b"1")
+    yield (live := w.send("file_at", query="path=comes%20and%20goes", who="reader"))
+    assert [x["state"] for x in live.json["files"]] == ["live"]
+    w.p.ok("DELETE", "/content/comes%20and%20goes", status=204)
+    again = w.p.put("comes and goes", b"2")
+    yield (both := w.send("file_at", query="path=comes%20and%20goes"))
+    assert [(x["state"], x["id"]) for x in both.json["files"]] == [("live", again["id"]), ("deleted", f["id"])]
+    yield (one := w.send("file_at", query="path=comes%20and%20goes&limit=1"))
+    assert one.json["files"] == both.json["files"][:1] and one.json["has_more"]
+    yield w.send("file_at", query="path=never")
+    yield w.send("file_at", query="path=a//b")
+    yield w.send("file_at", query="path=" + "x" * 256)
+    yield w.send("file_at", query="path=" + "x/" * 2048 + "x")
+    yield w.send("file_at", query="path=%ff")
+    yield w.send("file_at", query="path=.dray")
+    yield w.send("file_at")
+    yield w.send("file_at", query="path=a&limit=0")
+    yield w.send("file_at", query="path=a&nonsense=1")
+
+
 def file_versions(w):
     f = w.p.put("historic", b"1")
     w.p.put("historic", b"2")

@@ -9,7 +9,7 @@
 #define BACKOFF_MAX_MS 8000
 #define RETRY_DEFAULT_MS 30000
 #define STALL_DEFAULT_S 30
-#define LANE_RATE (4 * HTTP_BODY_RATE_MIN)
+#define LANE_RATE (1 * MIB) /* a chunk in four seconds: what an interruption costs stays small, and a server waits that long */
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 

@@ -228,7 +228,8 @@ walk_names(struct walk *w, int fd, struct err *err)
 	struct listing *l = &w->list;
 	err_code rc;
 
-	qsort_r(l->at, l->n, sizeof *l->at, by_name, l->text);
+	if (l->n > 1)
+		qsort_r(l->at, l->n, sizeof *l->at, by_name, l->text);
 	for (size_t i = 0; i < l->n; i++) {
 		const char *name = l->text + l->at[i];
 

@@ -362,7 +362,7 @@ count(struct push *p, const struct item *it)
 	uint64_t size = (uint64_t)it->entry.size;
 
 	if (!it->send_content || it->known)
-		progress_bytes(p->env, size - MIN(size, it->counted));
+		progress_bytes(p->env, it, size - MIN(size, it->counted));
 	if (it->send_content)
 		progress_saved(p->env, it->known ? size : it->kept);
 	progress_file(p->env);
@@ -381,6 +381,7 @@ finish(struct push *p, struct item *it)
 		(void)!remote_transfer_delete(p->env->remote, &it->upload->row.transfer, &ignored);
 	if (it->op->act == ACT_PUSH && it->entry.kind == ENTRY_FILE && !it->why)
 		count(p, it);
+	progress_unwatch(p->env, it);
 	item_free(it);
 }
 

@@ -46,7 +46,7 @@ landed_here(struct copier *k, struct span *s, uint32_t i)
 	pg->weak[i] = weak_sum(k->block, pg->blocks[i].len);
 	pg->here[i] = true;
 	s->landed++;
-	progress_bytes(k->pull->env, pg->blocks[i].len);
+	progress_bytes(k->pull->env, pg->file, pg->blocks[i].len);
 	progress_saved(k->pull->env, pg->blocks[i].len);
 }
 

@@ -177,7 +177,7 @@ block_put(struct fetcher *k, const struct need *n, const struct chunk_block *b, 
 		l->blocks[n->index + i] = (struct block){ .hash = b->hash, .len = b->raw_len };
 		l->weak[n->index + i] = weak;
 	}
-	progress_bytes(k->pull->env, b->raw_len);
+	progress_bytes(k->pull->env, l, b->raw_len);
 	return ERR_OK;
 }
 

@@ -22,6 +22,7 @@ landing_new(struct pull *p, const struct pull_file *f, bool several)
 	p->live++;
 	p->open += several;
 	mutex_unlock(&p->mu);
+	progress_watch(p->env, l, f->want->path, (uint64_t)f->want->size);
 	return l;
 }
 
@@ -197,6 +198,7 @@ static void
 end(struct pull *p, struct landing *l)
 {
 	hand_over(p, l);
+	progress_unwatch(p->env, l);
 	mutex_lock(&p->mu);
 	p->live--;
 	p->open -= l->several;

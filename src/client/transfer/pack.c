@@ -43,7 +43,7 @@ pack_seal(struct packer *k)
 	chunk_builder_finish(parcel->builder, &id, &len);
 	name_extents(parcel, &id);
 	if (parcel->own_transfer && upload_has(k->own, &id)) {
-		progress_bytes(p->env, parcel->raw_len);
+		progress_bytes(p->env, parcel->shares[0].item, parcel->raw_len);
 		parcel_settle(p, parcel, NULL);
 		return;
 	}

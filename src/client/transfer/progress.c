@@ -1,14 +1,23 @@
+#include "base/clock.h"
 #include "client/transfer/transfer_internal.h"
 
 struct transfer_progress *
 transfer_progress_new(void)
 {
-	return xcalloc(1, sizeof(struct transfer_progress));
+	struct transfer_progress *p = xcalloc(1, sizeof *p);
+
+	mutex_init(&p->mu, RANK_LEAF);
+	return p;
 }
 
 void
 transfer_progress_free(struct transfer_progress *p)
 {
+	if (!p)
+		return;
+	for (size_t i = 0; i < WATCHED_MAX; i++)
+		free(p->watched[i].path);
+	mutex_fini(&p->mu);
 	free(p);
 }
 
@@ -33,11 +42,92 @@ progress_expect(const struct transfer_env *env, uint64_t files, uint64_t bytes)
 	env->progress->bytes_total += bytes;
 }
 
-void
-progress_bytes(const struct transfer_env *env, uint64_t bytes)
+/* With the mutex.  NULL when ${who} is not watched; a free place when ${who} is NULL. */
+static struct watched *
+watched_find(struct transfer_progress *p, const void *who)
 {
-	if (env->progress)
-		env->progress->bytes_done += bytes;
+	for (size_t i = 0; i < WATCHED_MAX; i++)
+		if (p->watched[i].who == who)
+			return &p->watched[i];
+	return NULL;
+}
+
+void
+progress_watch(const struct transfer_env *env, const void *who, const char *path, uint64_t size)
+{
+	struct transfer_progress *p = env->progress;
+	struct watched *w;
+
+	if (!p || size < WATCH_MIN)
+		return;
+	mutex_lock(&p->mu);
+	w = watched_find(p, who);
+	if (!w)
+		w = watched_find(p, NULL); /* where there is none, one name less is shown */
+	if (w) {
+		free(w->path);
+		*w = (struct watched){ .who = who, .path = xstrdup(path), .size = size, .since_ms = clock_mono_ms() };
+	}
+	mutex_unlock(&p->mu);
+}
+
+void
+progress_unwatch(const struct transfer_env *env, const void *who)
+{
+	struct transfer_progress *p = env->progress;
+	struct watched *w;
+
+	if (!p)
+		return;
+	mutex_lock(&p->mu);
+	w = watched_find(p, who);
+	if (w)
+		w->who = NULL;
+	mutex_unlock(&p->mu);
+}
+
+void
+progress_bytes(const struct transfer_env *env, const void *who, uint64_t bytes)
+{
+	struct transfer_progress *p = env->progress;
+	struct watched *w;
+
+	if (!p)
+		return;
+	p->bytes_done += bytes;
+	if (!who)
+		return;
+	mutex_lock(&p->mu);
+	w = watched_find(p, who);
+	if (w)
+		w->done = MIN(w->done + bytes, w->size);
+	mutex_unlock(&p->mu);
+}
+
+bool
+transfer_progress_busy(struct transfer_progress *p, int64_t min_ms, struct transfer_busy *out)
+{
+	const struct watched *first = NULL;
+	int64_t latest = clock_mono_ms() - min_ms;
+
+	out->others = 0;
+	mutex_lock(&p->mu);
+	for (size_t i = 0; i < WATCHED_MAX; i++) {
+		const struct watched *w = &p->watched[i];
+
+		if (!w->who || w->since_ms > latest)
+			continue;
+		out->others += first != NULL;
+		if (!first || w->since_ms < first->since_ms)
+			first = w;
+	}
+	if (first) {
+		snprintf(out->path, sizeof out->path, "%s", first->path);
+		out->size = first->size;
+		out->done = first->done;
+	}
+	mutex_unlock(&p->mu);
+	return first != NULL;
 }
 
 void
@@ -76,6 +166,7 @@ transfer_fatal(err_code code)
 	case ERR_TOO_MANY_REQUESTS:
 	case ERR_TOO_MANY_UPLOADS:
 	case ERR_NO_SPACE:
+	case ERR_QUOTA:
 	case ERR_READ_ONLY:
 	case ERR_UNAVAILABLE:
 	case ERR_INTERNAL:

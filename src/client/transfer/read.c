@@ -224,7 +224,7 @@ name_block(struct reading *r, int64_t index, const struct block *b, uint32_t wea
 	pack_named(r->packer, r->item, &r->base.chunks[at->chunk], at->slot, b, weak);
 	r->item->kept += b->len;
 	r->item->counted += b->len;
-	progress_bytes(r->push->env, b->len);
+	progress_bytes(r->push->env, r->item, b->len);
 }
 
 static err_code
@@ -253,7 +253,7 @@ send_zero(struct reading *r, const struct block *b, uint32_t weak, struct err *e
 	if (r->zeros == ZERO_RUN) {
 		pack_named(r->packer, it, &r->zero_chunk, (uint32_t)(r->zero_next++ % ZERO_RUN), b, weak);
 		it->counted += b->len;
-		progress_bytes(r->push->env, b->len);
+		progress_bytes(r->push->env, r->item, b->len);
 		return ERR_OK;
 	}
 	if (r->zeros == 0)
@@ -485,6 +485,7 @@ read_once(struct reading *r, bool *changed, struct err *err)
 	if (rc)
 		return rc;
 	entry_fill(&it->entry, it->op, &st);
+	progress_watch(r->push->env, it, it->op->path, (uint64_t)it->entry.size);
 	if (it->entry.content_known && needs_no_bytes(r->push, it))
 		return ERR_OK; /* as it was when it was hashed */
 	find_base(r, fd);

@@ -130,7 +130,7 @@ send_one(struct push *p, struct parcel *parcel)
 	else
 		rc = send_shared(p, parcel, bytes, len, &err);
 	if (rc == ERR_OK)
-		progress_bytes(p->env, parcel->raw_len);
+		progress_bytes(p->env, parcel->own_transfer ? parcel->shares[0].item : NULL, parcel->raw_len);
 	else if (transfer_fatal(rc) || rc == ERR_PROTOCOL)
 		push_fail(p, &err);
 	parcel_settle(p, parcel, rc ? &err : NULL);

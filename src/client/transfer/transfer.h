@@ -19,6 +19,14 @@ struct transfer_counts {
 	uint64_t bytes_saved;             /* of them, what the other side had already: it did not cross the line */
 };
 void transfer_progress_read(struct transfer_progress *p, struct transfer_counts *out);
+/** A large file that is on its way. */
+struct transfer_busy {
+	char path[PATH_LEN_MAX + 1];
+	uint64_t size, done;
+	unsigned others;  /* more of them */
+};
+/** transfer_progress_busy(p, min_ms, out): the one that has been on its way for longest, and at least ${min_ms}; false: there is none. */
+bool transfer_progress_busy(struct transfer_progress *p, int64_t min_ms, struct transfer_busy *out);
 
 struct transfer_env {
 	int root;                /* of the tree */

@@ -3,14 +3,25 @@
 
 #include <stdatomic.h>
 
+#include "base/thread.h"
 #include "client/transfer/transfer.h"
 
 #define PARALLEL_DEFAULT 8  /* half of what the server takes from one device */
 #define PARALLEL_MAX 16     /* HTTP_PER_DEVICE_MAX: more would be told to wait */
 #define CANCEL_LOOK_MS 200  /* how late a waiting thread notices that it was cancelled */
 
+#define WATCHED_MAX 32        /* large files at once: each is held by a packer, or open in a pull */
+#define WATCH_MIN (8 * MIB)   /* smaller ones are over before anybody could read their names */
+
 struct transfer_progress {
 	_Atomic uint64_t files_total, files_done, bytes_total, bytes_done, bytes_saved;
+	struct mutex mu;      /* RANK_LEAF; guards what follows */
+	struct watched {
+		const void *who;  /* NULL: free */
+		char *path;
+		uint64_t size, done;
+		int64_t since_ms;
+	} watched[WATCHED_MAX];
 };
 
 /** transfer_parallel(env): requests at once, within bounds. */
@@ -27,6 +38,10 @@ bool transfer_fatal(err_code code);
 
 /** Count, where somebody watches. */
 void progress_expect(const struct transfer_env *env, uint64_t files, uint64_t bytes);
-void progress_bytes(const struct transfer_env *env, uint64_t bytes);
+/** ${who} has come so much further: an item or a landing; NULL: nobody whose name is shown. */
+void progress_bytes(const struct transfer_env *env, const void *who, uint64_t bytes);
+/** progress_watch: a file of ${size} bytes begins; if it is large, its name is shown until progress_unwatch. */
+void progress_watch(const struct transfer_env *env, const void *who, const char *path, uint64_t size);
+void progress_unwatch(const struct transfer_env *env, const void *who);
 void progress_saved(const struct transfer_env *env, uint64_t bytes);
 void progress_file(const struct transfer_env *env);

@@ -290,6 +290,8 @@ file_then(struct meta_tx *tx, const struct id *project, const struct id *file, i
 static void
 list_append(struct blocklist *l, const struct blocklist *page)
 {
+	if (page->block_count == 0)
+		return;
 	memcpy(l->blocks + l->block_count, page->blocks, page->block_count * sizeof *l->blocks);
 	l->block_count += page->block_count;
 	for (uint32_t i = 0; i < page->extent_count; i++) {

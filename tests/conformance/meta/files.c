@@ -93,6 +93,53 @@ file_replace(void **state)
 	commit(tx);
 }
 
+/* Those that were deleted at a path, the newest first; not those that went on elsewhere, nor what lies there now. */
+static void
+file_gone(void **state)
+{
+	struct file a = a_file(10, "d", "x", 100), b = a_file(11, "d", "x", 200), c = a_file(12, "d", "x", 300), moved, other;
+	struct file *rows;
+	struct meta_tx *tx;
+	size_t n;
+
+	add_basics(*state);
+	tx = writer(*state);
+	a.deleted_at = a.version;
+	b.deleted_at = b.version;
+	put(tx, &a);
+	put(tx, &b);
+	put(tx, &c);
+	moved = a_file(13, "d", "x", 301);
+	moved.name = "y";
+	moved.deleted_at = moved.version;
+	put(tx, &moved);
+	other = a_file(14, "", "x", 302);
+	other.deleted_at = other.version;
+	put(tx, &other);
+	other = a_file(15, "d", "x", 303);
+	other.deleted_at = other.version;
+	ok(meta_file_put(tx, P2, &other, ERR));
+	ok(meta_file_gone(tx, P1, "d/x", 10, &rows, &n, ERR));
+	assert_int_equal(n, 2);
+	assert_file(&rows[0], &b);
+	assert_file(&rows[1], &a);
+	ok(meta_file_gone(tx, P1, "d/x", 1, &rows, &n, ERR));
+	assert_int_equal(n, 1);
+	assert_file(&rows[0], &b);
+	ok(meta_file_gone(tx, P1, "x", 10, &rows, &n, ERR));
+	assert_int_equal(n, 1);
+	ok(meta_file_gone(tx, P1, "d", 10, &rows, &n, ERR));
+	assert_int_equal(n, 0);
+	b.version = 400;
+	b.deleted_at = 0;
+	b.name = "z";
+	put(tx, &b); /* restored elsewhere */
+	ok(meta_file_gone(tx, P1, "d/x", 10, &rows, &n, ERR));
+	assert_int_equal(n, 1);
+	assert_file(&rows[0], &a);
+	commit(tx);
+}
+
 static void
 file_path_taken(void **state)
 {
@@ -319,6 +366,7 @@ chunks(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(file_roundtrip),
 	cmocka_unit_test(file_replace),
+	cmocka_unit_test(file_gone),
 	cmocka_unit_test(file_path_taken),
 	cmocka_unit_test(file_constraints),
 	cmocka_unit_test(versions),
