@@ -1,19 +1,20 @@
 /*
- * What may a file be made of that the server has already?  Candidates in this order, the first that has a list wins:
+ * What may a file be made of that the server has already?  The first of these that has a list:
  *
  *   1. what an interrupted upload of it was cut against, so that it is cut the same way again
  *   2. the version of the same name, which it replaces
  *   3. what lay in the same inode under a name that is gone: renamed and edited in one go
- *   4. a content that has blocks of it where it has them: a copy, or a copy that was edited.  The first block and some at starts of
- *      pages are looked up; the content with most hits wins
- *   5. what had the same last name and is gone: a directory was copied elsewhere and removed
+ *
+ * and the content that has blocks of it where it has them, if that has more of them: a copy, a copy that was edited, or a file that was
+ * replaced by another.  The first block and some at starts of pages are looked up for that.  Where none of these is, what had
+ * the same last name and is gone: a directory was copied elsewhere and removed.
  *
  * Each of these is a guess.  An inode is soon given to another file, and equal blocks lie in unrelated ones; a wrong guess costs a walk that
  * finds nothing (P5).
  */
+#include <assert.h>
 #include <unistd.h>
 
-#include "base/fault.h"
 #include "base/pathat.h"
 #include "client/transfer/push_internal.h"
 
@@ -38,13 +39,6 @@ base_fini(struct base *b)
 	free(b->chunks);
 	free(b->places);
 	*b = (struct base){ 0 };
-}
-
-static void
-base_empty(struct base *b)
-{
-	base_fini(b);
-	base_init(b);
 }
 
 static uint32_t
@@ -109,6 +103,8 @@ load_known(struct push *p, const struct hash *content, struct base *b)
 	struct err err;
 	size_t len;
 
+	size_t before = b->count;
+
 	for (uint32_t page = 0; b->count < LIST_KEEP_BLOCKS; page++) {
 		arena_reset(a);
 		if (state_blocks_get(p->env->state, content, page, a, &packed, &len, &weak, &err) ||
@@ -116,8 +112,9 @@ load_known(struct push *p, const struct hash *content, struct base *b)
 			break;
 		base_add(b, &l, weak);
 	}
-	b->content = *content;
-	return b->count > 0;
+	if (before == 0)
+		b->content = *content;
+	return b->count > before;
 }
 
 /*
@@ -134,6 +131,7 @@ load_asked(struct push *p, const struct entry *server, struct base *b)
 	bool more = true;
 	size_t len;
 
+	assert(b->count == 0); /* the first one: a block's index is its number in the file's list */
 	while (more && b->count < LIST_KEEP_BLOCKS) {
 		arena_reset(a);
 		if (push_stopped(p) || remote_blocks(p->env->remote, &server->id, b->count, a, &packed, &len, &more, &err) ||
@@ -145,25 +143,15 @@ load_asked(struct push *p, const struct entry *server, struct base *b)
 	return b->count > 0;
 }
 
-static bool
-is_none(const struct hash *content)
-{
-	return hash_is_zero(content);
-}
-
 /* The list of a content: what the state has, or of the server's version of this name what the server says. */
 static bool
 load(struct push *p, const struct item *it, const struct hash *content, struct base *b)
 {
 	bool there = it->server.path && it->server.kind == ENTRY_FILE && it->server.size > 0 && hash_eq(&it->server.content, content);
 
-	base_empty(b);
 	if (it->sends == 0 && load_known(p, content, b))
 		return true;
-	if (there && load_asked(p, &it->server, b))
-		return true;
-	base_empty(b);
-	return false;
+	return there && load_asked(p, &it->server, b);
 }
 
 /* ---- what is gone from its name ----------------------------------------------------------------------------------------------------- */
@@ -260,12 +248,13 @@ sample(struct push *p, int fd, uint64_t offset, uint64_t size, uint8_t *buf, str
 		vote(votes, &at[i].content);
 }
 
+/* The content that has more of the sampled blocks than ${than} has. */
 static bool
-most_shared(struct push *p, const struct item *it, int fd, struct hash *out)
+most_shared(struct push *p, const struct item *it, int fd, const struct hash *than, struct hash *out)
 {
 	AUTO(freep) uint8_t *buf = xmalloc(BLOCK_LEN_MAX);
 	uint64_t size = (uint64_t)it->entry.size, pages = (size + PAGE_LEN - 1) / PAGE_LEN;
-	struct votes votes = { .n = 0 };
+	struct votes votes = { .v[0].content = *than, .n = 1 };
 	size_t best = 0;
 
 	for (uint64_t i = 0; i < MIN(pages, SAMPLES_MAX); i++)
@@ -273,12 +262,26 @@ most_shared(struct push *p, const struct item *it, int fd, struct hash *out)
 	for (size_t i = 1; i < votes.n; i++)
 		if (votes.v[i].hits > votes.v[best].hits)
 			best = i;
-	if (votes.n > 0)
-		*out = votes.v[best].content;
-	return votes.n > 0;
+	*out = votes.v[best].content;
+	return best > 0;
 }
 
 /* ---- choosing ----------------------------------------------------------------------------------------------------------------------- */
+
+/* Of the file itself, as far as anyone knows. */
+static void
+find_own(struct push *p, const struct item *it, const struct hash *prefer, struct base *b)
+{
+	const struct entry *gone;
+
+	if (prefer && load(p, it, prefer, b))
+		return;
+	if (it->server.path && it->server.kind == ENTRY_FILE && it->server.size > 0 && load(p, it, &it->server.content, b))
+		return;
+	gone = gone_here(p, it);
+	if (gone)
+		(void)load(p, it, &gone->content, b);
+}
 
 void
 base_find(struct push *p, const struct item *it, int fd, const struct hash *prefer, struct base *b)
@@ -286,18 +289,14 @@ base_find(struct push *p, const struct item *it, int fd, const struct hash *pref
 	const struct entry *gone;
 	struct hash shared;
 
-	if ((uint64_t)it->entry.size <= DELTA_MIN || it->sends > 1 || FAULT("client.no_delta"))
+	if ((uint64_t)it->entry.size <= DELTA_MIN || it->sends > 1)
 		return;
-	if (prefer && (is_none(prefer) || load(p, it, prefer, b)))
-		return; /* as it was cut before, be it on the grid */
-	if (it->server.path && it->server.kind == ENTRY_FILE && it->server.size > 0 && load(p, it, &it->server.content, b))
-		return;
-	gone = gone_here(p, it);
-	if (gone && load(p, it, &gone->content, b))
-		return;
-	if (most_shared(p, it, fd, &shared) && load(p, it, &shared, b))
-		return;
-	gone = gone_named(p, it);
+	if (prefer && hash_is_zero(prefer))
+		return; /* it was cut on the grid, and is to be cut the same way */
+	find_own(p, it, prefer, b);
+	if (it->sends == 0 && most_shared(p, it, fd, &b->content, &shared))
+		(void)load_known(p, &shared, b);
+	gone = b->count == 0 ? gone_named(p, it) : NULL;
 	if (gone)
 		(void)load(p, it, &gone->content, b);
 }

@@ -527,7 +527,7 @@ op_list(struct remote_mem *m, const struct wire_op *op, struct arena *a, struct 
 	if (missing)
 		return err_set(err, ERR_CHUNKS_MISSING, "missing");
 	if (t && (t->block_count != l->block_count || memcmp(t->blocks, l->blocks, l->block_count * sizeof *l->blocks) != 0))
-		return err_set(err, ERR_BLOCKS_MISSING, "the list is not what the chunks hold");
+		return err_set(err, ERR_FILE_HASH_MISMATCH, "the list is not what the chunks hold");
 	return ERR_OK;
 }
 
