@@ -128,7 +128,7 @@ enum wire_op_kind { WIRE_PUT, WIRE_DELETE, WIRE_MOVE, WIRE_RESTORE };
  * put      path, kind; base: the version replaced (absent: the path must be free); mode, mtime; file: size, content_hash and where
  *          its bytes are: extents, or transfer, or from (a file and version of the project); link: target.
  *          A put with base and without content keeps the content and changes mode and mtime.
- * delete   id, base.   move     id, base, path.   restore  id, base, version.
+ * delete   id, base.   move     id, base, path.   restore  id, base, version, path (absent: where it is or was).
  */
 struct wire_op {
 	enum wire_op_kind op;

@@ -131,6 +131,25 @@ test_fetch(void **state)
 	assert_memory_equal(one, other, len);
 }
 
+/* Side by side in their files, but not in one: blocks of two chunks whose places follow each other. */
+static void
+test_neighbours_in_two_chunks(void **state)
+{
+	struct rig *r = *state;
+	uint8_t bytes[2][4 * SMALL];
+	struct stored c[2];
+	struct extent e[4];
+
+	for (uint32_t i = 0; i < 2; i++) {
+		fill(bytes[i], sizeof bytes[i], 10 + i);
+		c[i] = store_blocks(r, bytes[i], SMALL, 4);
+	}
+	assert_int_equal(c[0].h.blocks[0].offset + c[0].h.blocks[0].stored_len, c[1].h.blocks[1].offset);
+	for (uint32_t i = 0; i < 4; i++)
+		e[i] = ext(&c[i % 2], i, 1);
+	assert_fetched(r, c, e, 4, 64 * KIB);
+}
+
 static void
 test_limits(void **state)
 {
@@ -230,6 +249,12 @@ test_damaged(void **state)
 	assert_ok(r, store_delete(r->store, &(struct store_key){ r->project, s.id }, &r->err));
 	assert_code(r, ERR_CORRUPT, blocks_read(b, got, len, &n, &r->err));
 	blocks_close(b);
+	assert_ok(r, store_put(r->store, &(struct store_key){ r->project, s.id }, p, s.len, &r->err));
+	assert_ok(r, blocks_open(r->d, &r->project, &(struct extent){ s.id, 3, 1 }, 1, &b, &len, &r->err));
+	assert_ok(r, store_delete(r->store, &(struct store_key){ r->project, s.id }, &r->err));
+	assert_ok(r, store_put(r->store, &(struct store_key){ r->project, s.id }, p, s.len - 1, &r->err));
+	assert_code(r, ERR_CORRUPT, blocks_read(b, got, len, &n, &r->err));
+	blocks_close(b);
 }
 
 static void
@@ -250,7 +275,8 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(test_fetch), T(test_limits), T(test_absent), T(test_damaged), T(test_store_trouble) };
+	const struct CMUnitTest tests[] = { T(test_fetch), T(test_neighbours_in_two_chunks), T(test_limits), T(test_absent),
+		T(test_damaged), T(test_store_trouble) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

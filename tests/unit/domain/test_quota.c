@@ -22,14 +22,20 @@ stored(struct rig *r)
 	return rig_project(r).stored_bytes;
 }
 
-/* A container of bytes that do not compress. */
+/* Bytes that do not compress, and a container of them. */
 static const uint8_t *
-container(struct rig *r, uint64_t seed, struct hash *id, size_t *len)
+content(struct rig *r, uint64_t seed)
 {
 	uint8_t *bytes = arena_must(r->a, CHUNK_BYTES);
 
 	fill(bytes, CHUNK_BYTES, seed);
-	return rig_container(r, bytes, CHUNK_BYTES, id, len);
+	return bytes;
+}
+
+static const uint8_t *
+container(struct rig *r, uint64_t seed, struct hash *id, size_t *len)
+{
+	return rig_container(r, content(r, seed), CHUNK_BYTES, id, len);
 }
 
 static bool
@@ -110,6 +116,8 @@ static void
 test_plain_put(void **state)
 {
 	struct rig *r = *state;
+	struct content_put one = { .path = "c", .device = r->device.id, .size = 1 };
+	struct content_in *c;
 	size_t len = 9 * MIB; /* three chunks */
 	AUTO(freep) uint8_t *p = bytes_new(len, 5);
 	int64_t before;
@@ -123,7 +131,7 @@ test_plain_put(void **state)
 	set_quota(r, before + (int64_t)(10 * MIB));
 	assert_ok(r, put_bytes(r, "b", p, len));
 	set_quota(r, stored(r));
-	assert_code(r, ERR_QUOTA, put_bytes(r, "c", p, 1)); /* before the byte comes */
+	assert_code(r, ERR_QUOTA, content_in_open(r->d, &r->project, &one, &c, &r->err)); /* before the byte comes */
 	assert_ok(r, put_bytes(r, "empty", p, 0));
 	set_quota(r, stored(r) + 1);
 	assert_code(r, ERR_QUOTA, put_bytes(r, "c", p, 1)); /* its container is longer than that */
@@ -174,15 +182,38 @@ test_commits(void **state)
 
 struct sender {
 	struct rig *r;
+	char path[16];
 	struct id transfer;
-	const uint8_t *p;
+	const uint8_t *bytes, *p; /* the content, and its container */
 	struct hash id;
 	size_t len;
 	err_code rc;
 };
 
+/* curl -T: one chunk, the same as its container. */
 static void *
-sender_main(void *arg)
+put_main(void *arg)
+{
+	struct sender *s = arg;
+	AUTO(arena_freep) struct arena *a = arena_new(MIB);
+	struct content_put put = { .path = s->path, .device = s->r->device.id, .size = CHUNK_BYTES };
+	struct content_in *c;
+	struct err err;
+	struct file f;
+	bool created;
+
+	s->rc = content_in_open(s->r->d, &s->r->project, &put, &c, &err);
+	if (s->rc)
+		return NULL;
+	s->rc = content_in_feed(c, s->bytes, CHUNK_BYTES, &err);
+	if (!s->rc)
+		s->rc = content_in_finish(c, a, &f, &created, &err);
+	content_in_free(c);
+	return NULL;
+}
+
+static void *
+chunk_main(void *arg)
 {
 	struct sender *s = arg;
 	struct chunk_in *c;
@@ -211,9 +242,8 @@ wait_stored(struct rig *r, const struct sender *s)
  * registered, in groups and one after the other, and only five may be.
  */
 static void
-test_race(void **state)
+race(struct rig *r, void *(*main)(void *))
 {
-	struct rig *r = *state;
 	struct id t = rig_transfer(r);
 	AUTO(freep) struct sender *s = xcalloc(THREADS, sizeof *s);
 	struct meta_tx *writer;
@@ -222,13 +252,15 @@ test_race(void **state)
 
 	for (unsigned i = 0; i < THREADS; i++) {
 		s[i] = (struct sender){ .r = r, .transfer = t };
-		s[i].p = container(r, 100 + i, &s[i].id, &s[i].len);
+		s[i].bytes = content(r, 100 + i);
+		s[i].p = rig_container(r, s[i].bytes, CHUNK_BYTES, &s[i].id, &s[i].len);
+		snprintf(s[i].path, sizeof s[i].path, "f%u", i);
 		assert_int_equal(s[i].len, s[0].len);
 	}
 	set_quota(r, PARTS * (int64_t)s[0].len + 1);
 	assert_ok(r, meta_begin(r->meta, META_WRITE, &writer, &r->err));
 	for (unsigned i = 0; i < THREADS; i++)
-		assert_ok(r, thread_start("sender", sender_main, &s[i], &threads[i], &r->err));
+		assert_ok(r, thread_start("sender", main, &s[i], &threads[i], &r->err));
 	for (unsigned i = 0; i < THREADS; i++)
 		wait_stored(r, &s[i]);
 	meta_abort(&writer);
@@ -240,6 +272,22 @@ test_race(void **state)
 	assert_true(stored(r) <= PARTS * (int64_t)s[0].len + 1);
 	assert_int_equal(taken, PARTS);
 	assert_int_equal(stored(r), PARTS * (int64_t)s[0].len);
+	set_quota(r, 0);
+}
+
+static void
+test_race_of_chunks(void **state)
+{
+	race(*state, chunk_main);
+}
+
+static void
+test_race_of_plain_puts(void **state)
+{
+	struct rig *r = *state;
+
+	race(r, put_main);
+	assert_int_equal(rig_assert_sums(r), PARTS); /* who was told yes has his file there, and nobody else has */
 }
 
 int
@@ -247,7 +295,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = { T(test_chunks), T(test_extremes), T(test_plain_put), T(test_transfers), T(test_commits),
-		T(test_race) };
+		T(test_race_of_chunks), T(test_race_of_plain_puts) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
