@@ -3,7 +3,7 @@
 #   make run         build, start a server, sync a real tree between two folders through it, leave the server running
 #   make stop        stop that server
 #   make test        everything that a change must pass (debug build with sanitizers); under 20 minutes
-#   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, more kills
+#   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, kills, power cuts, bad lines
 #   make bench       figures beside rsync and the limits of the machine; appends to bench/history/
 #   make release     build/release/drayd and build/release/dray, hardened
 #   make install     install a release; honours PREFIX (/usr/local) and DESTDIR
@@ -70,7 +70,7 @@ test: setup-test debug
 	meson test -C build/debug --print-errorlogs --num-processes $(JOBS)
 	$(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox
 
-check-full: test check-clang check-tsan check-fuzz
+check-full: test check-clang check-tsan check-fuzz release
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox
 
 # The other compiler, with the same warnings as errors.

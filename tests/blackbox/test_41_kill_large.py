@@ -21,11 +21,11 @@ from test_43_line import sha, sha_of_file
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-TRIALS = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 10))
+TRIALS = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 8))
 RELEASE = BIN.parent / "release"
 PROGRAMS = RELEASE if FULL and (RELEASE / "drayd").exists() else BIN
 MIB = 1 << 20
-SIZES = (64 * MIB, 256 * MIB) if FULL else (16 * MIB, 28 * MIB)
+SIZES = (64 * MIB, 256 * MIB) if FULL else (14 * MIB, 22 * MIB)
 PARALLEL = (2, 4, 8) if FULL else (2,)  # requests at once: a file is several times what is in flight
 CHUNK_MAX = 4 * MIB + 64 * 1024    # CHUNK_LEN_MAX
 FOLDER_TRIALS = 8                  # then a new server, so that the disk does not fill

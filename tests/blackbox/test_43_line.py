@@ -23,28 +23,34 @@ SIZE = (24 if FULL else 14) * MIB + 12_345
 SYNCS_MAX = 40  # in bad weather, before it heals
 
 
+KINDS = ["cut", "reset", "pause", "trickle", "flip", "lost", "answer", "stall"]
+
+
 class Weather:
-    """Decides what goes wrong: most requests with bulk have something, others now and then."""
+    """Decides what goes wrong: most requests with bulk have something, each kind in its turn, others now and then."""
 
     def __init__(self, seed, stalls):
         self.rng = random.Random(seed)
         self.stalls = stalls  # each costs the client half a minute of patience
+        self.deck = []
         self.calm = False
+
+    def kind(self):
+        if not self.deck:
+            self.deck = self.rng.sample(KINDS, len(KINDS))
+        kind = self.deck.pop()
+        if kind == "stall":
+            self.stalls -= 1
+        return "reset" if kind == "stall" and self.stalls < 0 else kind
 
     def __call__(self, request):
         rng = self.rng
-        if self.calm or rng.random() > (0.5 if request.bulk else 0.08):
+        if self.calm or rng.random() > (0.6 if request.bulk else 0.08):
             return None
-        side = rng.choice(["up", "down"])
-        size = request.length + 500 if side == "up" else 4 * MIB if request.resource == "chunk down" else 400
-        at = rng.randrange(size + 1)
-        kind = rng.choice(["cut", "reset", "pause", "trickle", "flip", "lost", "answer", "stall"])
-        if kind == "flip" and not request.bulk or kind == "stall" and self.stalls <= 0:
-            kind = "reset"
-        if kind == "flip":
-            side, at = request.bulk, rng.randrange(max(1, size - 500))
-        if kind == "stall":
-            self.stalls -= 1
+        kind = self.kind() if request.bulk else rng.choice(["cut", "reset", "lost", "answer"])
+        side = request.bulk if kind == "flip" else rng.choice(["up", "down"])
+        size = request.length if side == "up" else 4 * MIB if request.resource == "chunk down" else 300
+        at = rng.randrange(max(1, size)) if kind == "flip" else rng.randrange(size + 500)
         return Fault(kind, side, at, seconds=rng.uniform(0, 1), status=rng.choice([429, 503]), retry_after=rng.choice([0, 1]))
 
 
