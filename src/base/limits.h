@@ -14,7 +14,7 @@
 #define BLOCKLIST_PAGE_BLOCKS 64  /* blocks of a list in one row: one full chunk */
 #define BLOCKLIST_ANSWER_MAX 2048 /* blocks of a list in one answer: 160 KB at most, 128 MiB of file */
 #define BLOCKLIST_UPLOAD_MAX 8192 /* blocks of a list in one request: 300 KB */
-#define ALIGN_BASE_BLOCKS_MAX (1 << 28) /* that a changed file is compared with: those of the largest file; 52 bytes each */
+#define ALIGN_BASE_BLOCKS_MAX (1 << 28) /* that a changed file is compared with: those of the largest file; 56 bytes each */
 #define FILE_SIZE_MAX (16 * TIB)  /* what ext4 takes; keeps every sum of sizes far from 2^63 */
 
 /* Names. */

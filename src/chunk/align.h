@@ -20,9 +20,9 @@
  *   hashed    at most twice the size and 4 MiB, and each byte once more that was merged from splinters.  Every block that comes out is hashed
  *             once.  A hash that is only a try is paid from a purse that holds 4 MiB at first and gets a byte for each byte walked; what turns
  *             out to be a block's hash is paid back.  With an empty purse nothing is tried, which costs bytes sent and no time.
- *   summed    weak sums: at most 20 times the size and 64 MiB, also from a purse; 13 GB/s.  With the blocks of a 64 GiB file in the base, a
+ *   summed    weak sums: at most 20 times the size and 64 MiB, also from a purse; about 10 GB/s.  With the blocks of a 64 GiB file in the base, a
  *             32-bit sum is equal by chance once in 4 KiB; the weak sum of the block that should follow tells these apart for a 10th of a hash.
- *   rolled    each offset once, where sums are crafted at most five times, in constant time: a filter says no for 63 of 64 offsets at least,
+ *   rolled    each offset once, where sums are crafted at most five times, in constant time: a filter says no for 199 of 200 offsets at least,
  *             then at most ALIGN_CHAIN_MAX blocks are compared by their sums.
  * In place edits of up to 128 KiB do not roll at all.
  */
@@ -36,7 +36,7 @@
 uint32_t weak_sum(const uint8_t *p, size_t len);
 
 /**
- * A base: 48 to 52 bytes of memory a block (44, and an index), so 0.8 MiB for each GiB of file, 52 MiB for 64 GiB.  Once built it is only read:
+ * A base: 50 to 56 bytes of memory a block (44, and an index), so 0.9 MiB for each GiB of file, 50 MiB for 64 GiB.  Once built it is only read:
  * any number of threads may walk with it.  More than ALIGN_BASE_BLOCKS_MAX blocks are not taken: what comes after them is not found.
  */
 struct align_base;

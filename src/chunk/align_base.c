@@ -1,8 +1,8 @@
 /*
  * The base: an array of blocks in the order in which they came, and over it a table by weak sum: buckets of chained entries, half as many
- * buckets as there is room for entries, and a filter of 16 bits for each.  The sum is well mixed, so its first bits are the bucket.
+ * buckets as there is room for entries, and a filter of 32 bits for each.  The sum is well mixed, so its first bits are the bucket.
  *
- * Memory a block, with the array between half full and full: 44 + (2 … 4 for buckets) + (2 … 4 for the filter).  Room that is not used yet
+ * Memory a block, with the array between half full and full: 44 + (2 … 4 for buckets) + (4 … 8 for the filter).  Room that is not used yet
  * is not touched.
  *
  * B1  A chain is at most ALIGN_CHAIN_MAX long: a block that finds its bucket full stays out of the table, and is found only where it is expected.  When the
@@ -88,7 +88,7 @@ grow(struct align_base *b)
 	free(b->buckets);
 	free(b->filter.words);
 	buckets = b->cap / 2;
-	words = b->cap / 4;
+	words = b->cap / 2;
 	b->shift = 32 - (unsigned)__builtin_ctzll(buckets);
 	b->filter.shift = 32 - (unsigned)__builtin_ctzll(words);
 	b->buckets = xmalloc(buckets * sizeof *b->buckets);

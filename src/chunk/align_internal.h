@@ -37,7 +37,8 @@ struct align_entry {
 	uint32_t next;      /* in its bucket, or ALIGN_NONE */
 };
 
-/** Says no for most sums that no full block has: 16 … 32 bits a block, of which each sets two within one word. */
+/** Says no for most sums that no full block has: 32 … 64 bits a block, of which each sets two within one word.  What it lets pass costs a walk
+ * through memory that no cache holds. */
 struct align_filter {
 	uint64_t *words;
 	unsigned shift; /* of a sum, to the number of its word */
