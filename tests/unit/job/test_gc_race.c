@@ -82,7 +82,7 @@ static void
 with_lease(struct worker *w, struct arena *a, unsigned round, bool late)
 {
 	struct transfer_start s = { .device = w->r->device.id, .path = "" };
-	const char *text = arena_printf(a, "text %u", round % 4), *path = arena_printf(a, "%u-%u", w->who, round);
+	const char *text = arena_printf(a, "text %u", round % 13), *path = arena_printf(a, "%u-%u", w->who, round);
 	struct transfer t;
 	struct made m;
 	err_code rc = transfer_create(w->r->d, &w->r->project, &s, NULL, a, &t, &w->err);
@@ -106,7 +106,7 @@ with_lease(struct worker *w, struct arena *a, unsigned round, bool late)
 static void
 plainly(struct worker *w, struct arena *a, unsigned round)
 {
-	const char *text = arena_printf(a, "text %u", round % 4), *path = arena_printf(a, "%u-%u", w->who, round);
+	const char *text = arena_printf(a, "text %u", round % 13), *path = arena_printf(a, "%u-%u", w->who, round);
 	struct content_put p = { .device = w->r->device.id, .path = path, .size = (int64_t)strlen(text) };
 	struct content_in *c;
 	struct file f;
@@ -198,7 +198,7 @@ everybody_at_once(void **state)
 			const char *path = arena_printf(a, "%u-%u", i, round);
 
 			if (w[i].who % 3 != 1 || rig_there(r, path))
-				assert_null(reads(&w[i], a, path, arena_printf(a, "text %u", round % 4)));
+				assert_null(reads(&w[i], a, path, arena_printf(a, "text %u", round % 13)));
 		}
 	}
 }
