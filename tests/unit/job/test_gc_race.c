@@ -37,7 +37,9 @@ send(struct worker *w, struct arena *a, const struct id *t, const char *text, st
 	p = chunk_builder_finish(b, &id, &len);
 	content_hash_init(&ch);
 	content_hash_add(&ch, &h, (uint32_t)strlen(text));
-	*out = (struct made){ .extent = { .chunk = id, .count = 1 }, .content = content_hash_final(&ch), .size = (int64_t)strlen(text) };
+	*out = (struct made){
+		.extent = { .chunk = id, .count = 1 }, .content = content_hash_final(&ch), .size = (int64_t)strlen(text)
+	};
 	rc = chunk_in_open(w->r->d, &w->r->project, &w->r->device.id, t, 0, &c, &w->err);
 	if (rc)
 		return rc;
@@ -189,8 +191,8 @@ everybody_at_once(void **state)
 			fail_msg("%s: %s", w[i].wrong, w[i].err.msg);
 		refused += w[i].refused;
 	}
-	print_message("%llu collections removed %llu chunks; %u commits without a lease had to send again\n", (unsigned long long)runs,
-	    (unsigned long long)removed, refused);
+	print_message("%llu collections removed %llu chunks; %u commits without a lease had to send again\n",
+	    (unsigned long long)runs, (unsigned long long)removed, refused);
 	rig_assert_sums(r);
 	for (unsigned i = 0; i < THREADS; i++) {
 		for (unsigned round = ROUNDS - 2; round < ROUNDS; round++) {
