@@ -110,6 +110,7 @@ wait_for_signal(struct service *s, const sigset_t *signals)
 {
 	const struct timespec tick = { .tv_sec = TICK_S };
 
+	service_tick(s); /* what became due while nobody served */
 	while (sigtimedwait(signals, NULL, &tick) < 0)
 		service_tick(s);
 }

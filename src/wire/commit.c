@@ -43,7 +43,7 @@ wire_op_write(struct jw *jw, const struct wire_op *op)
 	jw_kstr(jw, "op", op_names[op->op]);
 	if (op->op != WIRE_PUT)
 		jw_kid(jw, "id", &op->id);
-	if (op->op == WIRE_PUT || op->op == WIRE_MOVE) {
+	if (op->path && op->op != WIRE_DELETE) {
 		jw_key(jw, "path");
 		jw_strn(jw, op->path, op->path_len ? op->path_len : strlen(op->path));
 	}
@@ -68,6 +68,19 @@ read_path(struct json_in *in, struct arena *a, struct wire_op *op, struct err *e
 		return rc;
 	op->path = arena_strndup(a, s, op->path_len);
 	return op->path ? ERR_OK : err_set(err, ERR_BODY_TOO_LARGE, "too much text");
+}
+
+/** A restore may say where to. */
+static err_code
+read_restore(struct json_in *in, struct arena *a, struct wire_op *op, struct err *err)
+{
+	const char *s = NULL;
+	size_t len;
+	err_code rc = json_need_i64(in, "version", 1, INT64_MAX, &op->from_version, err);
+
+	if (!rc)
+		rc = json_get_path(in, "path", &s, &len, err);
+	return rc || !s ? rc : read_path(in, a, op, err);
 }
 
 static err_code
@@ -181,7 +194,7 @@ read_by_id(struct json_in *in, struct arena *a, struct wire_op *op, struct err *
 	if (!rc && op->op == WIRE_MOVE)
 		rc = read_path(in, a, op, err);
 	if (!rc && op->op == WIRE_RESTORE)
-		rc = json_need_i64(in, "version", 1, INT64_MAX, &op->from_version, err);
+		rc = read_restore(in, a, op, err);
 	return rc;
 }
 

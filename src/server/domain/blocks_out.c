@@ -22,8 +22,8 @@ struct blocks_out {
 	uint32_t header_len;
 	struct run runs[BLOCKS_FETCH_MAX];
 	uint32_t run_count;
-	uint32_t given;     /* bytes of the header */
-	uint32_t at, done;  /* the run at hand, and how much of it has been given */
+	uint32_t given;    /* bytes of the header */
+	uint32_t at, done; /* the run at hand, and how much of it has been given */
 };
 
 /* What is asked for while a container is being made. */

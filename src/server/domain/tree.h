@@ -58,5 +58,5 @@ err_code tree_file_at(struct domain *d, const struct id *project, const char *pa
  * tree_blocks: a page of ≤ BLOCKLIST_PAGE_BLOCKS blocks of a live file's content, or with ${version} ≠ 0 of that kept version's, from
  * block ${from} (a multiple of that) on; empty past the end, and for links and directories; *has_more.
  */
-err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, struct arena *a,
-    struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);
+err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from,
+    struct arena *a, struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);

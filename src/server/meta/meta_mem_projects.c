@@ -125,8 +125,8 @@ grants_drop(struct meta_tx *tx, const struct id *project)
 err_code
 mem_project_delete(struct meta_tx *tx, const struct id *id, struct err *err)
 {
-	static const enum mem_which by_project[] = { MEM_FILE, MEM_FILE_PATH, MEM_FILE_VERSION, MEM_VERSION, MEM_HISTORY_WALK, MEM_BLOCKS,
-		MEM_CHUNK, MEM_SNAPSHOT, MEM_CHECKPOINT };
+	static const enum mem_which by_project[] = { MEM_FILE, MEM_FILE_PATH, MEM_FILE_VERSION, MEM_VERSION, MEM_HISTORY_WALK,
+		MEM_BLOCKS, MEM_CHUNK, MEM_SNAPSHOT, MEM_CHECKPOINT };
 	struct mem_key k;
 
 	mem_key_of_id(&k, id);

@@ -12,17 +12,17 @@ write_version(struct jw *jw, const struct kept_version *k)
 
 	wire_version_write(jw,
 	    &(struct wire_version){
-	        .version = v->version,
-	        .path = v->path,
-	        .kind = (int)v->kind,
-	        .size = v->size,
-	        .mode = v->mode,
-	        .mtime_ns = v->mtime_ns,
-	        .content = v->content,
-	        .target = v->kind == KIND_LINK ? v->target : NULL,
-	        .changed_by = v->changed_by,
-	        .changed_by_name = k->changed_by_name,
-	        .deleted = v->deleted,
+		.version = v->version,
+		.path = v->path,
+		.kind = (int)v->kind,
+		.size = v->size,
+		.mode = v->mode,
+		.mtime_ns = v->mtime_ns,
+		.content = v->content,
+		.target = v->kind == KIND_LINK ? v->target : NULL,
+		.changed_by = v->changed_by,
+		.changed_by_name = k->changed_by_name,
+		.deleted = v->deleted,
 	    });
 }
 

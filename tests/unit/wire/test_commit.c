@@ -38,6 +38,7 @@ static const char *const good[] = {
 	"{\"op\":\"delete\",\"id\":\"" ID "\"}",
 	"{\"op\":\"move\",\"id\":\"" ID "\",\"path\":\"b/c\",\"base\":1}",
 	"{\"op\":\"restore\",\"id\":\"" ID "\",\"base\":1,\"version\":2}",
+	"{\"op\":\"restore\",\"id\":\"" ID "\",\"path\":\"b/c\",\"base\":1,\"version\":2}",
 };
 
 static void
