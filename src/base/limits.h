@@ -53,6 +53,7 @@
 #define TRANSFERS_PER_DEVICE_MAX 1000
 #define TRANSFER_CHUNKS_MAX (4 * 1024 * 1024 + 1024) /* of a 16 TiB file */
 #define GC_GRACE_US (24 * 3600 * INT64_C(1000000)) /* a chunk that nothing names stays: somebody may be about to name it */
+#define GC_INTERVAL_US (24 * 3600 * INT64_C(1000000)) /* between two collections */
 #define MILESTONES_LIFE_US (30 * 24 * 3600 * INT64_C(1000000)) /* of transfers that have ended */
 #define TRANSFER_PAUSE_US (60 * INT64_C(1000000)) /* without a chunk: then the next one says "resumed" */
 #define TRANSFER_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))

@@ -31,8 +31,8 @@ perform(CURL *curl, struct curl_slist *headers, const char *url, const char *met
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT, CALL_TIMEOUT_S);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-	if (body)
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	if (body || strcmp(method, "POST") == 0) /* one without a body says so with Content-Length: 0 */
+		curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body ? body : "");
 	code = curl_easy_perform(curl);
 	if (code != CURLE_OK)
 		return err_set(err, ERR_NETWORK, "%s: %s", url, curl_easy_strerror(code));
@@ -54,8 +54,7 @@ request(const char *address, const char *token, const char *method, const char *
 	snprintf(url, sizeof url, "http://%s%s", address, path);
 	snprintf(auth, sizeof auth, "Authorization: Bearer %s", token);
 	headers = curl_slist_append(headers, auth);
-	if (body)
-		headers = curl_slist_append(headers, "Content-Type: application/json");
+	headers = curl_slist_append(headers, body ? "Content-Type: application/json" : "Content-Type:");
 	rc = perform(curl, headers, url, method, body, answer, status, err);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
@@ -101,7 +100,7 @@ static err_code
 call_own(struct data *data, const char *method, const char *path, const char *body, struct arena *a, struct admin_answer *out,
     struct err *err)
 {
-	struct service_opts opts = { .listen = "127.0.0.1:0", .workers = 1 };
+	struct service_opts opts = { .listen = "127.0.0.1:0", .workers = 1, .gc_grace_us = GC_GRACE_US, .gc_eager = true };
 	struct service *s;
 	bool first_start;
 	err_code rc = service_open(data, &opts, &s, &first_start, err);

@@ -5,7 +5,8 @@
 #include "server/commands.h"
 
 static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST,
-	&COMMAND_PROJECT_SET, &COMMAND_PROJECT_SHOW, &COMMAND_DEVICE_ADD, &COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE, NULL };
+	&COMMAND_PROJECT_SET, &COMMAND_PROJECT_SHOW, &COMMAND_DEVICE_ADD, &COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE,
+	&COMMAND_GC, NULL };
 
 static const struct command_option OPTIONS[] = {
 	{ 'd', "data", "DIR", "the server's data directory (default " DATA_DEFAULT ")" },
@@ -19,6 +20,9 @@ static const struct command_option OPTIONS[] = {
 	{ 'k', "keep-versions", "N", "keep the newest N states of each file; 0 keeps all" },
 	{ 'a', "keep-days", "N", "keep a state for N days after it was replaced; 0: without limit" },
 	{ 'q', "quota", "SIZE", "store at most so many bytes; K, M, G, T for units of 1024; 0: no quota" },
+	{ 'i', "gc-interval", "TIME", "collect garbage so often (default 24h; 0: only when asked)" },
+	{ 'g', "gc-grace", "TIME", "what nothing names stays so long (default 24h)" },
+	{ 'y', "dry-run", NULL, "say what would be done, and do nothing" },
 	{ 'j', "json", NULL, "print the answer as JSON" },
 	{ 0 },
 };

@@ -9,13 +9,44 @@
 #define GRACE_MS 30000      /* for requests that run when we are asked to stop */
 #define TICK_S 60
 #define WORKERS_MAX 64
+#define SPAN_MAX_S (3650 * INT64_C(86400))
 
 struct serve {
 	const char *data, *listen;
 	const char *hosts[COMMAND_VALUES_MAX + 1];
 	unsigned workers;
+	int64_t gc_interval_us, gc_grace_us;
 	bool json_log;
 };
+
+/* A number of seconds, or of minutes, hours or days with m, h, d behind it. */
+static err_code
+parse_span(const struct command_line *line, char letter, const char *what, int64_t preset_us, int64_t *out_us, struct err *err)
+{
+	static const struct {
+		char unit;
+		int64_t seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
+	const char *s = command_value(line, letter);
+	size_t len = s ? strlen(s) : 0;
+	int64_t unit = 1;
+	uint64_t n;
+
+	*out_us = preset_us;
+	if (!s)
+		return ERR_OK;
+	for (size_t i = 0; len > 1 && i < ARRAY_LEN(units); i++) {
+		if (s[len - 1] != units[i].unit)
+			continue;
+		unit = units[i].seconds;
+		len--;
+		break;
+	}
+	if (!parse_u64(s, len, (uint64_t)(SPAN_MAX_S / unit), &n))
+		return err_set(err, ERR_USAGE, "--%s takes seconds, or a number with m, h or d behind it, at most 3650d", what);
+	*out_us = (int64_t)n * unit * 1000000;
+	return ERR_OK;
+}
 
 static err_code
 parse(const struct command_line *line, struct serve *out, struct err *err)
@@ -36,7 +67,9 @@ parse(const struct command_line *line, struct serve *out, struct err *err)
 	if (workers && (!parse_u64(workers, strlen(workers), WORKERS_MAX, &n) || n == 0))
 		return err_set(err, ERR_USAGE, "--workers takes a number from 1 to %d", WORKERS_MAX);
 	out->workers = (unsigned)n;
-	return ERR_OK;
+	if (parse_span(line, 'i', "gc-interval", GC_INTERVAL_US, &out->gc_interval_us, err))
+		return ERR_USAGE;
+	return parse_span(line, 'g', "gc-grace", GC_GRACE_US, &out->gc_grace_us, err);
 }
 
 /* Every connection is a descriptor; the soft limit of 1,024 is for programs that use select. */
@@ -90,6 +123,8 @@ run_service(const struct serve *opts, struct data *data, const sigset_t *signals
 		.hosts = opts->hosts,
 		.workers = opts->workers,
 		.access_log = true,
+		.gc_interval_us = opts->gc_interval_us,
+		.gc_grace_us = opts->gc_grace_us,
 	};
 	struct service *s;
 	bool first_start;
@@ -139,10 +174,12 @@ const struct command COMMAND_SERVE = {
 	.name = "serve",
 	.args = "",
 	.summary = "Serve until SIGTERM or SIGINT",
-	.options = "dlHwf",
+	.options = "dlHwfig",
 	.run = run,
 	.help = "Everything lies in the data directory: metadata in SQLite, content in chunks/.  The first\n"
 	        "start makes it, and in it owner.token, the token that may do everything.\n\n"
 	        "SIGTERM lets running requests end (up to 30 s) and closes the database cleanly; a kill\n"
-	        "loses nothing that was acknowledged.\n",
+	        "loses nothing that was acknowledged.\n\n"
+	        "Garbage is collected ten minutes after the start and then once in --gc-interval; what\n"
+	        "nothing names any more stays for --gc-grace.\n",
 };

@@ -3,9 +3,11 @@
 #include "db/db.h"
 #include "server/domain/access.h"
 #include "server/http/http.h"
+#include "server/job/gc.h"
 #include "server/route/route.h"
 #include "server/service.h"
 
+#define GC_FIRST_US (10 * 60 * INT64_C(1000000)) /* after the start: one that is started daily collects too */
 #define RESERVE_MAX (256 * MIB)         /* stays free, so that deletes and the database can go on */
 
 struct service {
@@ -13,6 +15,7 @@ struct service {
 	struct meta *meta;
 	struct store *store;
 	struct domain *domain;
+	struct gc *gc;
 	struct route *route;
 	struct http_server *http;
 };
@@ -73,6 +76,11 @@ open_all(struct service *s, struct data *data, const struct service_opts *opts, 
 		.workers = opts->workers,
 		.access_log = opts->access_log,
 	};
+	struct gc_opts gc = {
+		.interval_us = opts->gc_interval_us,
+		.first_us = MIN(opts->gc_interval_us, GC_FIRST_US),
+		.eager = opts->gc_eager,
+	};
 	err_code rc = open_meta(s, data, err);
 
 	if (rc)
@@ -81,7 +89,11 @@ open_all(struct service *s, struct data *data, const struct service_opts *opts, 
 	if (rc)
 		return err_wrap(err, "open the store of %s", data->path);
 	s->domain = domain_open(s->meta, s->store);
+	domain_grace(s->domain, opts->gc_grace_us);
 	rc = open_owner(s, data, first_start, err);
+	if (rc)
+		return rc;
+	rc = gc_start(s->domain, s->meta, s->store, &gc, &s->gc, err);
 	if (rc)
 		return rc;
 	s->route = route_open(s->domain);
@@ -127,6 +139,7 @@ service_close(struct service *s, int64_t grace_ms)
 		return;
 	if (s->http)
 		http_stop(s->http, grace_ms);
+	gc_stop(s->gc);
 	if (s->route)
 		route_free(s->route);
 	domain_free(s->domain);

@@ -13,6 +13,9 @@ struct service_opts {
 	const char *const *hosts;  /* further Host names, NULL-terminated */
 	unsigned workers;          /* 0: the default */
 	bool access_log;
+	int64_t gc_interval_us;    /* 0: garbage is collected only when asked for */
+	int64_t gc_grace_us;
+	bool gc_eager;             /* without rests: nobody else is served */
 };
 
 /**

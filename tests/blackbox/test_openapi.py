@@ -273,6 +273,16 @@ def health_ready(w):
     yield w.send("health_ready", who="nobody", query="x=1")
 
 
+def gc_run(w):
+    yield (first := w.send("gc_run"))
+    yield (same := w.send("gc_run", query=f"run={first.json['run']}"))
+    assert same.json == first.json
+    yield (dry := w.send("gc_run", query="dry_run=1"))
+    assert dry.json["dry_run"] and dry.json["run"] == first.json["run"] + 1
+    yield w.send("gc_run", query="run=1000000")
+    yield w.send("gc_run", query="dry_run=2")
+
+
 def project_create(w):
     yield from again(w, "project_create", {"name": "one"}, {"name": "two"})
     yield w.send("project_create", body={"name": "n" * 201})

@@ -209,8 +209,8 @@ run_read(struct content_out *c, const struct spot *s, const struct header *h, ui
 
 	*stored = xmalloc(want);
 	rc = store_read(c->d->store, &h->key, first->offset, *stored, want, &got, err);
-	if (rc == ERR_NOT_FOUND || (!rc && got < want))
-		return damaged(c, "a chunk is missing or cut short", &h->h.id, err);
+	if (!rc && got < want)
+		return damaged(c, "a chunk is cut short", &h->h.id, err);
 	return rc;
 }
 
@@ -273,7 +273,7 @@ run_decode(struct content_out *c, struct spot s, const struct header *h, uint32_
 	return ERR_OK;
 }
 
-/* Some bytes from ${off} on, at least one: those of one run of blocks. */
+/* Some bytes from ${off} on, at least one: those of one run of blocks.  NOT_FOUND: the page at hand names a chunk that is not there. */
 static err_code
 read_run(struct content_out *c, uint64_t off, uint8_t *buf, size_t len, size_t *given, struct err *err)
 {
@@ -287,8 +287,6 @@ read_run(struct content_out *c, uint64_t off, uint8_t *buf, size_t len, size_t *
 
 	key.hash = e->chunk;
 	rc = header_get(c->d, &key, &h, err);
-	if (rc == ERR_NOT_FOUND)
-		return damaged(c, "a chunk is missing", &e->chunk, err);
 	if (rc)
 		return rc;
 	if (e->first + e->count > h->h.count) {
@@ -301,6 +299,19 @@ read_run(struct content_out *c, uint64_t off, uint8_t *buf, size_t len, size_t *
 	}
 	header_release(c->d, &h);
 	return rc;
+}
+
+/* The page was read a grace ago or more, and its blocks have been moved since (job/compact.c): once more from the page as it is now. */
+static err_code
+read_moved(struct content_out *c, uint64_t off, uint8_t *buf, size_t len, size_t *given, struct err *err)
+{
+	err_code rc;
+
+	c->page_len = 0;
+	rc = page_seek(c, off, err);
+	if (!rc)
+		rc = read_run(c, off, buf, len, given, err);
+	return rc == ERR_NOT_FOUND ? damaged(c, "a chunk is missing", NULL, err) : rc;
 }
 
 err_code
@@ -321,6 +332,8 @@ content_read(struct content_out *c, uint64_t off, uint8_t *buf, size_t len, size
 			rc = page_seek(c, at, err);
 			if (!rc)
 				rc = read_run(c, at, buf + *got, len - *got, &given, err);
+			if (rc == ERR_NOT_FOUND)
+				rc = read_moved(c, at, buf + *got, len - *got, &given, err);
 		}
 		if (rc)
 			return rc;

@@ -51,12 +51,12 @@ void publish_end(struct domain *d, struct publishing *p);
 
 /** What a collection found and did; of a dry run what it would have done. */
 struct gc_report {
-	uint64_t run;           /* number of the collection, from 1 at each start of the server; 0: there has been none */
+	uint64_t run; /* number of the collection, from 1 at each start of the server; 0: there has been none */
 	bool running, dry_run;
-	bool failed;            /* it ended early; the log says why, and the next one starts anew */
+	bool failed;                  /* it ended early; the log says why, and the next one starts anew */
 	int64_t started_at, ended_at; /* wall clock, microseconds; 0: not yet */
 	uint64_t projects;
-	uint64_t lists_removed; /* block lists of contents that nothing names */
+	uint64_t lists_removed;                 /* block lists of contents that nothing names */
 	uint64_t chunks_kept, bytes_kept;       /* rows that something names, and their containers */
 	uint64_t chunks_waiting, bytes_waiting; /* named by nothing, within the grace */
 	uint64_t chunks_removed, bytes_removed;

@@ -12,9 +12,9 @@
 #include "server/job/gc_internal.h"
 
 #define PROJECTS 100
-#define CONTENTS 200     /* looked at in one reader */
-#define DROP_PAGES 64    /* removed in one transaction */
-#define OBJECTS 1000     /* asked for in one reader */
+#define CONTENTS 200  /* looked at in one reader */
+#define DROP_PAGES 64 /* removed in one transaction */
+#define OBJECTS 1000  /* asked for in one reader */
 
 err_code
 rest(struct collection *c, struct err *err)
@@ -151,7 +151,14 @@ range(struct collection *c, struct err *err)
 		rc = marks_leases(c, err);
 	if (!rc)
 		rc = sweep(c, err);
-	return rc ? rc : compact(c, err);
+	if (rc || c->no_room)
+		return rc;
+	rc = compact(c, err);
+	if (rc != ERR_NO_SPACE && rc != ERR_READ_ONLY)
+		return rc;
+	log_error(err, "chunks of which little is left are not rewritten now; garbage is still removed");
+	c->no_room = true; /* that is when a sweep is needed most */
+	return ERR_OK;
 }
 
 static err_code
@@ -170,6 +177,20 @@ project(struct collection *c, struct err *err)
 	}
 	c->report->projects++;
 	return rc;
+}
+
+/* One that is deleted while it is being looked at is no failure: its objects are the next collection's. */
+static err_code
+project_or_gone(struct collection *c, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct project p;
+	struct err look;
+	err_code rc = project(c, err);
+
+	if (rc != ERR_NOT_FOUND || meta_begin(c->meta, META_READ, &tx, &look))
+		return rc;
+	return meta_project_get(tx, &c->project, &p, &look) == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
 static err_code
@@ -198,7 +219,7 @@ projects(struct collection *c, struct err *err)
 		rc = project_page(c, first ? NULL : &c->project, ids, &n, err);
 		for (size_t i = 0; !rc && i < n; i++) {
 			c->project = ids[i];
-			rc = project(c, err);
+			rc = project_or_gone(c, err);
 		}
 	}
 	return rc;

@@ -1,5 +1,5 @@
 /*
- * Compaction.  A chunk of whose bytes less than two thirds are still named is rewritten, so that what a project stores stays within 1.5 times
+ * Compaction.  A chunk of whose bytes less than two thirds are still named is rewritten, so that a project stores at most 1.5 times
  * what is named (raw bytes are counted: they are in the block lists, so that no header is read for a chunk that stays).
  *
  *   K1  The live blocks of several such chunks are copied, stored bytes as they are and each verified, into new chunks, which are made
@@ -20,7 +20,7 @@
 
 #define BLOCKS_MAX 262144 /* moved by one walk over a project's pages: 16 GiB of full ones */
 #define PAGES 256
-#define REWRITE_PAGES 64  /* in one transaction */
+#define REWRITE_PAGES 64 /* in one transaction */
 
 /* Where a block of an old chunk lies now. */
 struct slot {
@@ -61,7 +61,8 @@ struct compaction {
 static bool
 is_wanted(const struct collection *c, const struct mark *m)
 {
-	return m->live_blocks > 0 && !m->leased && m->created_at < c->horizon && (uint64_t)m->live_raw * 3 < (uint64_t)m->raw_len * 2;
+	return m->live_blocks > 0 && !m->leased && m->created_at < c->horizon &&
+	    (uint64_t)m->live_raw * 3 < (uint64_t)m->raw_len * 2;
 }
 
 static void
@@ -138,7 +139,8 @@ damaged(struct compaction *k, const struct mark *m, struct err *err)
 	char hex[HASH_HEX_LEN + 1];
 
 	(void)k;
-	log_event(LOG_ERROR, "a stored chunk is damaged", LOG_STR("chunk", hash_hex(&m->id, hex)), LOG_STR("part", "compaction left it alone"));
+	log_event(LOG_ERROR, "a stored chunk is damaged", LOG_STR("chunk", hash_hex(&m->id, hex)),
+	    LOG_STR("part", "compaction left it alone"));
 	return err_set(err, ERR_CORRUPT, "chunk %s is damaged in the store", hex);
 }
 
@@ -241,8 +243,8 @@ moved_find(const struct compaction *k, const struct hash *id)
 struct rewrite {
 	struct compaction *k;
 	struct meta_tx *tx;
-	struct blocklist list;                          /* as it is */
-	struct extent extents[BLOCKLIST_PAGE_BLOCKS];   /* as they become */
+	struct blocklist list;                        /* as it is */
+	struct extent extents[BLOCKLIST_PAGE_BLOCKS]; /* as they become */
 	uint32_t n;
 	bool changed;
 };
@@ -369,7 +371,8 @@ names_moved(void *ctx, const struct extent *e, const uint8_t *blocks)
 
 /* Up to PAGES pages after *at, which moves on; those that name what has moved into ${hits}. */
 static err_code
-find_pages(struct compaction *k, struct blocks_row *at, int64_t *page, struct blocks_row *hits, size_t *n, bool *more, struct err *err)
+find_pages(
+    struct compaction *k, struct blocks_row *at, int64_t *page, struct blocks_row *hits, size_t *n, bool *more, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct blocks_row *rows;

@@ -18,7 +18,7 @@ struct gc {
 	struct mutex mu; /* RANK_ENGINE; guards what follows; nothing else is called with it held */
 	struct cond wake;
 	bool stopping, wanted, wanted_dry;
-	struct gc_report now; /* of the collection that runs, or ran last */
+	struct gc_report now;   /* of the collection that runs, or ran last */
 	int64_t worked_from_ms; /* the thread's own */
 };
 
@@ -45,12 +45,13 @@ static void
 say(const struct gc_report *r)
 {
 	log_event(LOG_INFO, r->dry_run ? "garbage was looked for" : "garbage was collected", LOG_U64("run", r->run),
-	    LOG_I64("ms", (r->ended_at - r->started_at) / 1000), LOG_U64("projects", r->projects), LOG_U64("lists", r->lists_removed),
-	    LOG_U64("chunks_kept", r->chunks_kept), LOG_U64("bytes_kept", r->bytes_kept), LOG_U64("chunks_waiting", r->chunks_waiting),
-	    LOG_U64("bytes_waiting", r->bytes_waiting), LOG_U64("chunks_removed", r->chunks_removed),
-	    LOG_U64("bytes_removed", r->bytes_removed), LOG_U64("objects_removed", r->objects_removed),
-	    LOG_U64("object_bytes_removed", r->object_bytes_removed), LOG_U64("chunks_compacted", r->chunks_compacted),
-	    LOG_U64("bytes_compacted", r->bytes_compacted), LOG_U64("bytes_rewritten", r->bytes_rewritten));
+	    LOG_I64("ms", (r->ended_at - r->started_at) / 1000), LOG_U64("projects", r->projects),
+	    LOG_U64("lists", r->lists_removed), LOG_U64("chunks_kept", r->chunks_kept), LOG_U64("bytes_kept", r->bytes_kept),
+	    LOG_U64("chunks_waiting", r->chunks_waiting), LOG_U64("bytes_waiting", r->bytes_waiting),
+	    LOG_U64("chunks_removed", r->chunks_removed), LOG_U64("bytes_removed", r->bytes_removed),
+	    LOG_U64("objects_removed", r->objects_removed), LOG_U64("object_bytes_removed", r->object_bytes_removed),
+	    LOG_U64("chunks_compacted", r->chunks_compacted), LOG_U64("bytes_compacted", r->bytes_compacted),
+	    LOG_U64("bytes_rewritten", r->bytes_rewritten));
 }
 
 static void
@@ -101,8 +102,9 @@ gc_wait(struct gc *gc, int64_t due_ms)
 			cond_wait(&gc->wake, &gc->mu);
 	}
 	go_on = !gc->stopping;
-	gc->now = (struct gc_report){ .run = gc->now.run + 1, .running = go_on, .dry_run = gc->wanted && gc->wanted_dry,
-		.started_at = clock_wall_us() };
+	gc->now = (struct gc_report){
+		.run = gc->now.run + 1, .running = go_on, .dry_run = gc->wanted && gc->wanted_dry, .started_at = clock_wall_us()
+	};
 	gc->wanted = false;
 	mutex_unlock(&gc->mu);
 	return go_on;

@@ -18,7 +18,8 @@ struct gc_opts {
 };
 
 /** gc_start(d, meta, store, opts, out, err): its thread; borrows all.  Becomes ${d}'s collector. */
-err_code gc_start(struct domain *d, struct meta *meta, struct store *store, const struct gc_opts *opts, struct gc **out, struct err *err);
+err_code gc_start(
+    struct domain *d, struct meta *meta, struct store *store, const struct gc_opts *opts, struct gc **out, struct err *err);
 
 /** gc_stop(gc): ends what runs at its next step, a fraction of a second, and joins.  NULL is fine. */
 void gc_stop(struct gc *gc);

@@ -24,11 +24,11 @@ struct mark {
 };
 
 struct marks {
-	struct mark *a;      /* by id */
+	struct mark *a; /* by id */
 	size_t n, cap;
-	uint64_t *words;     /* a bit a block */
+	uint64_t *words; /* a bit a block */
 	size_t words_n, words_cap;
-	bool more;           /* there are chunks after the last one */
+	bool more; /* there are chunks after the last one */
 };
 
 struct collection {
@@ -36,9 +36,10 @@ struct collection {
 	struct meta *meta;
 	struct store *store;
 	struct gc_report *report;
-	struct id project;   /* the one at hand */
-	int64_t horizon;     /* taken before its walks began */
+	struct id project; /* the one at hand */
+	int64_t horizon;   /* taken before its walks began */
 	struct marks marks;
+	bool no_room; /* the store takes no writes: nothing is rewritten any more */
 	/** rest(ctx, report): after each bounded piece of work; false: stop.  NULL: go on. */
 	bool (*rest)(void *ctx, const struct gc_report *report);
 	void *ctx;
@@ -51,7 +52,8 @@ err_code collect(struct collection *c, struct err *err);
 err_code rest(struct collection *c, struct err *err);
 
 /** page_extents(row, fn, ctx): each run of blocks of a packed page, which was verified when it was written. */
-void page_extents(const uint8_t *packed, size_t len, void (*fn)(void *ctx, const struct extent *e, const uint8_t *blocks), void *ctx);
+void page_extents(
+    const uint8_t *packed, size_t len, void (*fn)(void *ctx, const struct extent *e, const uint8_t *blocks), void *ctx);
 /** block_raw_len(blocks, k): of the ${k}-th of them. */
 uint32_t block_raw_len(const uint8_t *blocks, uint32_t k);
 

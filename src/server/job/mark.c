@@ -62,8 +62,13 @@ marks_add(struct marks *m, const struct chunk *c)
 		m->words_cap = MAX((size_t)1024, m->words_cap * 2);
 		m->words = xrealloc(m->words, m->words_cap * sizeof *m->words);
 	}
-	m->a[m->n++] = (struct mark){ .id = c->id, .used_at = c->used_at, .created_at = c->created_at, .stored_len = c->stored_len,
-		.raw_len = (uint32_t)c->raw_len, .block_count = c->block_count, .words = (uint32_t)m->words_n };
+	m->a[m->n++] = (struct mark){ .id = c->id,
+		.used_at = c->used_at,
+		.created_at = c->created_at,
+		.stored_len = c->stored_len,
+		.raw_len = (uint32_t)c->raw_len,
+		.block_count = c->block_count,
+		.words = (uint32_t)m->words_n };
 	memset(m->words + m->words_n, 0, words_of(c) * sizeof *m->words);
 	m->words_n += words_of(c);
 }
@@ -148,8 +153,8 @@ mark_extent(void *ctx, const struct extent *e, const uint8_t *blocks)
 struct place {
 	struct hash content;
 	int64_t page;
-	bool skip;    /* of a dry run: nothing names the content, so what it names would not be kept */
-	bool known;   /* skip is of this content */
+	bool skip;  /* of a dry run: nothing names the content, so what it names would not be kept */
+	bool known; /* skip is of this content */
 };
 
 static err_code

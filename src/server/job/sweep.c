@@ -41,6 +41,23 @@ count_removed(struct collection *c, const struct mark *m)
 	c->report->bytes_removed += (uint64_t)m->stored_len;
 }
 
+/* A time that has not come was written by a process whose clock was ahead: from now on the row ages as others do. */
+static err_code
+wait_on(struct collection *c, const struct mark *m, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	int64_t now = lease_now(c->d);
+	err_code rc;
+
+	count_waiting(c, m);
+	if (m->used_at <= now || c->report->dry_run)
+		return ERR_OK;
+	rc = meta_begin(c->meta, META_WRITE, &tx, err);
+	if (!rc)
+		rc = meta_chunk_touch(tx, &c->project, &m->id, now, err);
+	return rc ? rc : meta_commit(&tx, err);
+}
+
 /* The rows of some marks; gone[i]: it went. */
 static err_code
 rows_remove(struct collection *c, struct mark *const *some, size_t n, bool *gone, struct err *err)
@@ -85,7 +102,7 @@ sweep(struct collection *c, struct err *err)
 		if (!is_garbage(m))
 			count_kept(c, m);
 		else if (m->used_at >= horizon_of(c))
-			count_waiting(c, m);
+			rc = wait_on(c, m, err);
 		else if (c->report->dry_run)
 			count_removed(c, m);
 		else

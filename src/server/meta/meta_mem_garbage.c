@@ -22,8 +22,8 @@ mem_chunk_touch(struct meta_tx *tx, const struct id *project, const struct hash 
 }
 
 err_code
-mem_chunk_list(struct meta_tx *tx, const struct id *project, const struct hash *after, unsigned limit, struct chunk **out, size_t *n,
-    struct err *err)
+mem_chunk_list(struct meta_tx *tx, const struct id *project, const struct hash *after, unsigned limit, struct chunk **out,
+    size_t *n, struct err *err)
 {
 	const struct mem_table *t = mem_table(tx, MEM_CHUNK);
 	const struct chunk *row;

@@ -15,8 +15,8 @@ sql_chunk_touch(struct meta_tx *tx, const struct id *project, const struct hash 
 }
 
 err_code
-sql_chunk_list(struct meta_tx *tx, const struct id *project, const struct hash *after, unsigned limit, struct chunk **out, size_t *n,
-    struct err *err)
+sql_chunk_list(struct meta_tx *tx, const struct id *project, const struct hash *after, unsigned limit, struct chunk **out,
+    size_t *n, struct err *err)
 {
 	static const char sql[] = "SELECT " SQL_CHUNK_COLUMNS " FROM chunks WHERE project_id = $1 AND id > $2 ORDER BY id LIMIT $3";
 	size_t len = after ? sizeof after->b : 0; /* no bytes sort before all others */
@@ -62,10 +62,12 @@ sql_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash 
 err_code
 sql_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err)
 {
-	static const char versions[] = "SELECT 1 FROM file_versions WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted = 0"
-				       " LIMIT 1";
-	static const char files[] = "SELECT 1 FROM file_index WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted_at = 0"
-				    " LIMIT 1";
+	static const char versions[] =
+	    "SELECT 1 FROM file_versions WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted = 0"
+	    " LIMIT 1";
+	static const char files[] =
+	    "SELECT 1 FROM file_index WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted_at = 0"
+	    " LIMIT 1";
 	AUTO(db_resetp) struct db_stmt *v = NULL;
 	AUTO(db_resetp) struct db_stmt *f = NULL;
 	err_code rc;
@@ -92,8 +94,8 @@ sql_content_after(struct meta_tx *tx, const struct id *project, const struct has
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc;
 
-	rc = sql_query(tx, &st, err, sql, DB_ID(project),
-	    DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0));
+	rc = sql_query(
+	    tx, &st, err, sql, DB_ID(project), DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0));
 	return rc ? rc : sql_one(tx, st, read_hash, out, "content", err);
 }
 
@@ -156,14 +158,15 @@ err_code
 sql_transfer_open_list(struct meta_tx *tx, const struct id *project, const struct id *after, unsigned limit, struct id **out,
     size_t *n, struct err *err)
 {
-	static const char sql[] = "SELECT id FROM file_transfers WHERE project_id = $1 AND state = 0 AND id > $2 ORDER BY id LIMIT $3";
+	static const char sql[] =
+	    "SELECT id FROM file_transfers WHERE project_id = $1 AND state = 0 AND id > $2 ORDER BY id LIMIT $3";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	void *array = NULL;
 	err_code rc;
 
 	*n = 0;
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0),
-	    DB_I64(limit));
+	rc = sql_query(tx, &st, err, sql, DB_ID(project),
+	    DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0), DB_I64(limit));
 	if (!rc)
 		rc = sql_all(tx, st, read_id, sizeof **out, &array, n, err);
 	*out = array;

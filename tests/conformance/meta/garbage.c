@@ -4,7 +4,9 @@
 static void
 add_chunk(struct meta_tx *tx, unsigned n, int64_t used_at)
 {
-	struct chunk c = { .id = hash_no(n), .stored_len = 100 + n, .raw_len = 90, .block_count = 1, .created_at = 3, .used_at = used_at };
+	struct chunk c = {
+		.id = hash_no(n), .stored_len = 100 + n, .raw_len = 90, .block_count = 1, .created_at = 3, .used_at = used_at
+	};
 
 	ok(meta_chunk_add(tx, P1, &c, ERR));
 }
@@ -75,8 +77,14 @@ chunks_come_and_go(void **state)
 static void
 name_content(struct meta_tx *tx, unsigned n, const struct hash *content, enum kind kind, bool deleted)
 {
-	struct version v = { .file = id_no(n), .version = 100 + n, .path = "a", .kind = kind, .content = *content, .target = "",
-		.changed_by = id_no(1), .deleted = deleted };
+	struct version v = { .file = id_no(n),
+		.version = 100 + n,
+		.path = "a",
+		.kind = kind,
+		.content = *content,
+		.target = "",
+		.changed_by = id_no(1),
+		.deleted = deleted };
 
 	ok(meta_version_add(tx, P1, &v, ERR));
 }
@@ -164,7 +172,9 @@ pages_in_order(void **state)
 static struct transfer
 a_transfer(unsigned n)
 {
-	return (struct transfer){ .id = id_no(n), .device = *DEV, .state = TRANSFER_OPEN, .path = "", .created_at = 5, .expires_at = 1000 + n };
+	return (struct transfer){
+		.id = id_no(n), .device = *DEV, .state = TRANSFER_OPEN, .path = "", .created_at = 5, .expires_at = 1000 + n
+	};
 }
 
 static void
@@ -220,7 +230,9 @@ transfers_lease(void **state)
 static void
 objects_are_named(void **state)
 {
-	struct snapshot s = { .id = id_no(5), .clock = 9, .epoch = id_no(6), .object = hash_no(7), .created_at = 1, .expires_at = 2 };
+	struct snapshot s = {
+		.id = id_no(5), .clock = 9, .epoch = id_no(6), .object = hash_no(7), .created_at = 1, .expires_at = 2
+	};
 	struct hash chunk = hash_no(1), nobody = hash_no(2);
 	struct meta_tx *tx;
 	bool named;

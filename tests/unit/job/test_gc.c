@@ -107,16 +107,25 @@ places(struct rig *r, const struct hash *content, struct extent out[BLOCKS])
 	assert_ok(r, blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &list, &r->err));
 	for (uint32_t i = 0; i < list.extent_count; i++)
 		for (uint32_t k = 0; k < list.extents[i].count; k++)
-			out[at++] = (struct extent){ .chunk = list.extents[i].chunk, .first = list.extents[i].first + k, .count = 1 };
+			out[at++] =
+			    (struct extent){ .chunk = list.extents[i].chunk, .first = list.extents[i].first + k, .count = 1 };
 }
 
 static int64_t
 commit_extents(struct rig *r, const char *path, int64_t base, const struct extent *extents, const uint32_t *seeds, unsigned n,
     const struct id *transfer)
 {
-	struct op op = { .kind = OP_PUT, .path = path, .entry = KIND_FILE, .source = CONTENT_EXTENTS, .size = (int64_t)n * LEN,
-		.content = content_of_seeds(seeds, n), .extents = extents, .extent_count = n, .transfer = *transfer,
-		.has_base = base != 0, .base = base };
+	struct op op = { .kind = OP_PUT,
+		.path = path,
+		.entry = KIND_FILE,
+		.source = CONTENT_EXTENTS,
+		.size = (int64_t)n * LEN,
+		.content = content_of_seeds(seeds, n),
+		.extents = extents,
+		.extent_count = n,
+		.transfer = *transfer,
+		.has_base = base != 0,
+		.base = base };
 
 	return rig_do(r, op).version;
 }
@@ -174,8 +183,7 @@ edit(struct model *m, unsigned file)
 	remember(m, file, seeds, BLOCKS, commit_extents(m->r, name_of(file), was->version, extents, seeds, BLOCKS, &t));
 }
 
-static void
-delete(struct model *m, unsigned file)
+static void delete (struct model *m, unsigned file)
 {
 	rig_do(m->r, del_at(m->r, name_of(file)));
 	m->now[file] = NULL;
@@ -198,7 +206,8 @@ prune(struct rig *r, int64_t before)
 		size_t one;
 
 		assert_ok(r, meta_version_list(tx, &r->project, &files[i].file, INT64_MAX, 1, &newest, &one, &r->err));
-		assert_ok(r, meta_version_prune(tx, &r->project, &files[i].file, MIN(before, newest->version), 1000, &gone, &r->err));
+		assert_ok(
+		    r, meta_version_prune(tx, &r->project, &files[i].file, MIN(before, newest->version), 1000, &gone, &r->err));
 	}
 	assert_ok(r, meta_commit(&tx, &r->err));
 }
@@ -305,7 +314,7 @@ step(struct model *m)
 	else if (!m->now[file])
 		make(m, file);
 	else if (what == 3)
-		delete(m, file);
+		delete (m, file);
 	else
 		edit(m, file);
 }
@@ -330,7 +339,8 @@ random_operations(void **state)
 	assert_int_equal(store_bytes(m.r), report.bytes_kept);
 	assert_int_equal(rig_project(m.r).stored_bytes, (int64_t)report.bytes_kept);
 	if (report.bytes_kept * 2 > named_bytes(&m) * 3 + CHUNK_FIXED_LEN * 2 * report.chunks_kept)
-		fail_msg("%llu bytes are stored for %llu", (unsigned long long)report.bytes_kept, (unsigned long long)named_bytes(&m));
+		fail_msg(
+		    "%llu bytes are stored for %llu", (unsigned long long)report.bytes_kept, (unsigned long long)named_bytes(&m));
 	free(m.states);
 }
 
@@ -393,6 +403,24 @@ grace(void **state)
 	assert_int_equal(rig_project(r).stored_bytes, 0);
 }
 
+/* A clock that was ahead when a chunk was put does not keep it for ever. */
+static void
+from_the_future(void **state)
+{
+	struct rig *r = *state;
+	struct id t = rig_transfer(r);
+	struct meta_tx *tx;
+	struct hash chunk = send_blocks(r, &t, 0, SEEDS, 4);
+
+	assert_ok(r, transfer_abandon(r->d, &r->project, &r->device.id, &t, &r->err));
+	assert_ok(r, meta_begin(r->meta, META_WRITE, &tx, &r->err));
+	assert_ok(r, meta_chunk_touch(tx, &r->project, &chunk, clock_wall_us() + 3600 * INT64_C(1000000), &r->err));
+	assert_ok(r, meta_commit(&tx, &r->err));
+	domain_grace(r->d, 0);
+	assert_int_equal(collect(r).chunks_waiting, 1);
+	assert_int_equal(collect(r).chunks_removed, 1);
+}
+
 /* A page of an open transfer's list leases what it names of older chunks. */
 static void
 lists_lease(void **state)
@@ -410,7 +438,8 @@ lists_lease(void **state)
 	assert_ok(r, transfer_abandon(r->d, &r->project, &r->device.id, &t, &r->err));
 	t = rig_transfer(r);
 	blocklist_pack(&list, packed);
-	assert_ok(r, transfer_put_blocks(r->d, &r->project, &r->device.id, &t, 0, packed, blocklist_packed_len(&list), r->a, &r->err));
+	assert_ok(
+	    r, transfer_put_blocks(r->d, &r->project, &r->device.id, &t, 0, packed, blocklist_packed_len(&list), r->a, &r->err));
 	domain_grace(r->d, 0);
 	assert_int_equal(collect(r).chunks_kept, 1);
 	assert_ok(r, transfer_abandon(r->d, &r->project, &r->device.id, &t, &r->err));
@@ -479,12 +508,44 @@ compaction_fails(void **state)
 	} while (report.chunks_compacted == 0 && ++rounds < 20);
 	assert_true(report.chunks_compacted > 0);
 	store_fault_arm(r->store, "finish", 0, ERR_NO_SPACE);
-	(void)!gc_collect(r->d, r->meta, r->store, false, &report, &r->err);
+	assert_ok(r, gc_collect(r->d, r->meta, r->store, false, &report, &r->err)); /* what is garbage goes all the same */
 	all_read_back(&m);
 	collect(r);
 	report = collect(r);
 	all_read_back(&m);
 	assert_true(report.chunks_compacted == 0);
+	free(m.states);
+}
+
+/* Who reads while what he reads is moved goes on. */
+static void
+a_reader_goes_on(void **state)
+{
+	struct rig *r = *state;
+	struct model m = { .r = r, .rng = 6 };
+	struct file f = { .kind = KIND_FILE, .size = BLOCKS * LEN };
+	uint8_t want[LEN], got[LEN];
+	struct content_out *c;
+	uint64_t compacted = 0;
+	size_t len;
+
+	m.states = xcalloc(VERSIONS, sizeof *m.states);
+	domain_grace(r->d, 0);
+	make(&m, 0);
+	for (unsigned i = 0; i < 6; i++)
+		edit(&m, 0);
+	prune(r, m.now[0]->version);
+	f.content = m.now[0]->content;
+	assert_ok(r, content_open(r->d, &r->project, &f, &c, &r->err));
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		fill(want, LEN, m.now[0]->seeds[i]);
+		assert_ok(r, content_read(c, (uint64_t)i * LEN, got, LEN, &len, &r->err));
+		assert_memory_equal(got, want, LEN);
+		for (unsigned k = 0; i == 0 && k < 3; k++)
+			compacted += collect(r).chunks_compacted;
+	}
+	content_close(c);
+	assert_true(compacted > 0);
 	free(m.states);
 }
 
@@ -606,8 +667,9 @@ int
 main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
-	const struct CMUnitTest tests[] = { T(leased), T(grace), T(lists_lease), T(plain_upload), T(orphans), T(compaction_fails),
-		T(delete_fails), T(resumed), T(nothing_left_of_transfers), T(the_thread), T(random_operations) };
+	const struct CMUnitTest tests[] = { T(leased), T(grace), T(from_the_future), T(lists_lease), T(plain_upload), T(orphans),
+		T(compaction_fails), T(a_reader_goes_on), T(delete_fails), T(resumed), T(nothing_left_of_transfers), T(the_thread),
+		T(random_operations) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

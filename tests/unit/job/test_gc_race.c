@@ -37,7 +37,9 @@ send(struct worker *w, struct arena *a, const struct id *t, const char *text, st
 	p = chunk_builder_finish(b, &id, &len);
 	content_hash_init(&ch);
 	content_hash_add(&ch, &h, (uint32_t)strlen(text));
-	*out = (struct made){ .extent = { .chunk = id, .count = 1 }, .content = content_hash_final(&ch), .size = (int64_t)strlen(text) };
+	*out = (struct made){
+		.extent = { .chunk = id, .count = 1 }, .content = content_hash_final(&ch), .size = (int64_t)strlen(text)
+	};
 	rc = chunk_in_open(w->r->d, &w->r->project, &w->r->device.id, t, 0, &c, &w->err);
 	if (rc)
 		return rc;
@@ -82,7 +84,7 @@ static void
 with_lease(struct worker *w, struct arena *a, unsigned round, bool late)
 {
 	struct transfer_start s = { .device = w->r->device.id, .path = "" };
-	const char *text = arena_printf(a, "text %u", round % 4), *path = arena_printf(a, "%u-%u", w->who, round);
+	const char *text = arena_printf(a, "text %u", round % 13), *path = arena_printf(a, "%u-%u", w->who, round);
 	struct transfer t;
 	struct made m;
 	err_code rc = transfer_create(w->r->d, &w->r->project, &s, NULL, a, &t, &w->err);
@@ -106,7 +108,7 @@ with_lease(struct worker *w, struct arena *a, unsigned round, bool late)
 static void
 plainly(struct worker *w, struct arena *a, unsigned round)
 {
-	const char *text = arena_printf(a, "text %u", round % 4), *path = arena_printf(a, "%u-%u", w->who, round);
+	const char *text = arena_printf(a, "text %u", round % 13), *path = arena_printf(a, "%u-%u", w->who, round);
 	struct content_put p = { .device = w->r->device.id, .path = path, .size = (int64_t)strlen(text) };
 	struct content_in *c;
 	struct file f;
@@ -189,8 +191,8 @@ everybody_at_once(void **state)
 			fail_msg("%s: %s", w[i].wrong, w[i].err.msg);
 		refused += w[i].refused;
 	}
-	print_message("%llu collections removed %llu chunks; %u commits without a lease had to send again\n", (unsigned long long)runs,
-	    (unsigned long long)removed, refused);
+	print_message("%llu collections removed %llu chunks; %u commits without a lease had to send again\n",
+	    (unsigned long long)runs, (unsigned long long)removed, refused);
 	rig_assert_sums(r);
 	for (unsigned i = 0; i < THREADS; i++) {
 		for (unsigned round = ROUNDS - 2; round < ROUNDS; round++) {
@@ -198,7 +200,7 @@ everybody_at_once(void **state)
 			const char *path = arena_printf(a, "%u-%u", i, round);
 
 			if (w[i].who % 3 != 1 || rig_there(r, path))
-				assert_null(reads(&w[i], a, path, arena_printf(a, "text %u", round % 4)));
+				assert_null(reads(&w[i], a, path, arena_printf(a, "text %u", round % 13)));
 		}
 	}
 }
