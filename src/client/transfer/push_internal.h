@@ -184,6 +184,16 @@ void pack_room(struct packer *k, uint64_t len);
 /** read_file(k, p, buf, it, err): find out what is to be sent for a file, and pack it.  BUSY; or why the file cannot be read. */
 err_code read_file(struct packer *k, struct push *p, uint8_t *buf, struct item *it, struct err *err);
 
+/* ---- sparse.c ------------------------------------------------------------------------------------------------------------------- */
+
+/** sparse_is(fd, size): whether the file has holes. */
+bool sparse_is(int fd, uint64_t size);
+/**
+ * sparse_cut(fd, size, hole, fn, ctx, err): as align_fd along an empty base, and nothing is read or hashed of holes.  While ${fn} is called for a
+ * block of a hole, *hole says how many blocks of it are left, this one included; else it is 0.
+ */
+err_code sparse_cut(int fd, uint64_t size, uint64_t *hole, align_fn fn, void *ctx, struct err *err);
+
 /* ---- blocks.c: an item's block list ------------------------------------------------------------------------------------------- */
 
 void item_list_reset(struct item *it);

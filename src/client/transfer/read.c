@@ -7,7 +7,6 @@
  * what the first reading has made of it, so only what changed is packed anew.
  */
 #include <assert.h>
-#include <errno.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -88,80 +87,6 @@ moved(int fd, const struct stat *before)
 
 	return fstat(fd, &after) < 0 || after.st_size != before->st_size || stat_mtime_ns(&after) != stat_mtime_ns(before) ||
 	    stat_ctime_ns(&after) != stat_ctime_ns(before);
-}
-
-/* ---- holes ------------------------------------------------------------------------------------------------------------------------ */
-
-static const uint8_t zero_bytes[BLOCK_LEN_MAX];
-
-/* The hole that begins at ${offset} or lies around it, as whole blocks of the grid; 0 where there is data, or nobody can say. */
-static uint64_t
-hole_at(int fd, uint64_t offset, uint64_t size)
-{
-	off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
-	uint64_t end = data < 0 ? (errno == ENXIO ? size : offset) : MIN((uint64_t)data, size);
-
-	return end > offset ? (end - offset) / BLOCK_LEN_MAX : 0;
-}
-
-static err_code
-hole_blocks(struct reading *r, uint64_t *offset, align_fn fn, struct err *err)
-{
-	struct align_piece piece = { .p = zero_bytes, .len = BLOCK_LEN_MAX, .base = -1 };
-	err_code rc = ERR_OK;
-
-	piece.hash = hash_of(zero_bytes, BLOCK_LEN_MAX);
-	piece.weak = weak_sum(zero_bytes, BLOCK_LEN_MAX);
-	for (; rc == ERR_OK && r->hole_blocks > 0; r->hole_blocks--) {
-		piece.offset = *offset;
-		rc = fn(r, &piece, err);
-		*offset += BLOCK_LEN_MAX;
-	}
-	r->hole_blocks = 0;
-	return rc;
-}
-
-static err_code
-data_block(struct reading *r, int fd, uint64_t *offset, uint64_t size, uint8_t *buf, align_fn fn, struct err *err)
-{
-	struct align_piece piece = { .offset = *offset, .p = buf, .len = (uint32_t)MIN(BLOCK_LEN_MAX, size - *offset), .base = -1 };
-	size_t got = 0;
-	err_code rc = pread_full(fd, buf, piece.len, *offset, &got, err);
-
-	if (rc)
-		return rc;
-	if (got < piece.len)
-		return err_reason(err, ERR_IO, "shrunk", "the file ends early: it changed while it was read");
-	piece.hash = hash_of(buf, piece.len);
-	piece.weak = weak_sum(buf, piece.len);
-	*offset += piece.len;
-	return fn(r, &piece, err);
-}
-
-/* As align_fd with an empty base, but nothing is read or hashed of holes. */
-static err_code
-cut_sparse(struct reading *r, int fd, uint64_t size, align_fn fn, struct err *err)
-{
-	AUTO(freep) uint8_t *buf = xmalloc(BLOCK_LEN_MAX);
-	uint64_t offset = 0;
-	err_code rc = ERR_OK;
-
-	while (rc == ERR_OK && offset < size) {
-		r->hole_blocks = hole_at(fd, offset, size);
-		if (r->hole_blocks > 0)
-			rc = hole_blocks(r, &offset, fn, err);
-		else
-			rc = data_block(r, fd, &offset, size, buf, fn, err);
-	}
-	return rc;
-}
-
-static bool
-is_sparse(int fd, uint64_t size)
-{
-	struct stat st;
-
-	return size > SMALL_MAX && fstat(fd, &st) == 0 && (uint64_t)st.st_blocks * 512 < size;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------------------------- */
@@ -245,7 +170,7 @@ own_begin(struct reading *r, struct err *err)
  * extent, and a hole of a terabyte is a few kilobytes and its list.
  */
 static err_code
-send_zero(struct reading *r, const struct block *b, uint32_t weak, struct err *err)
+send_zero(struct reading *r, const uint8_t *zeros, const struct block *b, uint32_t weak, struct err *err)
 {
 	struct item *it = r->item;
 	err_code rc;
@@ -258,7 +183,7 @@ send_zero(struct reading *r, const struct block *b, uint32_t weak, struct err *e
 	}
 	if (r->zeros == 0)
 		pack_seal(r->packer);
-	rc = pack_block(r->packer, it, zero_bytes, b, weak, err);
+	rc = pack_block(r->packer, it, zeros, b, weak, err);
 	if (rc || ++r->zeros < ZERO_RUN)
 		return rc;
 	pack_seal(r->packer);
@@ -304,7 +229,7 @@ send_piece(void *ctx, const struct align_piece *piece, struct err *err)
 	} else if (rc == ERR_OK) {
 		rc = own_begin(r, err);
 		if (rc == ERR_OK && in_long_hole(r))
-			rc = send_zero(r, &b, piece->weak, err);
+			rc = send_zero(r, piece->p, &b, piece->weak, err);
 		else if (rc == ERR_OK)
 			rc = pack_block(r->packer, r->item, piece->p, &b, piece->weak, err);
 	}
@@ -321,8 +246,8 @@ cut(struct reading *r, int fd, align_fn fn, struct err *err)
 	err_code rc;
 
 	content_hash_init(&r->content);
-	if (r->base.count == 0 && is_sparse(fd, size))
-		rc = cut_sparse(r, fd, size, fn, err);
+	if (r->base.count == 0 && size > SMALL_MAX && sparse_is(fd, size))
+		rc = sparse_cut(fd, size, &r->hole_blocks, fn, r, err);
 	else
 		rc = align_fd(fd, size, r->base.blocks, fn, r, err);
 	if (rc) {
