@@ -7,6 +7,7 @@ DRAY_SEED repeats a run, DRAY_KILLS says how many kills of each side.
 import os
 import random
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -363,6 +364,40 @@ def test_completed_but_not_installed_counts(own_server, tmp_path):
     got = down(b)
     assert_same(a.tree(), b.tree())
     assert got <= 150 * 400 * KIB - held + FLIGHT + 150 * 2 * KIB
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 48 MiB that can be made larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", folder], capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk(server, tmp_path, small_disk):
+    """It says so, touches nothing that is here, and goes on when there is room."""
+    project = server.project("full")
+    a = Device(server, project, tmp_path / "a", "a")
+    b = Device(server, project, small_disk / "b", "b")
+    spread(a, "mine", 3 * MIB, seed=2)
+    a.sync()
+    b.sync()
+    size = 60 * MIB
+    spread(a, "large", size)
+    a.sync()
+    before = b.tree()
+    run = b.dray("sync", b.folder)
+    assert run.returncode == 1 and "No space left" in run.stderr, run.stderr
+    assert_same(before, b.tree())
+    held = sum(stored(t) for t in temps(b))
+    assert held > 30 * MIB, "what was fetched is gone"
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    got = down(b)
+    assert_same(a.tree(), b.tree())
+    assert got <= size - held + FLIGHT + list_bytes(size)
 
 
 def test_what_is_not_wanted_any_more_goes(pair):

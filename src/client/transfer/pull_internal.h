@@ -56,7 +56,7 @@ struct landing {
 	int fd;
 	char name[TEMP_NAME_MAX];
 	bool opened;                /* guarded by pull.callback */
-	bool fresh;                 /* the temporary had nothing in it when this pull began to fill it: what is not written is zero */
+	bool fresh;                 /* atomic: the temporary had nothing in it when this pull began to fill it: what is not written is zero */
 	bool several;               /* in more than one run: counts in pull.open */
 	bool listed;                /* planned from its block list, which made the right content */
 	bool relist;                /* guarded by pull.mu: not cut on the grid, as was assumed; its list is needed */
@@ -237,6 +237,8 @@ err_code landing_open(struct pull *p, struct landing *l, struct err *err);
  * reservation would fill the holes, and a disk that is full is found out when it is, with what was fetched kept.
  */
 bool landing_sparse(const struct landing *l);
+/** landing_fresh(l): whether what has not been written yet is a hole. */
+bool landing_fresh(const struct landing *l);
 /** landing_write(l, b, len, offset, err): verified bytes into their place. */
 err_code landing_write(const struct landing *l, const uint8_t *b, uint32_t len, uint64_t offset, struct err *err);
 /** landing_fetched(p, l, len, err): so many bytes came over the line; now and then they are made durable, so that a power loss costs little. */
