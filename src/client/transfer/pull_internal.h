@@ -14,7 +14,7 @@
  *            many pages of a list (PAGE_BLOCKS × 100 bytes = 200 KiB each): 10 MiB; copiers: a block each, and the pages that wait for
  *            them, 2 MiB; where blocks are on this disk: INDEX_SEGMENTS × 1 MiB for each of SOURCES_MAX files, of one large file at a
  *            time: 16 MiB, and next to nothing for the small ones that copiers look up themselves; lists to be kept: KEEP_MEMORY;
- *            a window of WINDOW_FILES small files at about 200 bytes.
+ *            71 MiB in all, where there are such files, else 44; a window of WINDOW_FILES small files at about 200 bytes.
  * Files      OPEN_MAX temporaries, and SOURCES_MAX for each file in the second stage.
  *
  * L1  Nothing is handed over whose blocks have not all been verified, wherever they came from, each against the hash that its chunk's
@@ -129,7 +129,7 @@ struct pull {
 	pull_open open_temp;
 	pull_ready ready;
 	unsigned parallel;
-	bool bare;                  /* no file has been agreed on yet: nothing to look for on this disk */
+	bool bare;                  /* there was no file here before: nothing to look for on this disk */
 	bool no_fetch;              /* atomic: the server does not have blocks/fetch */
 
 	struct mutex callback;      /* RANK_ENGINE: one callback at a time */
