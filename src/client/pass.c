@@ -2,6 +2,7 @@
 #include "base/fault.h"
 #include "base/thread.h"
 #include "client/feed.h"
+#include "client/layout.h"
 #include "client/pass.h"
 #include "client/scan/scan.h"
 
@@ -154,6 +155,19 @@ look(struct gather *g, struct entry *e, struct err *err)
 	return rc;
 }
 
+/* Whether the bytes of ${e} are those of ${other}, cut in another way; then its content is called what that calls it. */
+static bool
+relaid(const struct gather *g, struct entry *e, const struct entry *other)
+{
+	struct layout_env env = { .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote,
+		.cancel = g->opts->cancel };
+
+	if (!other || !e->content_known || entry_same_content(e, other) || !layout_same(&env, e, other))
+		return false;
+	e->content = other->content;
+	return true;
+}
+
 static err_code
 same_or_row(struct gather *g, const struct entry *found, struct err *err)
 {
@@ -171,6 +185,7 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 			err_code rc = look(g, &e, err);
 			if (rc)
 				return rc;
+			(void)relaid(g, &e, base);
 			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
 				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
 				e.id = base->id;
@@ -311,7 +326,7 @@ join(struct gather *g, size_t *n)
 
 struct hash_job {
 	struct gather *g;
-	struct diff_item *item;
+	const struct diff_item *item;
 	struct entry *entry;
 	err_code rc;
 	struct err err;
@@ -326,6 +341,8 @@ hash_job(void *arg)
 		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
 	else
 		job->rc = look(job->g, job->entry, &job->err);
+	if (job->rc == ERR_OK && !relaid(job->g, job->entry, job->item->remote))
+		(void)relaid(job->g, job->entry, job->item->base);
 }
 
 /* Where both sides changed a file, whether it is a conflict depends on bytes that nobody has read yet. */
@@ -349,6 +366,7 @@ resolve(struct gather *g, struct diff_item *items, size_t n, struct err *err)
 			continue;
 		struct hash_job *job = &jobs[count++];
 		job->g = g;
+		job->item = &items[i];
 		job->entry = keep(g->pass->arena, items[i].local);
 		items[i].local = job->entry;
 		workq_push(q, hash_job, job);

@@ -384,6 +384,54 @@ test_ranges(void **ctx)
 	assert_int_equal(range_given(PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", 5, 10), ERR_NOT_FOUND);
 }
 
+/* ---- an upload under way ---------------------------------------------------------------------------------------------------------- */
+
+#define H "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
+
+static err_code
+transfer_given(const char *json, uint32_t from, struct remote_transfer *out)
+{
+	struct reply reply = { .p = answer_of(OK_HEAD, json) };
+	struct remote *r = open_remote(1);
+	struct id id = { .b = { 7 } };
+	err_code rc;
+
+	reply.len = strlen(reply.p);
+	hostile_script(&server, &reply, 1);
+	rc = remote_transfer_get(r, &id, from, arena, out, &err);
+	remote_free(r);
+	return rc;
+}
+
+static void
+test_transfer(void **ctx)
+{
+	static const char *const wrong[] = {
+		"{}", "[]", "{\"state\":\"open\",\"has_more\":false}", "{\"state\":\"open\",\"chunks\":[]}",
+		"{\"state\":7,\"has_more\":false,\"chunks\":[]}", "{\"state\":\"open\",\"has_more\":false,\"chunks\":[7]}",
+		"{\"state\":\"open\",\"has_more\":false,\"chunks\":[{\"n\":-1,\"chunk\":\"" H "0\"}]}",
+		"{\"state\":\"open\",\"has_more\":false,\"chunks\":[{\"n\":4,\"chunk\":\"" H "\"}]}",
+		"{\"state\":\"open\",\"has_more\":false,\"chunks\":[{\"n\":4294967296,\"chunk\":\"" H "0\"}]}",
+		/* goes on with nothing; before what was asked for; twice; backwards */
+		"{\"state\":\"open\",\"has_more\":true,\"chunks\":[]}",
+		"{\"state\":\"open\",\"has_more\":false,\"chunks\":[{\"n\":2,\"chunk\":\"" H "0\"}]}",
+		"{\"state\":\"open\",\"has_more\":false,\"chunks\":[{\"n\":4,\"chunk\":\"" H "0\"},{\"n\":4,\"chunk\":\"" H "1\"}]}",
+		"{\"state\":\"open\",\"has_more\":false,\"chunks\":[{\"n\":5,\"chunk\":\"" H "0\"},{\"n\":4,\"chunk\":\"" H "1\"}]}",
+	};
+	struct remote_transfer t;
+
+	(void)ctx;
+	assert_int_equal(transfer_given("{\"state\":\"open\",\"has_more\":true,\"new\":1,\"chunks\":[{\"n\":3,\"chunk\":\"" H "0\"},"
+	                                "{\"n\":9,\"chunk\":\"" H "1\"}]}", 3, &t), ERR_OK);
+	assert_true(t.open && t.more && t.n == 2 && t.chunks[1].n == 9 && t.chunks[1].chunk.b[31] == 0xe1);
+	assert_non_null(strstr(server.seen[0], "/transfers/07000000000000000000000000000000?from=3&limit=1000 HTTP/1.1\r\n"));
+	assert_int_equal(transfer_given("{\"state\":\"expired\",\"has_more\":false,\"chunks\":[]}", 0, &t), ERR_OK);
+	assert_true(!t.open && !t.more && t.n == 0);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		if (transfer_given(wrong[i], 3, &t) != ERR_PROTOCOL)
+			fail_msg("taken for good: %s", wrong[i]);
+}
+
 /* ---- addresses -------------------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -432,6 +480,7 @@ main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_transfer),
 		cmocka_unit_test(test_addresses),
 	};
 

@@ -579,6 +579,42 @@ test_blocks_pruned(void **ctx)
 	prune(f, later, 2);
 }
 
+/* ---- uploads ------------------------------------------------------------------------------------------------------------------------ */
+
+static void
+test_uploads(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct state_upload u = { .path = "p/a", .dev = UINT64_MAX, .ino = UINT64_C(1) << 63, .size = 5, .mtime_ns = -7, .ctime_ns = 8,
+		.transfer.b = { 1 }, .started_at = 10 }, v = u, got[3];
+	size_t n = 9;
+
+	u.base = hash_of("base", 4);
+	v.path = "p/b", v.transfer.b[0] = 2, v.started_at = 11;
+	OK(state_upload_list(f->s, f->a, got, 3, &n, &err));
+	assert_int_equal(n, 0);
+	OK(state_begin(f->s, &err));
+	OK(state_upload_put(f->s, &v, &err));
+	OK(state_upload_put(f->s, &u, &err));
+	u.size = 6, u.path = "p/c";
+	OK(state_upload_put(f->s, &u, &err)); /* the same one, as it is now */
+	OK(state_commit(f->s, &err));
+	OK(state_upload_list(f->s, f->a, got, 3, &n, &err));
+	assert_int_equal(n, 2);
+	assert_string_equal(got[0].path, "p/b"); /* the latest first */
+	assert_string_equal(got[1].path, "p/c");
+	assert_true(got[1].dev == u.dev && got[1].ino == u.ino && got[1].size == 6 && got[1].mtime_ns == -7 && got[1].ctime_ns == 8);
+	assert_true(hash_eq(&got[1].base, &u.base) && id_eq(&got[1].transfer, &u.transfer) && got[1].started_at == 10);
+	OK(state_upload_list(f->s, f->a, got, 1, &n, &err));
+	assert_int_equal(n, 1);
+	OK(state_begin(f->s, &err));
+	OK(state_upload_remove(f->s, &u.transfer, &err));
+	OK(state_upload_remove(f->s, &u.transfer, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_upload_list(f->s, f->a, got, 3, &n, &err));
+	assert_int_equal(n, 1);
+}
+
 struct other {
 	struct fixture *f;
 	err_code inside, after;
@@ -682,6 +718,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_blocks_found_by_their_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_base_by_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks_pruned, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_uploads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};

@@ -1,0 +1,23 @@
+#pragma once
+/**
+ * One content may be cut in several ways (DESIGN 2.2), and each has a content hash of its own.  Before the bytes here are called different
+ * from what was agreed or what the server has, they are cut by the other's lengths.
+ */
+
+#include "client/model/entry.h"
+#include "client/remote/remote.h"
+#include "client/state/state.h"
+
+/** Where the other's list of blocks is looked for: in the state, then, unless NULL, with the server. */
+struct layout_env {
+	int root;
+	struct state *state;
+	struct remote *remote;
+	const bool *cancel; /* may be NULL */
+};
+
+/**
+ * layout_same(env, here, other): whether the file that ${here} tells of has the bytes of ${other}, which has its size and another content hash.
+ * False also where that cannot be told: the list is not to be had, the file has changed since, or cannot be read.
+ */
+bool layout_same(const struct layout_env *env, const struct entry *here, const struct entry *other);
