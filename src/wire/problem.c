@@ -33,6 +33,12 @@ write_detail(struct jw *jw, const char *msg)
 	jw_kstr(jw, "detail", clean);
 }
 
+bool
+problem_is_callers(err_code code)
+{
+	return err_info(code)->status < 500 || code == ERR_QUOTA; /* the project's own limit */
+}
+
 void
 problem_write(struct jw *jw, const struct err *err, const char *request_id)
 {
@@ -45,7 +51,7 @@ problem_write(struct jw *jw, const struct err *err, const char *request_id)
 	jw_kstr(jw, "title", info->text);
 	jw_ki64(jw, "status", info->status);
 	jw_kstr(jw, "code", info->code);
-	if ((info->status < 500 || err->code == ERR_QUOTA) && err->msg[0]) /* a quota is the project's business, not ours */
+	if (problem_is_callers(err->code) && err->msg[0])
 		write_detail(jw, err->msg);
 	else
 		jw_kstr(jw, "detail", info->hint);

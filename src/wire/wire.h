@@ -34,9 +34,11 @@ bool token_check(const char *s, size_t len);
 
 /* ---- problems (RFC 9457) ---------------------------------------------------------------------------------------------------- */
 
+/** problem_is_callers(code): whether it is the caller's business why; what failed inside the server (500 and up) is the log's. */
+bool problem_is_callers(err_code code);
 /**
  * problem_write(jw, err, request_id): {type, title, status, code, detail, reason?, retryable, request_id} left open for more members.
- * What failed inside the server (status 500 and up) is the log's: the detail is then the hint of errors.def and not the message.
+ * Where it is not the caller's business the detail is the hint of errors.def and not the message.
  */
 void problem_write(struct jw *jw, const struct err *err, const char *request_id);
 /**

@@ -244,3 +244,23 @@ def full_disk(server, disk):
     server.start()
     project.api = server.api(project.api.token)
     assert project.files() == live and project.call("GET", "/content/sent").body == b"".join(chunk.blocks)
+
+
+def test_a_device_at_the_quota(make, owner):
+    """The one that cannot send says so; what needs no room is synchronised all the same, and room heals it."""
+    (a, b) = make("a", "b")
+    project = f"/projects/{make.project}"
+    (a.folder / "first").write_bytes(random_bytes(100_000))
+    a.sync()
+    b.sync()
+    owner.ok("PATCH", project, {"quota_bytes": 1})
+    (a.folder / "first").rename(a.folder / "renamed")
+    (a.folder / "new").write_bytes(random_bytes(100_000))
+    told = a.dray("sync", a.folder)
+    assert told.returncode in (1, 3) and "quota" in told.stdout + told.stderr, (told.returncode, told.stdout, told.stderr)
+    b.sync()
+    assert (b.folder / "renamed").exists() and not (b.folder / "first").exists() and not (b.folder / "new").exists()
+    owner.ok("PATCH", project, {"quota_bytes": 0})
+    a.sync()
+    b.sync()
+    assert (b.folder / "new").read_bytes() == (a.folder / "new").read_bytes()

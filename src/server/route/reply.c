@@ -29,8 +29,7 @@ public_code(err_code code)
 static void
 log_trouble(struct http_request *rq, const struct err *err)
 {
-	if (err_info(err->code)->status < 500 || err->code == ERR_NOT_IMPLEMENTED || err->code == ERR_VERSION_NOT_SUPPORTED ||
-	    err->code == ERR_QUOTA)
+	if (problem_is_callers(err->code) || err->code == ERR_NOT_IMPLEMENTED || err->code == ERR_VERSION_NOT_SUPPORTED)
 		return;
 	log_event(LOG_ERROR, "a request failed", LOG_STR("request", http_request_id(rq)), LOG_STR("code", err_info(err->code)->code),
 	    LOG_STR("error", err->msg), LOG_I64("errno", err->sys), LOG_STR("file", err->file), LOG_I64("line", err->line));
