@@ -421,6 +421,7 @@ fetch_all(struct carry *c, struct err *err)
 		.root = c->env->folder->root,
 		.remote = c->env->remote,
 		.state = c->env->folder->state,
+		.elsewhere = apply_trashed(c->apply),
 		.parallel = c->env->opts->parallel,
 		.cancel = c->env->opts->cancel,
 		.progress = c->progress,

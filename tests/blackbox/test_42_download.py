@@ -5,9 +5,9 @@ that a local file or a left temporary says is believed.
 DRAY_SEED repeats a run, DRAY_KILLS says how many kills of each side.
 """
 import os
-import pathlib
 import random
 import shutil
+import subprocess
 import time
 
 import pytest
@@ -104,7 +104,14 @@ def move_to_new_directory(path):
     return 0
 
 
-@pytest.mark.parametrize("edit", [overwrite, insert_front, append, truncate, move_region, rename_and_edit, copy, copy_and_edit,
+def rename_by_copy(path):
+    """To whoever looks on it is another file, and one that is gone."""
+    shutil.copy2(path, path.with_name("renamed"))
+    path.unlink()
+    return 0
+
+
+@pytest.mark.parametrize("edit", [overwrite, insert_front, append, truncate, move_region, rename_and_edit, rename_by_copy, copy, copy_and_edit,
                                   move_to_new_directory], ids=lambda f: f.__name__)
 def test_edit_comes_as_its_own_size(pair, edit):
     a, b = pair
@@ -153,7 +160,7 @@ def test_a_conflict_costs_what_differs(pair):
     b.sync()
     changed = flip_blocks(a.path("large"), 0.03, seed=5)
     a.sync()
-    flip_blocks(b.path("large"), 0.03, seed=6)
+    changed += flip_blocks(b.path("large"), 0.03, seed=6)  # and what was edited here is not the server's
     done = b.sync_any()
     assert len(done["conflicts"]) == 1
     assert done["wire_down"] <= changed * 1.02 + 3 * list_bytes(24 * MIB)
@@ -215,7 +222,7 @@ def temps(device):
     return sorted(device.dot("tmp").glob("k-*"))
 
 
-def begun(device, server, part, limit=60):
+def begun(device, part, limit=60):
     """A sync that is killed when so many bytes have been written to temporaries."""
     run = device.start()
     end = time.monotonic() + limit
@@ -227,13 +234,13 @@ def begun(device, server, part, limit=60):
     return run.returncode == -9
 
 
-def test_nothing_that_a_temporary_says_is_believed(pair, server):
+def test_nothing_that_a_temporary_says_is_believed(pair):
     """What a cut power line leaves: holes, zeros, other bytes, a wrong length."""
     a, b = pair
     size = 60 * MIB
     spread(a, "large", size)
     a.sync()
-    assert begun(b, server, size // 2)
+    assert begun(b, size // 2)
     (temp,) = temps(b)
     rng = random.Random(7)
     with temp.open("r+b") as f:
@@ -248,13 +255,13 @@ def test_nothing_that_a_temporary_says_is_believed(pair, server):
     assert os.listdir(b.dot("tmp")) == []
 
 
-def test_a_temporary_of_another_version_goes_on(pair, server):
+def test_a_temporary_of_another_version_goes_on(pair):
     """The file changes on the server while its download is cut short: what has not changed is not fetched again."""
     a, b = pair
     size = 60 * MIB
     spread(a, "large", size)
     a.sync()
-    assert begun(b, server, size * 3 // 4)
+    assert begun(b, size * 3 // 4)
     flip_blocks(a.path("large"), 0.02)
     a.sync()
     got = down(b)
@@ -352,19 +359,53 @@ def test_completed_but_not_installed_counts(own_server, tmp_path):
         spread(a, f"photo {i}", 400 * KIB, seed=i)
     a.sync()
     b = Device(own_server, project, tmp_path / "b", "b")
-    assert begun(b, own_server, 30 * MIB)
+    assert begun(b, 30 * MIB)
     held = sum(stored(t) for t in temps(b)) + sum(p.stat().st_size for p in b.folder.glob("photo *"))
     got = down(b)
     assert_same(a.tree(), b.tree())
     assert got <= 150 * 400 * KIB - held + FLIGHT + 150 * 2 * KIB
 
 
-def test_what_is_not_wanted_any_more_goes(pair, server):
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 48 MiB that can be made larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", folder], capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk(server, tmp_path, small_disk):
+    """It says so, touches nothing that is here, and goes on when there is room."""
+    project = server.project("full")
+    a = Device(server, project, tmp_path / "a", "a")
+    b = Device(server, project, small_disk / "b", "b")
+    spread(a, "mine", 3 * MIB, seed=2)
+    a.sync()
+    b.sync()
+    size = 60 * MIB
+    spread(a, "large", size)
+    a.sync()
+    before = b.tree()
+    run = b.dray("sync", b.folder)
+    assert run.returncode == 1 and "No space left" in run.stderr, run.stderr
+    assert_same(before, b.tree())
+    held = sum(stored(t) for t in temps(b))
+    assert held > 30 * MIB, "what was fetched is gone"
+    subprocess.run(["mount", "-o", "remount,size=200m", small_disk], check=True)
+    got = down(b)
+    assert_same(a.tree(), b.tree())
+    assert got <= size - held + FLIGHT + list_bytes(size)
+
+
+def test_what_is_not_wanted_any_more_goes(pair):
     """A temporary of a file that has been deleted meanwhile stays for no longer than the next complete sync."""
     a, b = pair
     spread(a, "large", 40 * MIB)
     a.sync()
-    assert begun(b, server, 10 * MIB)
+    assert begun(b, 10 * MIB)
     assert len(temps(b)) == 1
     a.path("large").unlink()
     a.sync()
@@ -378,7 +419,7 @@ def corrupted_temporary(a, b, fault):
     """Under a fault the wrong bytes are installed, and nobody says so: the tree tells."""
     spread(a, "large", 40 * MIB)
     a.sync()
-    assert begun(b, None, 20 * MIB)
+    assert begun(b, 20 * MIB)
     (temp,) = temps(b)
     with temp.open("r+b") as f:
         data = os.lseek(f.fileno(), 0, os.SEEK_DATA)
@@ -412,14 +453,19 @@ def resumed(a, b, fault):
     size = 60 * MIB
     spread(a, "large", size)
     a.sync()
-    assert begun(b, None, size * 3 // 4)
+    assert begun(b, size * 3 // 4)
     done = b.sync(env={"DRAY_FAULT": fault})
     assert done["wire_down"] < size * 3 // 4
 
 
 @pytest.mark.parametrize("fault, scenario", [("client.trusts_temp", corrupted_temporary), ("client.trusts_local", changed_source),
                                              ("client.keeps_no_temp", resumed)])
-def test_faults_are_noticed(make, fault, scenario):
-    scenario(*make("a", "b"), "")
-    with pytest.raises(AssertionError):
-        scenario(*make("c", "d"), fault)
+def test_faults_are_noticed(server, tmp_path, fault, scenario):
+    for on in ("", fault):
+        project = server.project(f"fault {on}")
+        devices = [Device(server, project, tmp_path / f"{name} {on}", name) for name in "ab"]
+        if on:
+            with pytest.raises(AssertionError):
+                scenario(*devices, on)
+        else:
+            scenario(*devices, on)

@@ -69,6 +69,7 @@ apply_open(int root, int64_t now_us, struct apply **out, struct err *err)
 	ap->mask = current_mask();
 	ap->touched = map_new();
 	ap->kept = map_new();
+	ap->trashed = map_new();
 	ap->now_us = now_us;
 	memcpy(ap->day, rfc3339_us(now_us, when), DAY_LEN);
 	rc = open_dir(root, ".dray", &dray, err);
@@ -90,13 +91,26 @@ apply_open(int root, int64_t now_us, struct apply **out, struct err *err)
 void
 apply_free(struct apply *ap)
 {
+	size_t pos = 0, len;
+	const void *key;
+	void *path;
+
 	if (!ap)
 		return;
+	while (map_next(ap->trashed, &pos, &key, &len, &path))
+		free(path);
+	map_free(ap->trashed);
 	closep(&ap->tmp);
 	closep(&ap->trash);
 	map_free(ap->touched);
 	map_free(ap->kept);
 	free(ap);
+}
+
+const struct map *
+apply_trashed(const struct apply *ap)
+{
+	return ap->trashed;
 }
 
 err_code

@@ -74,6 +74,8 @@ err_code apply_meta(struct apply *ap, const struct entry *want, const struct ent
 err_code apply_move(struct apply *ap, const char *from, const char *to, const struct entry *expect, struct entry *installed, struct err *err);
 /** Into the trash; a directory must be empty (NOT_EMPTY otherwise).  What is gone already is no error. */
 err_code apply_delete(struct apply *ap, const struct entry *expect, struct err *err);
+/** Where files are that apply_delete has moved: content -> path beneath the root.  A hint: people empty trashes. */
+const struct map *apply_trashed(const struct apply *ap);
 
 /** apply_aside(ap, path, expect, device, time_us, to, err): rename to a free conflict name; ${to}: CONFLICT_NAME_MAX bytes. */
 err_code apply_aside(struct apply *ap, const char *path, const struct entry *expect, const char *device, int64_t time_us, char *to,

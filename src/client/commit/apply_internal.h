@@ -12,6 +12,7 @@ struct apply {
 	mode_t mask;             /* the umask, read once: umask() cannot be asked without being set */
 	char day[DAY_LEN + 1];   /* the folder of the trash */
 	struct map *touched;     /* directories beneath the root whose entries have changed since the last flush */
+	struct map *trashed;     /* content -> where a deleted file of it is, beneath the root; malloc'd */
 	struct map *kept;        /* names of the temporaries that an earlier run has left */
 	int64_t now_us;
 	bool sync_all;           /* something has changed that a directory's fsync does not cover */
@@ -69,6 +70,7 @@ err_code place_over(struct apply *ap, const struct place *from, const char *path
 /** A place in the trash, with room for its own name. */
 struct slot {
 	struct place at;
+	char day[DAY_LEN + 8];
 	char name[NAME_LEN_MAX + 1];
 };
 

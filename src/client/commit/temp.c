@@ -116,8 +116,10 @@ apply_temp_kept(struct apply *ap, const struct id *file, int *fd, char name[stat
 {
 	kept_name(file, name);
 	/* It may have got the file's own mode just before the run was cut short.  Another one has nothing in it: those who fill it count on that. */
-	if (!apply_temp_waits(ap, file) || fchmodat(ap->tmp, name, 0600, 0))
+	if (!apply_temp_waits(ap, file))
 		(void)unlinkat(ap->tmp, name, 0);
+	else if (fchmodat(ap->tmp, name, 0600, 0) && errno != ENOENT)
+		return err_errno(err, "open a kept temporary file in .dray/tmp");
 	*fd = openat(ap->tmp, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return *fd < 0 ? err_errno(err, "make a temporary file in .dray/tmp") : ERR_OK;
 }

@@ -93,6 +93,7 @@ take_in_day(struct apply *ap, const struct place *from, const char *path, unsign
 		slot_name(slot->at.name, attempt, slot->name);
 		if (renameat2(from->dir, from->name, slot->at.dir, slot->name, RENAME_NOREPLACE) == 0) {
 			slot->at.name = slot->name;
+			snprintf(slot->day, sizeof slot->day, "%s", name);
 			touch_dir(ap, prefix, path);
 			return ERR_OK;
 		}
@@ -129,6 +130,20 @@ delete_dir(const struct place *at, const char *path, struct err *err)
 	return err_errno(err, "remove directory %s", path);
 }
 
+/* A file that is new elsewhere in the tree, or somebody's rename that nobody could see as one, may have the same blocks. */
+static void
+remember(struct apply *ap, const struct entry *gone, const struct slot *slot)
+{
+	char path[PATH_LEN_MAX + 64];
+	const char *slash = strrchr(gone->path, '/');
+	int dir_len = slash ? (int)(slash + 1 - gone->path) : 0;
+
+	if (!gone->content_known || gone->size == 0)
+		return;
+	snprintf(path, sizeof path, ".dray/trash/%s/%.*s%s", slot->day, dir_len, gone->path, slot->name);
+	free(map_put(ap->trashed, gone->content.b, sizeof gone->content.b, xstrdup(path)));
+}
+
 static err_code
 delete_file(struct apply *ap, const struct place *at, const struct entry *expect, struct err *err)
 {
@@ -143,6 +158,8 @@ delete_file(struct apply *ap, const struct place *at, const struct entry *expect
 		(void)!renameat2(slot.at.dir, slot.at.name, at->dir, at->name, RENAME_NOREPLACE);
 		rc = err_set(err, ERR_VERSION_CONFLICT, "%s changed while it was deleted", expect->path);
 	}
+	if (rc == ERR_OK)
+		remember(ap, expect, &slot);
 	place_fini(&slot.at);
 	return rc;
 }

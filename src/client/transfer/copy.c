@@ -91,7 +91,7 @@ land_zeros(struct copier *k, struct span *s, uint32_t i, uint64_t offset, struct
 	err_code rc = ERR_OK;
 
 	memset(k->block, 0, len);
-	if (!l->fresh && !is_hole(s, l->fd, offset, len) &&
+	if (!landing_fresh(l) && !is_hole(s, l->fd, offset, len) &&
 	    fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, len))
 		rc = landing_write(l, k->block, len, offset, err);
 	if (rc == ERR_OK)
@@ -107,7 +107,7 @@ temp_has(struct copier *k, struct span *s, uint32_t i, uint64_t offset)
 	struct landing *l = s->pg->file;
 	const struct block *b = &s->pg->blocks[i];
 
-	if (l->fresh || is_hole(s, l->fd, offset, b->len) || !load(k, l->fd, b, offset) ||
+	if (landing_fresh(l) || is_hole(s, l->fd, offset, b->len) || !load(k, l->fd, b, offset) ||
 	    !(verifies(k, b) || FAULT("client.trusts_temp")))
 		return false;
 	landed_here(k, s, i);

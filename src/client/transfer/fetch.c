@@ -164,7 +164,7 @@ block_put(struct fetcher *k, const struct need *n, const struct chunk_block *b, 
 {
 	struct landing *l = n->file;
 	uint32_t weak = weak_sum(k->block, b->raw_len);
-	bool there = !n->page && l->fresh && landing_sparse(l) && all_zero(k->block, b->raw_len);
+	bool there = !n->page && landing_fresh(l) && landing_sparse(l) && all_zero(k->block, b->raw_len);
 	err_code rc = there ? ERR_OK : landing_write(l, k->block, b->raw_len, offset, err);
 
 	if (rc == ERR_OK)

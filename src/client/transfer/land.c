@@ -67,6 +67,12 @@ landing_sparse(const struct landing *l)
 	return (uint64_t)l->f->want->size >= BLOCK_LEN_MAX;
 }
 
+bool
+landing_fresh(const struct landing *l)
+{
+	return __atomic_load_n(&l->fresh, __ATOMIC_RELAXED);
+}
+
 static err_code
 open_temp(struct pull *p, struct landing *l, struct err *err)
 {
@@ -246,6 +252,6 @@ landing_relist(struct pull *p, struct landing *l)
 {
 	mutex_lock(&p->mu);
 	l->relist = true;
-	l->fresh = false; /* what has landed may be at another place than where it belongs: L3 */
+	__atomic_store_n(&l->fresh, false, __ATOMIC_RELAXED); /* what has landed may be at another place than where it belongs: L3 */
 	mutex_unlock(&p->mu);
 }

@@ -1,6 +1,6 @@
 /*
  * Which blocks of a wanted file are on this disk already: in its older version, in a file of the same content (a copy, or a rename that
- * the plan could not see as one), or in one that shares a run of blocks with it.
+ * nobody could see as one and that has just been deleted under its old name), or in one that shares a run of blocks with it.
  *
  * An index says where: the lists that the state has of those files' contents, by the blocks' hashes.  It is a hint and nothing more.  The
  * files may have changed since, so whoever takes a block from there hashes it; a wrong hint costs the reading of one block.
@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <unistd.h>
 
+#include "base/map.h"
 #include "base/pathat.h"
 #include "client/transfer/pull_internal.h"
 
@@ -242,12 +243,14 @@ static struct listed *
 source_by_content(struct pull *p, struct sources *s, const struct hash *content)
 {
 	AUTO(arena_freep) struct arena *a = arena_new(ROW_MEMORY);
+	const char *path;
 	struct entry e;
 	struct err err;
 
-	if (state_base_by_content(p->env->state, content, a, &e, &err) || e.kind != ENTRY_FILE)
-		return NULL;
-	return source_add(p, s, e.path, content);
+	if (state_base_by_content(p->env->state, content, a, &e, &err) == ERR_OK && e.kind == ENTRY_FILE)
+		return source_add(p, s, e.path, content);
+	path = p->env->elsewhere ? map_get(p->env->elsewhere, content->b, sizeof content->b) : NULL;
+	return path ? source_add(p, s, path, content) : NULL;
 }
 
 static struct sources *

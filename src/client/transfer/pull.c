@@ -1,6 +1,7 @@
 /*
  * A pull from end to end: its threads, and the two queues between them.
  */
+#include "base/map.h"
 #include "client/transfer/pull_internal.h"
 
 /* ---- the pull's state --------------------------------------------------------------------------------------------------------- */
@@ -189,7 +190,7 @@ look_at_state(struct pull *p, struct err *err)
 	struct state_totals totals;
 	err_code rc = state_totals(p->env->state, &totals, err);
 
-	p->bare = rc == ERR_OK && totals.files == 0;
+	p->bare = rc == ERR_OK && totals.files == 0 && (!p->env->elsewhere || map_count(p->env->elsewhere) == 0);
 	return rc;
 }
 

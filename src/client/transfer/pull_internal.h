@@ -14,7 +14,7 @@
  *            many pages of a list (PAGE_BLOCKS × 100 bytes = 200 KiB each): 10 MiB; copiers: a block each, and the pages that wait for
  *            them, 2 MiB; where blocks are on this disk: INDEX_SEGMENTS × 1 MiB for each of SOURCES_MAX files, of one large file at a
  *            time: 16 MiB, and next to nothing for the small ones that copiers look up themselves; lists to be kept: KEEP_MEMORY;
- *            a window of WINDOW_FILES small files at about 200 bytes.
+ *            71 MiB in all, where there are such files, else 44; a window of WINDOW_FILES small files at about 200 bytes.
  * Files      OPEN_MAX temporaries, and SOURCES_MAX for each file in the second stage.
  *
  * L1  Nothing is handed over whose blocks have not all been verified, wherever they came from, each against the hash that its chunk's
@@ -56,7 +56,7 @@ struct landing {
 	int fd;
 	char name[TEMP_NAME_MAX];
 	bool opened;                /* guarded by pull.callback */
-	bool fresh;                 /* the temporary had nothing in it when this pull began to fill it: what is not written is zero */
+	bool fresh;                 /* atomic: the temporary had nothing in it when this pull began to fill it: what is not written is zero */
 	bool several;               /* in more than one run: counts in pull.open */
 	bool listed;                /* planned from its block list, which made the right content */
 	bool relist;                /* guarded by pull.mu: not cut on the grid, as was assumed; its list is needed */
@@ -129,7 +129,7 @@ struct pull {
 	pull_open open_temp;
 	pull_ready ready;
 	unsigned parallel;
-	bool bare;                  /* no file has been agreed on yet: nothing to look for on this disk */
+	bool bare;                  /* there was no file here before: nothing to look for on this disk */
 	bool no_fetch;              /* atomic: the server does not have blocks/fetch */
 
 	struct mutex callback;      /* RANK_ENGINE: one callback at a time */
@@ -237,6 +237,8 @@ err_code landing_open(struct pull *p, struct landing *l, struct err *err);
  * reservation would fill the holes, and a disk that is full is found out when it is, with what was fetched kept.
  */
 bool landing_sparse(const struct landing *l);
+/** landing_fresh(l): whether what has not been written yet is a hole. */
+bool landing_fresh(const struct landing *l);
 /** landing_write(l, b, len, offset, err): verified bytes into their place. */
 err_code landing_write(const struct landing *l, const uint8_t *b, uint32_t len, uint64_t offset, struct err *err);
 /** landing_fetched(p, l, len, err): so many bytes came over the line; now and then they are made durable, so that a power loss costs little. */

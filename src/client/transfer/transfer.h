@@ -24,6 +24,7 @@ struct transfer_env {
 	int root;                /* of the tree */
 	struct remote *remote;
 	struct state *state;     /* block lists: contents that the server already has */
+	const struct map *elsewhere; /* pull: contents that files outside of the base tree had, and their paths; may be NULL */
 	unsigned parallel;       /* requests at once; 0: 8 */
 	const bool *cancel;
 	struct transfer_progress *progress;

@@ -278,7 +278,7 @@ pages_of(struct meta_tx *tx, const struct id *project, const struct hash *conten
 		struct blocklist one = NO_LIST;
 
 		rc = page_of(tx, project, content, (uint32_t)page++, a, &one, &there, err);
-		if (!rc)
+		if (!rc && one.block_count > 0)
 			list_append(out, &one);
 		there = there && one.block_count == BLOCKLIST_PAGE_BLOCKS;
 	}

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/pathat.h"
 #include "client/commit/apply.h"
 
@@ -763,12 +764,115 @@ test_swapped_parents(void **state)
 	breaks_with(*state, "client.open_by_path", canary_survives_swaps); /* M30 */
 }
 
+/* ---- temporaries that are kept --------------------------------------------------------------------------------------------------------- */
+
+static const struct id FILE_ID = { { 1, 2, 3 } };
+
+static void
+reopen(struct fix *f, int64_t now_us)
+{
+	apply_free(f->ap);
+	assert_int_equal(apply_open(f->t->root, now_us, &f->ap, &f->err), ERR_OK);
+}
+
+static off_t
+keep(struct fix *f, const char *text, char name[static APPLY_TEMP_NAME_MAX])
+{
+	off_t had;
+	int fd;
+
+	assert_int_equal(apply_temp_kept(f->ap, &FILE_ID, &fd, name, &f->err), ERR_OK);
+	had = lseek(fd, 0, SEEK_END);
+	assert_int_equal(pwrite(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+	close(fd);
+	return had;
+}
+
+static void
+test_kept_temporaries(void **state)
+{
+	struct fix *f = *state;
+	char name[APPLY_TEMP_NAME_MAX], other[APPLY_TEMP_NAME_MAX];
+	int fd;
+
+	assert_false(apply_temp_waits(f->ap, &FILE_ID));
+	assert_int_equal(keep(f, "half of it", name), 0);
+	assert_true(apply_temp_stays(name));
+	assert_int_equal(keep(f, "half of it", name), 0); /* twice in a run: one that nobody waits for is empty */
+	assert_int_equal(apply_temp(f->ap, &fd, other, &f->err), ERR_OK);
+	close(fd);
+	assert_false(apply_temp_stays(other));
+	reopen(f, clock_wall_us());
+	assert_int_equal(tree_count(f->t, ".dray/tmp"), 1);
+	assert_true(apply_temp_waits(f->ap, &FILE_ID));
+	assert_int_equal(keep(f, "half", name), 10);
+	reopen(f, clock_wall_us() + (APPLY_KEPT_DAYS - 1) * INT64_C(86400000000));
+	assert_true(apply_temp_waits(f->ap, &FILE_ID));
+	reopen(f, clock_wall_us() + APPLY_KEPT_DAYS * INT64_C(86400000000) + 1);
+	assert_false(apply_temp_waits(f->ap, &FILE_ID));
+	assert_int_equal(tree_count(f->t, ".dray/tmp"), 0);
+	keep(f, "half of it", name);
+	apply_temps_clear(f->t->root);
+	assert_int_equal(tree_count(f->t, ".dray/tmp"), 0);
+	/* a name of that kind that is no file is not kept */
+	assert_int_equal(symlinkat("../../victim", f->t->root, "link"), 0);
+	assert_int_equal(pathat_rename(f->t->root, "link", f->t->root, ".dray/tmp/k-00000000000000000000000000000000", 0, &f->err), ERR_OK);
+	reopen(f, clock_wall_us());
+	assert_int_equal(tree_count(f->t, ".dray/tmp"), 0);
+}
+
+/* Whole, and somebody has edited the file meanwhile: the next plan will want it again. */
+static void
+test_kept_until_it_fits(void **state)
+{
+	struct fix *f = *state;
+	char name[APPLY_TEMP_NAME_MAX];
+	struct entry want = { .path = "f", .target = "", .mode = 0444, .size = 5, .mtime_ns = MTIME };
+	struct apply_install it = { .temp = name, .want = &want };
+
+	tree_write(f->t, "f", "mine");
+	keep(f, "fresh", name);
+	apply_install(f->ap, &it, 1);
+	assert_int_equal(it.code, ERR_VERSION_CONFLICT);
+	assert_true(tree_is(f->t, "f", "mine"));
+	reopen(f, clock_wall_us());
+	assert_true(apply_temp_waits(f->ap, &FILE_ID));
+	assert_int_equal(keep(f, "fresh", name), 5); /* also though its mode is 0444 by now */
+	assert_int_equal(unlinkat(f->t->root, "f", 0), 0);
+	apply_install(f->ap, &it, 1);
+	assert_int_equal(it.code, ERR_OK);
+	assert_true(tree_is(f->t, "f", "fresh"));
+	assert_int_equal(tree_count(f->t, ".dray/tmp"), 0);
+}
+
+static void
+test_where_the_deleted_are(void **state)
+{
+	struct fix *f = *state;
+	struct entry e;
+	const char *path;
+
+	tree_mkdir(f->t, "d");
+	for (unsigned i = 0; i < 2; i++) { /* the second one finds the name taken */
+		tree_write(f->t, "d/f", "bytes");
+		e = look(f, "d/f");
+		e.content.b[0] = (uint8_t)i;
+		e.content_known = true;
+		assert_int_equal(apply_delete(f->ap, &e, &f->err), ERR_OK);
+		path = map_get(apply_trashed(f->ap), e.content.b, sizeof e.content.b);
+		assert_non_null(path);
+		assert_true(tree_is(f->t, path, "bytes"));
+	}
+	assert_int_equal(map_count(apply_trashed(f->ap)), 2);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_kept_temporaries), T(test_kept_until_it_fits), T(test_where_the_deleted_are),
 		T(test_new_file), T(test_replace_keeps_the_old_in_the_trash), T(test_many_at_once), T(test_links_and_directories),
 		T(test_kinds_take_each_others_place), T(test_masks), T(test_meta), T(test_move), T(test_delete),
 		T(test_trash_keeps_every_one), T(test_trash_of_long_and_odd_names), T(test_deep_trash), T(test_crash_leftovers),

@@ -384,6 +384,51 @@ test_ranges(void **ctx)
 	assert_int_equal(range_given(PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", 5, 10), ERR_NOT_FOUND);
 }
 
+/* ---- blocks of several chunks ------------------------------------------------------------------------------------------------------ */
+
+static err_code
+fetch_given(const char *answer, size_t n, size_t *len)
+{
+	struct reply reply = { .p = answer, .len = strlen(answer) };
+	uint8_t *buf = arena_must(arena, CHUNK_LEN_MAX);
+	struct remote *r = open_remote(1);
+	struct wire_extent *runs = arena_must(arena, n * sizeof *runs);
+	err_code rc;
+
+	for (size_t i = 0; i < n; i++)
+		runs[i] = (struct wire_extent){ .chunk = { { (uint8_t)i } }, .first = 1000, .count = 1 };
+	hostile_script(&server, &reply, 1);
+	rc = remote_blocks_fetch(r, runs, n, buf, len, &err);
+	if (rc == ERR_OK)
+		assert_memory_equal(buf, "0123456789", *len);
+	remote_free(r);
+	return rc;
+}
+
+static void
+test_blocks_fetch(void **ctx)
+{
+	size_t len = 0;
+
+	(void)ctx;
+	assert_int_equal(fetch_given(BYTES(200, "") "Content-Length: 10\r\n\r\n0123456789", 2, &len), ERR_OK);
+	assert_int_equal(len, 10);
+	assert_non_null(strstr(server.seen[0], "POST /projects/"));
+	assert_non_null(strstr(server.seen[0], "/blocks/fetch HTTP/1.1\r\n"));
+	assert_non_null(strstr(server.seen[0], "{\"extents\":[{\"chunk\":\"00000000"));
+	assert_non_null(strstr(server.seen[0], "\"first\":1000,\"count\":1}]}"));
+	assert_int_equal(fetch_given(BYTES(200, "") "Content-Length: 10\r\n\r\n0123456789", BLOCKS_FETCH_MAX, &len), ERR_OK);
+	/* a server without the call, one that does not take the question, and something that is no dray server */
+	assert_int_equal(fetch_given(PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", 1, &len), ERR_NOT_FOUND);
+	assert_int_equal(fetch_given(PROBLEM(405) "\r\nContent-Length: 29\r\n\r\n{\"code\":\"method_not_allowed\"}", 1, &len),
+	    ERR_METHOD_NOT_ALLOWED);
+	assert_int_equal(fetch_given(PROBLEM(400) "\r\nContent-Length: 22\r\n\r\n{\"code\":\"field_range\"}", 1, &len), ERR_FIELD_RANGE);
+	assert_int_equal(fetch_given("HTTP/1.1 404 X\r\nContent-Length: 4\r\n\r\nnope", 1, &len), ERR_PROTOCOL);
+	assert_int_equal(fetch_given("HTTP/1.1 200 X\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nnope", 1, &len), ERR_PROTOCOL);
+	/* more than any container has */
+	assert_int_equal(fetch_given(BYTES(200, "") "Content-Length: 99999999\r\n\r\n0123456789", 1, &len), ERR_NETWORK);
+}
+
 /* ---- an upload under way ---------------------------------------------------------------------------------------------------------- */
 
 #define H "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde"
@@ -480,6 +525,7 @@ main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_blocks_fetch),
 		cmocka_unit_test(test_transfer),
 		cmocka_unit_test(test_addresses),
 	};
