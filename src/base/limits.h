@@ -52,6 +52,9 @@
 #define COMMIT_OPS_MAX 10000
 #define TRANSFERS_PER_DEVICE_MAX 1000
 #define TRANSFER_CHUNKS_MAX (4 * 1024 * 1024 + 1024) /* of a 16 TiB file */
+#define GC_GRACE_US (24 * 3600 * INT64_C(1000000)) /* a chunk that nothing names stays: somebody may be about to name it */
+#define MILESTONES_LIFE_US (30 * 24 * 3600 * INT64_C(1000000)) /* of transfers that have ended */
+#define TRANSFER_PAUSE_US (60 * INT64_C(1000000)) /* without a chunk: then the next one says "resumed" */
 #define TRANSFER_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
 #define BLOCKS_FETCH_MAX CHUNK_BLOCKS_MAX  /* blocks of one …/blocks/fetch: the answer is one container */
 #define BLOCKS_FETCH_RAW_MAX CHUNK_RAW_MAX /* and their raw bytes */

@@ -16,6 +16,7 @@ struct chunk_in {
 	uint64_t len;
 	struct chunk_check *check;
 	struct store_writer *writer;
+	struct publishing publishing;
 };
 
 static err_code
@@ -90,6 +91,7 @@ chunk_in_finish(struct chunk_in *c, struct hash *id, struct err *err)
 	if (rc)
 		return rc;
 	key.hash = h->id;
+	publish_begin(c->d, &c->publishing, &key); /* G5; chunk_in_free ends it after an error */
 	r.chunk = (struct chunk){ .id = h->id, .stored_len = (int64_t)c->len, .raw_len = h->raw_len,
 		.block_count = h->count, .created_at = clock_wall_us() };
 	if (FAULT("domain.chunk_known_early")) { /* M5 */
@@ -101,6 +103,7 @@ chunk_in_finish(struct chunk_in *c, struct hash *id, struct err *err)
 	if (rc)
 		return err_wrap(err, "store the chunk");
 	rc = register_chunk(c->d, &r, err);
+	publish_end(c->d, &c->publishing);
 	if (rc)
 		return rc;
 	header_offer(c->d, &key, h); /* the commit that follows will ask for it */
@@ -113,6 +116,7 @@ chunk_in_free(struct chunk_in *c)
 {
 	if (!c)
 		return;
+	publish_end(c->d, &c->publishing);
 	store_abandon(&c->writer);
 	chunk_check_free(c->check);
 	free(c);

@@ -21,13 +21,17 @@ chunk_known(struct domain *d, const struct store_key *key, struct err *err)
 	return rc;
 }
 
-/* A row without its object is damage, not absence: say so here, where it is found. */
+/* A row without its object is damage, not absence: say so here, where it is found.  Unless both went between the two looks. */
 static err_code
-settle(const struct store_key *key, err_code rc, struct err *err)
+settle(struct domain *d, const struct store_key *key, err_code rc, struct err *err)
 {
 	char hex[HASH_HEX_LEN + 1];
 
-	if (rc != ERR_NOT_FOUND)
+	if (rc == ERR_NOT_FOUND)
+		rc = chunk_known(d, key, err);
+	else
+		return rc;
+	if (rc)
 		return rc;
 	log_event(LOG_ERROR, "a chunk is missing from the store", LOG_STR("chunk", hash_hex(&key->hash, hex)));
 	return err_set(err, ERR_CORRUPT, "chunk %s is missing from the store", hex);
@@ -39,7 +43,7 @@ chunk_size(struct domain *d, const struct id *project, const struct hash *id, ui
 	struct store_key key = { .project = *project, .hash = *id };
 	err_code rc = chunk_known(d, &key, err);
 
-	return rc ? rc : settle(&key, store_size(d->store, &key, size, err), err);
+	return rc ? rc : settle(d, &key, store_size(d->store, &key, size, err), err);
 }
 
 err_code
@@ -49,7 +53,7 @@ chunk_read(struct domain *d, const struct id *project, const struct hash *id, ui
 	struct store_key key = { .project = *project, .hash = *id };
 	err_code rc = chunk_known(d, &key, err);
 
-	return rc ? rc : settle(&key, store_read(d->store, &key, off, buf, len, got, err), err);
+	return rc ? rc : settle(d, &key, store_read(d->store, &key, off, buf, len, got, err), err);
 }
 
 err_code
@@ -58,5 +62,5 @@ chunk_fd(struct domain *d, const struct id *project, const struct hash *id, int 
 	struct store_key key = { .project = *project, .hash = *id };
 	err_code rc = chunk_known(d, &key, err);
 
-	return rc ? rc : settle(&key, store_open_fd(d->store, &key, fd, size, err), err);
+	return rc ? rc : settle(d, &key, store_open_fd(d->store, &key, fd, size, err), err);
 }

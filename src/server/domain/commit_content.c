@@ -271,6 +271,8 @@ write_ahead(struct walk *w, struct err *err)
 	struct ahead ah = { .run = w->run, .content = &w->op->content };
 	err_code rc;
 
+	w->ct->held = (struct held){ .project = *w->run->project, .content = w->op->content };
+	content_hold(w->run->d, &w->ct->held);
 	w->ahead = &ah;
 	rc = walk_all(w, err);
 	if (!rc && !blind(w))

@@ -35,6 +35,7 @@ struct content {
 	struct page *first;  /* page 0: written by the transaction only, so that its being there says that all are (I4) */
 	struct page *rest, **rest_end; /* pages from 1 on that are still to be written */
 	bool keep;           /* no bytes were named: what the file has stays */
+	struct held held;    /* while its pages are written ahead, until the commit has ended */
 };
 
 struct commit_run {

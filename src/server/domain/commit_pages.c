@@ -8,8 +8,9 @@
  *   - only a verified page is written: rows are shared by all files of that content, so a wrong one would spoil a stranger's file.
  *     The whole list is walked once to verify its hash and a second time to write, and the second walk must give the same pages;
  *   - page 0 is written by the commit's own transaction: where it is, all are (I4);
- *   - a page's chunk rows are looked at in the transaction that writes it, and a page that is there keeps its chunks from the
- *     garbage collector as any other does (I2, I13).  Pages without a page 0 are the leftovers of commits that failed.
+ *   - a page's chunk rows are looked at, and renewed, in the transaction that writes it, and a page that is there keeps its chunks
+ *     from the garbage collector as any other does (I2, I13); the content is held until the commit has ended, which keeps its pages
+ *     (garbage.c, G4).  Pages without a page 0 are the leftovers of commits that failed.
  */
 #include <assert.h>
 
@@ -42,7 +43,9 @@ rows_check(struct commit_run *run, struct meta_tx *tx, struct map *seen, const s
 		rc = meta_chunk_get(tx, run->project, &id, &row, err);
 		if (rc == ERR_NOT_FOUND)
 			chunk_missing(run, &id);
-		else if (rc)
+		else if (!rc)
+			rc = lease_renew(run->d, tx, run->project, &row, err); /* G1 */
+		if (rc && rc != ERR_NOT_FOUND)
 			return rc;
 	}
 	return ERR_OK;

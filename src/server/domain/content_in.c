@@ -36,7 +36,9 @@ struct content_in {
 	struct extent *extents;
 	uint32_t extent_count, extent_cap;
 	struct chunk rows[ROWS_HELD];
+	struct publishing publishing[ROWS_HELD]; /* of each row held */
 	unsigned rows_held;
+	struct upload upload;
 };
 
 /* A caller whose bytes cannot be stored is told before they come. */
@@ -83,6 +85,7 @@ content_in_open(struct domain *d, const struct id *project, const struct content
 	c->put.path = c->path;
 	c->codec = codec_new();
 	content_hash_init(&c->hash);
+	upload_begin(d, &c->upload); /* G6 */
 	*out = c;
 	return ERR_OK;
 }
@@ -92,6 +95,9 @@ content_in_free(struct content_in *c)
 {
 	if (!c)
 		return;
+	for (unsigned i = 0; i < ROWS_HELD; i++)
+		publish_end(c->d, &c->publishing[i]);
+	upload_end(c->d, &c->upload);
 	store_abandon(&c->writer);
 	content_hash_fini(&c->hash);
 	codec_free(c->codec);
@@ -100,6 +106,14 @@ content_in_free(struct content_in *c)
 }
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------ */
+
+static void
+rows_release(struct content_in *c)
+{
+	for (unsigned i = 0; i < ROWS_HELD; i++)
+		publish_end(c->d, &c->publishing[i]);
+	c->rows_held = 0;
+}
 
 static err_code
 rows_write(struct content_in *c, struct err *err)
@@ -112,13 +126,14 @@ rows_write(struct content_in *c, struct err *err)
 	rc = meta_begin(c->d->meta, META_WRITE, &tx, err);
 	for (unsigned i = 0; !rc && i < c->rows_held; i++) {
 		rc = quota_check(tx, &c->project, &c->rows[i], err);
+		c->rows[i].used_at = lease_now(c->d); /* G2: inside the transaction */
 		if (!rc)
 			rc = meta_chunk_add(tx, &c->project, &c->rows[i], err);
 	}
 	if (!rc)
 		rc = meta_commit(&tx, err);
 	if (!rc)
-		c->rows_held = 0;
+		rows_release(c);
 	return rc;
 }
 
@@ -173,6 +188,7 @@ chunk_end(struct content_in *c, struct err *err)
 	if (rc)
 		return rc;
 	rc = store_write_at(c->writer, 0, header, CHUNK_FIXED_LEN + c->block_count * (size_t)CHUNK_ENTRY_LEN, err);
+	publish_begin(c->d, &c->publishing[c->rows_held], &key);
 	if (!rc)
 		rc = store_finish(&c->writer, &key, err);
 	if (rc)

@@ -17,7 +17,9 @@ domain_open(struct meta *meta, struct store *store)
 
 	d->meta = meta;
 	d->store = store;
+	d->opened_at = clock_wall_us();
 	d->headers = headers_new(HEADERS_MAX);
+	d->leases = leases_new();
 	d->registrar = registrar_new();
 	d->snapshots = snapshots_new();
 	d->clocks = clocks_new();
@@ -32,6 +34,7 @@ domain_free(struct domain *d)
 	if (!d)
 		return;
 	headers_free(d->headers);
+	leases_free(d->leases);
 	registrar_free(d->registrar);
 	snapshots_free(d->snapshots);
 	clocks_free(d->clocks);
@@ -72,7 +75,7 @@ static err_code
 expire_rows(struct domain *d, int64_t now_us, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	unsigned n = 0;
+	unsigned n = 0, forgotten = 0;
 	err_code rc;
 
 	rc = meta_begin(d->meta, META_WRITE, &tx, err);
@@ -80,6 +83,10 @@ expire_rows(struct domain *d, int64_t now_us, struct err *err)
 		rc = meta_transfer_expire(tx, now_us, &n, err);
 	if (!rc)
 		rc = meta_idempotent_expire(tx, now_us - IDEMPOTENCY_LIFE_US, err);
+	if (!rc)
+		rc = meta_transfer_event_expire(tx, now_us - MILESTONES_LIFE_US, err);
+	if (!rc)
+		rc = meta_transfer_forget(tx, now_us - MILESTONES_LIFE_US, ROWS_PAGE, &forgotten, err);
 	if (!rc)
 		rc = meta_commit(&tx, err);
 	if (!rc && n > 0)

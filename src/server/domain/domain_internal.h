@@ -11,6 +11,7 @@
 #include "chunk/container.h"
 #include "server/domain/commit.h"
 #include "server/domain/domain.h"
+#include "server/domain/garbage.h"
 
 struct headers;
 struct registrar;
@@ -22,12 +23,14 @@ struct domain {
 	struct meta *meta;
 	struct store *store;
 	struct headers *headers;
+	struct leases *leases;
 	struct registrar *registrar;
 	struct snapshots *snapshots;
 	struct clocks *clocks;
 	struct recent *seen;     /* devices: when last_seen_at was written */
 	struct recent *progress; /* transfers: when the progress row was written */
 	struct id pruned;        /* the project that history_prune looked at last; its caller's thread only */
+	int64_t opened_at; /* wall clock, microseconds */
 	void (*on_change)(void *ctx, const struct id *project, int64_t clock);
 	void *on_change_ctx;
 };
@@ -110,6 +113,32 @@ struct registrar *registrar_new(void);
 void registrar_free(struct registrar *r);
 /** register_chunk(d, r, err): Errors NOT_FOUND (project, transfer), TRANSFER_GONE, CHUNK_CONFLICT.  Blocks until durable. */
 err_code register_chunk(struct domain *d, struct registration *r, struct err *err);
+
+/* ---- garbage.c: what keeps the garbage collector off ------------------------------------------------------------- */
+
+struct leases *leases_new(void);
+void leases_free(struct leases *l);
+
+/** lease_renew(d, tx, project, row, err): something new names the chunk: unless it was used lately, its used_at becomes now. */
+err_code lease_renew(struct domain *d, struct meta_tx *tx, const struct id *project, const struct chunk *row, struct err *err);
+
+/** An upload without a transfer, while it runs: embedded in its own struct. */
+struct upload {
+	struct upload *next;
+	int64_t begun_at;
+};
+void upload_begin(struct domain *d, struct upload *u);
+void upload_end(struct domain *d, struct upload *u);
+
+/** A content whose pages are written ahead, until the commit has ended.  Releasing one that is not held is fine. */
+struct held {
+	struct held *next;
+	struct id project;
+	struct hash content;
+	bool begun;
+};
+void content_hold(struct domain *d, struct held *h);
+void content_release(struct domain *d, struct held *h);
 
 /* ---- idem.c ------------------------------------------------------------------------------------------------------ */
 

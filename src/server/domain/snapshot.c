@@ -171,6 +171,7 @@ static err_code
 build(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
     const struct snapshot_encoder *encoder, struct snapshot_out *out, struct err *err)
 {
+	struct publishing publishing = { .begun = false };
 	struct snapshot row;
 	bool found;
 	err_code rc;
@@ -178,9 +179,10 @@ build(struct domain *d, const struct id *project, enum snapshot_form form, enum 
 	rc = serve_cached(d, project, snapshot_format(form, coding), out, &found, err);
 	if (rc || found)
 		return rc;
-	rc = snapshot_build(d, project, form, coding, encoder, &row, err);
+	rc = snapshot_build(d, project, form, coding, encoder, &publishing, &row, err);
 	if (!rc)
 		rc = row_write(d, project, &row, err);
+	publish_end(d, &publishing);
 	return rc ? err_wrap(err, "build a snapshot") : lay_out(d, project, &row, out, err);
 }
 
@@ -242,8 +244,9 @@ snapshot_expire(struct domain *d, const struct id *project, int64_t now_us, stru
 
 	for (size_t i = 0; !rc && i < n; i++) {
 		struct store_key key = { .project = *project, .hash = objects[i] };
+		bool gone;
 
-		rc = store_delete(d->store, &key, err);
+		rc = object_collect(d, &key, &gone, err); /* a younger snapshot may be the same bytes */
 	}
 	return rc;
 }

@@ -136,7 +136,7 @@ build_freep(struct build **bp)
 
 err_code
 snapshot_build(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
-    const struct snapshot_encoder *encoder, struct snapshot *out, struct err *err)
+    const struct snapshot_encoder *encoder, struct publishing *publishing, struct snapshot *out, struct err *err)
 {
 	AUTO(build_freep) struct build *b = xcalloc(1, sizeof *b);
 	struct project p;
@@ -158,5 +158,5 @@ snapshot_build(struct domain *d, const struct id *project, enum snapshot_form fo
 		.file_count = p.file_count, .total_bytes = p.total_bytes, .created_at = clock_wall_us(),
 		.format = snapshot_format(form, coding) };
 	out->expires_at = out->created_at + SNAPSHOT_LIFE_US;
-	return pack_finish(b->pack, project, out, err);
+	return pack_finish(b->pack, project, publishing, out, err);
 }

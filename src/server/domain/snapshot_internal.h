@@ -4,9 +4,12 @@
 #include "server/domain/domain_internal.h"
 #include "server/domain/snapshot.h"
 
-/** snapshot_build(d, project, form, coding, encoder, out, err): a new one: its object durable, its row not yet written. */
+/**
+ * snapshot_build(d, project, form, coding, encoder, publishing, out, err): a new one: its object durable and being published, which
+ * the caller ends; its row not yet written.
+ */
 err_code snapshot_build(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
-    const struct snapshot_encoder *encoder, struct snapshot *out, struct err *err);
+    const struct snapshot_encoder *encoder, struct publishing *publishing, struct snapshot *out, struct err *err);
 
 /** snapshot_format(form, coding): how a row says what it holds: stored, so never renumber. */
 int snapshot_format(enum snapshot_form form, enum snapshot_coding coding);
@@ -18,6 +21,6 @@ int snapshot_format(enum snapshot_form form, enum snapshot_coding coding);
 struct pack;
 err_code pack_open(struct domain *d, enum snapshot_coding coding, struct pack **out, struct err *err);
 err_code pack_add(struct pack *p, const void *bytes, size_t len, struct err *err);
-err_code pack_finish(struct pack *p, const struct id *project, struct snapshot *out, struct err *err);
+err_code pack_finish(struct pack *p, const struct id *project, struct publishing *publishing, struct snapshot *out, struct err *err);
 void pack_free(struct pack *p);
 void pack_freep(struct pack **p);

@@ -13,6 +13,7 @@
 #define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's framing */
 
 struct pack {
+	struct domain *d;
 	struct store_writer *writer;
 	struct sha sha;
 	int64_t raw_len, stored_len;
@@ -29,6 +30,7 @@ pack_open(struct domain *d, enum snapshot_coding coding, struct pack **out, stru
 	struct pack *p = xcalloc(1, sizeof *p);
 	err_code rc;
 
+	p->d = d;
 	p->coding = coding;
 	sha_init(&p->sha);
 	rc = store_open_writer(d->store, &p->writer, err);
@@ -142,7 +144,7 @@ pack_add(struct pack *p, const void *bytes, size_t len, struct err *err)
 }
 
 err_code
-pack_finish(struct pack *p, const struct id *project, struct snapshot *out, struct err *err)
+pack_finish(struct pack *p, const struct id *project, struct publishing *publishing, struct snapshot *out, struct err *err)
 {
 	struct store_key key = { .project = *project };
 	err_code rc = add(p, "", 0, true, err);
@@ -153,5 +155,6 @@ pack_finish(struct pack *p, const struct id *project, struct snapshot *out, stru
 	out->object = key.hash;
 	out->stored_len = p->stored_len;
 	out->raw_len = p->raw_len;
+	publish_begin(p->d, publishing, &key);
 	return store_finish(&p->writer, &key, err);
 }

@@ -86,6 +86,7 @@ transfer_create(struct domain *d, const struct id *project, const struct transfe
 	if (!out->path)
 		return no_memory(err);
 	rc = idem_keep(tx, idem, err);
+	(void)recent_due(d->progress, &t.id); /* start_write has written its row just now */
 	return rc ? rc : meta_commit(&tx, err);
 }
 

@@ -166,7 +166,7 @@ err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const str
 
 /* ---- chunks -------------------------------------------------------------------------------------------------------------------- */
 
-/** Remember a durable chunk and count it in the project's stored_bytes; one that is known already stays as it is. */
+/** Remember a durable chunk and count it in the project's stored_bytes; of one that is known already only used_at changes. */
 err_code meta_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *c, struct err *err);
 err_code meta_chunk_get(struct meta_tx *tx, const struct id *project, const struct hash *id, struct chunk *out, struct err *err);
 
@@ -179,7 +179,7 @@ err_code meta_transfer_end(struct meta_tx *tx, const struct id *project, const s
     int64_t now_us, struct err *err);
 /** Open transfers of a device in all projects. */
 err_code meta_transfer_open_count(struct meta_tx *tx, const struct id *device, unsigned *n, struct err *err);
-/** Open transfers whose expires_at ≤ now end as TRANSFER_EXPIRED; *n of them. */
+/** Open transfers whose expires_at ≤ now end as TRANSFER_EXPIRED, each with the milestone "expired"; *n of them. */
 err_code meta_transfer_expire(struct meta_tx *tx, int64_t now_us, unsigned *n, struct err *err);
 
 /** Chunk number ${n} of a transfer has arrived; EXISTS when ${n} holds another chunk, ERR_OK when it holds this one. */
@@ -245,6 +245,54 @@ err_code meta_idempotent_add(struct meta_tx *tx, const struct idempotent *i, str
 err_code meta_idempotent_get(struct meta_tx *tx, const struct id *device, const struct hash *key_hash, struct idempotent *out,
     struct err *err);
 err_code meta_idempotent_expire(struct meta_tx *tx, int64_t before_us, struct err *err);
+
+/* ---- what the garbage collector asks -------------------------------------------------------------------------------------------- */
+
+/** meta_chunk_touch(…): its used_at becomes ${used_at}.  No row: nothing. */
+err_code meta_chunk_touch(struct meta_tx *tx, const struct id *project, const struct hash *id, int64_t used_at, struct err *err);
+/** By id, after ${after} (NULL: from the start). */
+err_code meta_chunk_list(struct meta_tx *tx, const struct id *project, const struct hash *after, unsigned limit, struct chunk **out,
+    size_t *n, struct err *err);
+/** The row goes, and out of stored_bytes, when its used_at is before ${before_us}; *gone: it did. */
+err_code meta_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash *id, int64_t before_us, bool *gone,
+    struct err *err);
+
+/** Whether a version that is no tombstone, or a live file, has the content. */
+err_code meta_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err);
+/** The first content after ${after} (NULL: at all) that has a page.  NOT_FOUND: there is none. */
+err_code meta_content_after(struct meta_tx *tx, const struct id *project, const struct hash *after, struct hash *out, struct err *err);
+
+struct blocks_row {
+	struct hash content;
+	uint32_t page;
+	const uint8_t *packed;
+	size_t len;
+};
+/** Pages of all contents after page ${page} of ${content} (-1: from its first), in that order. */
+err_code meta_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash *content, int64_t page, unsigned limit,
+    struct blocks_row **out, size_t *n, struct err *err);
+/** NOT_FOUND when there is no such page. */
+err_code meta_blocks_replace(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page,
+    const uint8_t *packed, size_t len, struct err *err);
+/** Pages 0 … ${last} of a content go. */
+err_code meta_blocks_drop(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t last, struct err *err);
+
+/** Open transfers of a project by id, after ${after} (NULL: from the start). */
+err_code meta_transfer_open_list(struct meta_tx *tx, const struct id *project, const struct id *after, unsigned limit, struct id **out,
+    size_t *n, struct err *err);
+struct transfer_page {
+	int64_t first; /* block */
+	const uint8_t *packed;
+	size_t len;
+};
+/** Pages of the list that a transfer brings whose first block is after ${after} (-1: all). */
+err_code meta_transfer_blocks_list(struct meta_tx *tx, const struct id *transfer, int64_t after, unsigned limit,
+    struct transfer_page **out, size_t *n, struct err *err);
+/** Up to ${limit} transfers that ended before ${before_us} go, milestones and all; *n of them. */
+err_code meta_transfer_forget(struct meta_tx *tx, int64_t before_us, unsigned limit, unsigned *n, struct err *err);
+
+/** Whether a row of the project, of a chunk or a snapshot, names the store's object. */
+err_code meta_object_named(struct meta_tx *tx, const struct id *project, const struct hash *object, bool *named, struct err *err);
 
 /* ---- back-ends -------------------------------------------------------------------------------------------------------------------- */
 

@@ -412,7 +412,7 @@ mem_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *
 		return rc;
 	mem_key_of_hash(&k, project, &c->id);
 	if (mem_get(tx, MEM_CHUNK, &k))
-		return ERR_OK;
+		return mem_chunk_touch(tx, project, &c->id, c->used_at, err);
 	mem_put(tx, MEM_CHUNK, &k, mem_keep(tx, c, sizeof *c));
 	mem_project_stored(tx, project, c->stored_len);
 	return ERR_OK;

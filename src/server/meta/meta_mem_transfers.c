@@ -6,6 +6,7 @@
 struct transfer_row {
 	struct id project;
 	struct transfer transfer;
+	int64_t ended_at;
 };
 
 static void
@@ -44,7 +45,8 @@ mem_transfer_add(struct meta_tx *tx, const struct id *project, const struct tran
 		return rc;
 	if (transfer_row(tx, &t->id))
 		return err_set(err, ERR_EXISTS, "the transfer exists");
-	transfer_keep(tx, &(struct transfer_row){ .project = *project, .transfer = *t });
+	transfer_keep(tx, &(struct transfer_row){ .project = *project, .transfer = *t,
+	    .ended_at = t->state == TRANSFER_OPEN ? 0 : t->created_at });
 	return ERR_OK;
 }
 
@@ -73,11 +75,12 @@ running_drop(struct meta_tx *tx, const struct id *id)
 }
 
 static void
-transfer_stop(struct meta_tx *tx, const struct transfer_row *row, enum transfer_state state)
+transfer_stop(struct meta_tx *tx, const struct transfer_row *row, enum transfer_state state, int64_t now_us)
 {
 	struct transfer_row ended = *row;
 
 	ended.transfer.state = state;
+	ended.ended_at = now_us;
 	transfer_keep(tx, &ended);
 	running_drop(tx, &row->transfer.id);
 }
@@ -88,11 +91,10 @@ mem_transfer_end(struct meta_tx *tx, const struct id *project, const struct id *
 {
 	const struct transfer_row *row = transfer_row(tx, id);
 
-	(void)now_us;
 	if (!row || !id_eq(&row->project, project))
 		return no_transfer(err);
 	if (row->transfer.state == TRANSFER_OPEN)
-		transfer_stop(tx, row, state);
+		transfer_stop(tx, row, state, now_us);
 	return ERR_OK;
 }
 
@@ -116,16 +118,31 @@ mem_transfer_expire(struct meta_tx *tx, int64_t now_us, unsigned *n, struct err 
 {
 	static const struct mem_key all = { .len = 0 };
 	const struct transfer_row *row;
+	err_code rc;
 
-	(void)err;
 	*n = 0;
 	for (size_t pos = 0; (row = mem_table_at(mem_table(tx, MEM_TRANSFER), pos, &all)); pos++) {
 		if (row->transfer.state != TRANSFER_OPEN || row->transfer.expires_at > now_us)
 			continue;
-		transfer_stop(tx, row, TRANSFER_EXPIRED);
+		transfer_stop(tx, row, TRANSFER_EXPIRED, now_us);
+		rc = mem_transfer_event(tx, &row->project, &row->transfer.id, "expired", now_us, err);
+		if (rc)
+			return rc;
 		++*n;
 	}
 	return ERR_OK;
+}
+
+/* The row at ${pos}, with all that hangs on it. */
+static void
+transfer_drop(struct meta_tx *tx, const struct transfer_row *row, size_t pos)
+{
+	struct mem_key k;
+
+	running_drop(tx, &row->transfer.id);
+	mem_key_of_id(&k, &row->transfer.id);
+	mem_table_del_prefix(mem_writable(tx, MEM_TRANSFER_EVENT), &k);
+	mem_table_del_at(mem_writable(tx, MEM_TRANSFER), pos);
 }
 
 void
@@ -135,17 +152,54 @@ mem_transfers_drop(struct meta_tx *tx, const struct id *project)
 	const struct transfer_row *row;
 
 	for (size_t pos = 0; (row = mem_table_at(mem_table(tx, MEM_TRANSFER), pos, &all));) {
-		struct mem_key k;
-
 		if (!id_eq(&row->project, project)) {
 			pos++;
 			continue;
 		}
-		running_drop(tx, &row->transfer.id);
-		mem_key_of_id(&k, &row->transfer.id);
-		mem_table_del_prefix(mem_writable(tx, MEM_TRANSFER_EVENT), &k);
-		mem_table_del_at(mem_writable(tx, MEM_TRANSFER), pos);
+		transfer_drop(tx, row, pos);
 	}
+}
+
+err_code
+mem_transfer_forget(struct meta_tx *tx, int64_t before_us, unsigned limit, unsigned *n, struct err *err)
+{
+	static const struct mem_key all = { .len = 0 };
+	const struct transfer_row *row;
+
+	(void)err;
+	*n = 0;
+	for (size_t pos = 0; *n < limit && (row = mem_table_at(mem_table(tx, MEM_TRANSFER), pos, &all));) {
+		if (row->transfer.state == TRANSFER_OPEN || row->ended_at >= before_us) {
+			pos++;
+			continue;
+		}
+		transfer_drop(tx, row, pos);
+		++*n;
+	}
+	return ERR_OK;
+}
+
+err_code
+mem_transfer_open_list(struct meta_tx *tx, const struct id *project, const struct id *after, unsigned limit, struct id **out,
+    size_t *n, struct err *err)
+{
+	static const struct mem_key all = { .len = 0 };
+	const struct mem_table *t = mem_table(tx, MEM_TRANSFER);
+	const struct transfer_row *row;
+	struct mem_key k = { .len = 0 };
+
+	(void)err;
+	if (after)
+		mem_key_id(&k, after);
+	*out = NULL;
+	*n = 0;
+	for (size_t pos = after ? mem_table_after(t, &k) : 0; *n < limit && (row = mem_table_at(t, pos, &all)); pos++) {
+		if (row->transfer.state != TRANSFER_OPEN || !id_eq(&row->project, project))
+			continue;
+		*out = mem_grow(tx, *out, *n, sizeof **out);
+		(*out)[(*n)++] = row->transfer.id;
+	}
+	return ERR_OK;
 }
 
 /* ---- what a transfer brings -------------------------------------------------------------------------------------------- */
@@ -229,6 +283,31 @@ mem_transfer_blocks_get(struct meta_tx *tx, const struct id *transfer, uint64_t 
 		return err_set(err, ERR_NOT_FOUND, "no page starts at that block");
 	*packed = arena_memdup(tx->arena, row->p, row->len);
 	*len = row->len;
+	return ERR_OK;
+}
+
+err_code
+mem_transfer_blocks_list(struct meta_tx *tx, const struct id *transfer, int64_t after, unsigned limit, struct transfer_page **out,
+    size_t *n, struct err *err)
+{
+	const struct mem_table *t = mem_table(tx, MEM_TRANSFER_BLOCKS);
+	const struct mem_bytes *row;
+	struct mem_key prefix, k;
+
+	(void)err;
+	mem_key_of_id(&prefix, transfer);
+	numbered_key(&k, transfer, after);
+	*out = NULL;
+	*n = 0;
+	for (size_t pos = mem_table_after(t, &k); *n < limit && (row = mem_table_at(t, pos, &prefix)); pos++) {
+		uint64_t first;
+
+		memcpy(&first, t->rows[pos].key + prefix.len, sizeof first); /* as mem_key_i64 wrote it */
+		first = __builtin_bswap64(first) ^ UINT64_C(1) << 63;
+		*out = mem_grow(tx, *out, *n, sizeof **out);
+		(*out)[(*n)++] = (struct transfer_page){ .first = (int64_t)first, .packed = arena_memdup(tx->arena, row->p, row->len),
+			.len = row->len };
+	}
 	return ERR_OK;
 }
 

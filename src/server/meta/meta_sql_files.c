@@ -336,8 +336,8 @@ sql_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *
 
 /* ---- chunks ------------------------------------------------------------------------------------------------------------ */
 
-static void
-read_chunk(struct row *r, void *out)
+void
+sql_read_chunk(struct row *r, void *out)
 {
 	struct chunk *c = out;
 
@@ -346,29 +346,32 @@ read_chunk(struct row *r, void *out)
 	c->raw_len = row_i64(r);
 	c->block_count = (uint32_t)row_i64(r);
 	c->created_at = row_i64(r);
+	c->used_at = row_i64(r);
 }
 
 err_code
 sql_chunk_add(struct meta_tx *tx, const struct id *project, const struct chunk *c, struct err *err)
 {
-	static const char sql[] = "INSERT INTO chunks (project_id, id, stored_len, raw_len, block_count, created_at)"
-				  " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project_id, id) DO NOTHING";
+	static const char sql[] = "INSERT INTO chunks (project_id, id, stored_len, raw_len, block_count, created_at, used_at)"
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project_id, id) DO NOTHING";
 	int64_t added = 0;
 	err_code rc;
 
 	rc = sql_run(tx, &added, err, sql, DB_ID(project), DB_HASH(&c->id), DB_I64(c->stored_len), DB_I64(c->raw_len),
-	    DB_I64(c->block_count), DB_I64(c->created_at));
-	return rc || !added ? rc : sql_project_stored(tx, project, c->stored_len, err);
+	    DB_I64(c->block_count), DB_I64(c->created_at), DB_I64(c->used_at));
+	if (rc)
+		return rc;
+	return added ? sql_project_stored(tx, project, c->stored_len, err) : sql_chunk_touch(tx, project, &c->id, c->used_at, err);
 }
 
 err_code
 sql_chunk_get(struct meta_tx *tx, const struct id *project, const struct hash *id, struct chunk *out, struct err *err)
 {
-	static const char sql[] = "SELECT id, stored_len, raw_len, block_count, created_at FROM chunks"
+	static const char sql[] = "SELECT " SQL_CHUNK_COLUMNS " FROM chunks"
 				  " WHERE project_id = $1 AND id = $2";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc;
 
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(id));
-	return rc ? rc : sql_one(tx, st, read_chunk, out, "chunk", err);
+	return rc ? rc : sql_one(tx, st, sql_read_chunk, out, "chunk", err);
 }

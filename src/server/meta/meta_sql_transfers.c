@@ -96,17 +96,24 @@ sql_transfer_open_count(struct meta_tx *tx, const struct id *device, unsigned *n
 	return rc ? rc : sql_one(tx, st, read_count, n, "count", err);
 }
 
+struct expired {
+	struct id id, project;
+};
+
 static void
-read_id(struct row *r, void *out)
+read_expired(struct row *r, void *out)
 {
-	row_id(r, out);
+	struct expired *e = out;
+
+	row_id(r, &e->id);
+	row_id(r, &e->project);
 }
 
 static err_code
-expired_ids(struct meta_tx *tx, int64_t now_us, struct id **ids, size_t *n, struct err *err)
+expired_ids(struct meta_tx *tx, int64_t now_us, struct expired **ids, size_t *n, struct err *err)
 {
 	static const char sql[] = "UPDATE file_transfers SET state = 3, ended_at = $1"
-				  " WHERE state = 0 AND expires_at <= $1 RETURNING id";
+				  " WHERE state = 0 AND expires_at <= $1 RETURNING id, project_id";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	void *array = NULL;
 	err_code rc;
@@ -115,7 +122,7 @@ expired_ids(struct meta_tx *tx, int64_t now_us, struct id **ids, size_t *n, stru
 	*n = 0;
 	rc = sql_query(tx, &st, err, sql, DB_I64(now_us));
 	if (!rc)
-		rc = sql_all(tx, st, read_id, sizeof **ids, &array, n, err);
+		rc = sql_all(tx, st, read_expired, sizeof **ids, &array, n, err);
 	*ids = array;
 	return rc;
 }
@@ -123,13 +130,16 @@ expired_ids(struct meta_tx *tx, int64_t now_us, struct id **ids, size_t *n, stru
 err_code
 sql_transfer_expire(struct meta_tx *tx, int64_t now_us, unsigned *n, struct err *err)
 {
-	struct id *ids;
+	struct expired *ids;
 	size_t count;
 	err_code rc;
 
 	rc = expired_ids(tx, now_us, &ids, &count, err);
-	for (size_t i = 0; !rc && i < count; i++)
-		rc = running_drop(tx, &ids[i], err);
+	for (size_t i = 0; !rc && i < count; i++) {
+		rc = running_drop(tx, &ids[i].id, err);
+		if (!rc)
+			rc = sql_transfer_event(tx, &ids[i].project, &ids[i].id, "expired", now_us, err);
+	}
 	*n = (unsigned)count;
 	return rc;
 }

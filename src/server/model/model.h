@@ -85,6 +85,7 @@ struct chunk {
 	int64_t raw_len;
 	uint32_t block_count;
 	int64_t created_at;
+	int64_t used_at;    /* when it was last put, or last newly named: a grace after that it may go when nothing names it */
 };
 
 enum transfer_state { TRANSFER_OPEN = 0, TRANSFER_DONE = 1, TRANSFER_ABANDONED = 2, TRANSFER_EXPIRED = 3 };

@@ -111,6 +111,13 @@ store_size(struct store *s, const struct store_key *key, uint64_t *size, struct 
 }
 
 err_code
+store_age(struct store *s, const struct store_key *key, int64_t *age_us, struct err *err)
+{
+	*age_us = 0;
+	return s->ops->age(s, key, age_us, err);
+}
+
+err_code
 store_open_fd(struct store *s, const struct store_key *key, int *fd, uint64_t *size, struct err *err)
 {
 	*fd = -1;

@@ -52,6 +52,9 @@ err_code store_read(struct store *s, const struct store_key *key, uint64_t off, 
 /** store_size(s, key, size, err): length of the object.  NOT_FOUND when there is none. */
 err_code store_size(struct store *s, const struct store_key *key, uint64_t *size, struct err *err);
 
+/** store_age(s, key, age_us, err): microseconds since the object was put, by the wall clock, so below 0 when that was set back.  NOT_FOUND. */
+err_code store_age(struct store *s, const struct store_key *key, int64_t *age_us, struct err *err);
+
 /**
  * store_open_fd(s, key, fd, size, err): a descriptor to send the object from; the caller closes it.  It stays readable when
  * the object is deleted meanwhile.  NOT_IMPLEMENTED where the back-end has no files: read instead.

@@ -128,6 +128,12 @@ fault_size(struct store *s, const struct store_key *key, uint64_t *size, struct 
 }
 
 static err_code
+fault_age(struct store *s, const struct store_key *key, int64_t *age_us, struct err *err)
+{
+	return store_age(fault_of(s)->inner, key, age_us, err);
+}
+
+static err_code
 fault_open_fd(struct store *s, const struct store_key *key, int *fd, uint64_t *size, struct err *err)
 {
 	err_code rc = strike(s, OP_READ, err);
@@ -174,6 +180,7 @@ static const struct store_ops fault_ops = {
 	.abandon = fault_abandon,
 	.read = fault_read,
 	.size = fault_size,
+	.age = fault_age,
 	.open_fd = fault_open_fd,
 	.delete = fault_delete,
 	.list = fault_list,

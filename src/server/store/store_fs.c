@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/pathat.h"
@@ -250,6 +251,18 @@ fs_size(struct store *s, const struct store_key *key, uint64_t *size, struct err
 	return ERR_OK;
 }
 
+static err_code
+fs_age(struct store *s, const struct store_key *key, int64_t *age_us, struct err *err)
+{
+	char name[FS_NAME_SIZE];
+	struct stat st;
+
+	if (fstatat(shard_of(fs_of(s), key)->fd, object_name(key, name), &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return fs_error(err, "look at object %s", name);
+	*age_us = clock_wall_us() - ((int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000);
+	return ERR_OK;
+}
+
 /* ---- deleting and listing ------------------------------------------------------------------------------------------------ */
 
 static err_code
@@ -360,6 +373,7 @@ static const struct store_ops fs_ops = {
 	.abandon = fs_abandon,
 	.read = fs_read,
 	.size = fs_size,
+	.age = fs_age,
 	.open_fd = fs_open_fd,
 	.delete = fs_delete,
 	.list = fs_list,

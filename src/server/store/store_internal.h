@@ -17,6 +17,7 @@ struct store_ops {
 	err_code (*read)(struct store *s, const struct store_key *key, uint64_t off, uint8_t *buf, size_t len, size_t *got,
 	    struct err *err);
 	err_code (*size)(struct store *s, const struct store_key *key, uint64_t *size, struct err *err);
+	err_code (*age)(struct store *s, const struct store_key *key, int64_t *age_us, struct err *err);
 	err_code (*open_fd)(struct store *s, const struct store_key *key, int *fd, uint64_t *size, struct err *err);
 	err_code (*delete)(struct store *s, const struct store_key *key, struct err *err);
 	err_code (*list)(struct store *s, bool (*fn)(void *ctx, const struct store_key *key, uint64_t size), void *ctx,

@@ -8,12 +8,14 @@
 
 #include <assert.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/thread.h"
 
 struct object {
 	struct store_key key;
 	uint64_t len;
+	int64_t put_at; /* wall clock, microseconds */
 	uint8_t *bytes; /* NULL when len is 0 */
 };
 
@@ -95,7 +97,7 @@ mem_finish(struct store_writer *base, const struct store_key *key, struct err *e
 	const struct object *old;
 
 	(void)err;
-	*o = (struct object){ .key = *key, .len = base->len, .bytes = TAKE(w->bytes) };
+	*o = (struct object){ .key = *key, .len = base->len, .put_at = clock_wall_us(), .bytes = TAKE(w->bytes) };
 	mutex_lock(&m->mu);
 	old = map_get(m->objects, key, sizeof *key);
 	if (!old || old->len != o->len)
@@ -132,6 +134,20 @@ mem_size(struct store *s, const struct store_key *key, uint64_t *size, struct er
 	o = map_get(m->objects, key, sizeof *key);
 	if (o)
 		*size = o->len;
+	mutex_unlock(&m->mu);
+	return o ? ERR_OK : not_found(err);
+}
+
+static err_code
+mem_age(struct store *s, const struct store_key *key, int64_t *age_us, struct err *err)
+{
+	struct store_mem *m = mem_of(s);
+	const struct object *o;
+
+	mutex_lock(&m->mu);
+	o = map_get(m->objects, key, sizeof *key);
+	if (o)
+		*age_us = clock_wall_us() - o->put_at;
 	mutex_unlock(&m->mu);
 	return o ? ERR_OK : not_found(err);
 }
@@ -221,6 +237,7 @@ static const struct store_ops mem_ops = {
 	.abandon = mem_abandon,
 	.read = mem_read,
 	.size = mem_size,
+	.age = mem_age,
 	.delete = mem_delete,
 	.list = mem_list,
 	.check = mem_check,

@@ -270,6 +270,19 @@ listing_names_every_object_once(void **state)
 	assert_int_equal(some.n, 7);
 }
 
+static void
+objects_have_an_age(void **state)
+{
+	struct fixture *f = *state;
+	struct store_key key = key_no(1, 1), other = key_no(1, 2);
+	int64_t age = -1;
+
+	assert_int_equal(store_put(f->s, &key, (const uint8_t *)"abc", 3, NULL), ERR_OK);
+	assert_int_equal(store_age(f->s, &key, &age, NULL), ERR_OK);
+	assert_true(age >= -1000000 && age < 3600 * INT64_C(1000000)); /* the file system's clock ticks, ours runs */
+	assert_int_equal(store_age(f->s, &other, &age, NULL), ERR_NOT_FOUND);
+}
+
 /* A listing may delete what it is shown: that is how garbage is collected. */
 struct sweeper {
 	struct fixture *f;
@@ -484,7 +497,7 @@ main(void)
 		CASE(descriptors_outlive_the_object),
 		CASE(a_duplicate_keeps_the_old_object),
 		CASE(deleting_twice_is_deleting_once),
-		CASE(listing_names_every_object_once),
+		CASE(listing_names_every_object_once), CASE(objects_have_an_age),
 		CASE(a_listing_may_delete),
 		CASE(a_writer_appends_and_corrects),
 		CASE(large_objects_are_whole),
