@@ -25,7 +25,7 @@ TRIALS = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 8))
 RELEASE = BIN.parent / "release"
 PROGRAMS = RELEASE if FULL and (RELEASE / "drayd").exists() else BIN
 MIB = 1 << 20
-SIZES = (64 * MIB, 256 * MIB) if FULL else (14 * MIB, 22 * MIB)
+SIZES = [(64 * MIB, 80 * MIB)] * 4 + [(192 * MIB, 256 * MIB)] if FULL else [(17 * MIB, 24 * MIB)]  # from 16 MiB on a file has a transfer of its own, which resumes
 PARALLEL = (2, 4, 8) if FULL else (2,)  # requests at once: a file is several times what is in flight
 CHUNK_MAX = 4 * MIB + 64 * 1024    # CHUNK_LEN_MAX
 FOLDER_TRIALS = 8                  # then a new server, so that the disk does not fill
@@ -79,7 +79,7 @@ def trial(scene, n, rng):
     way, victims = rng.choice(["up", "down"]), rng.choice([("client",), ("server",), ("client", "server")])
     name, other = ("a", "b") if way == "up" else ("b", "a")
     device, line = scene.devices[name], scene.lines[name]
-    data = rng.randbytes(rng.randint(*SIZES))
+    data = rng.randbytes(rng.randint(*rng.choice(SIZES)))
     scene.devices["a"].write(f"large {n}", data)
     if way == "down":
         scene.devices[other].sync()

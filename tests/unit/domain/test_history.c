@@ -105,16 +105,16 @@ test_version(void **state)
 	assert_string_equal(then.name, "a");
 	assert_int_equal(then.size, 3);
 	assert_int_equal(then.version, one.version);
-	assert_ok(r, tree_blocks(r->d, &r->project, &one.file, one.version, 0, 64, r->a, &blocks, &f, &more, &r->err));
+	assert_ok(r, tree_blocks(r->d, &r->project, &one.file, one.version, 0, BLOCKLIST_PAGE_BLOCKS, r->a, &blocks, &f, &more, &r->err));
 	assert_int_equal(blocks.block_count, 1);
 	assert_int_equal(blocks.blocks[0].len, 3);
 	assert_int_equal(f.version, one.version);
-	assert_code(r, ERR_NOT_FOUND, tree_blocks(r->d, &r->project, &one.file, 0, 0, 64, r->a, &blocks, &f, &more, &r->err));
+	assert_code(r, ERR_NOT_FOUND, tree_blocks(r->d, &r->project, &one.file, 0, 0, BLOCKLIST_PAGE_BLOCKS, r->a, &blocks, &f, &more, &r->err));
 	assert_code(r, ERR_NOT_FOUND, history_file(r->d, &r->project, &one.file, gone.version, r->a, &then, &r->err));
 	assert_code(r, ERR_NOT_FOUND, history_file(r->d, &r->project, &one.file, one.version + 1, r->a, &then, &r->err));
 	assert_code(r, ERR_NOT_FOUND, history_file(r->d, &r->project, &r->device.id, one.version, r->a, &then, &r->err));
 	assert_code(r, ERR_NOT_FOUND,
-	    tree_blocks(r->d, &r->project, &one.file, gone.version, 0, 64, r->a, &blocks, &f, &more, &r->err));
+	    tree_blocks(r->d, &r->project, &one.file, gone.version, 0, BLOCKLIST_PAGE_BLOCKS, r->a, &blocks, &f, &more, &r->err));
 }
 
 /* ---- what goes --------------------------------------------------------------------------------------------------------- */
