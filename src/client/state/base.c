@@ -293,6 +293,36 @@ state_base_by_content(struct state *s, const struct hash *content, struct arena 
 	return rc;
 }
 
+static err_code
+contents_of_size(struct view *v, int64_t size, struct hash *out, size_t max, size_t *n, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = false;
+	err_code rc = db_query(v->tx, &st, err, "SELECT content FROM base WHERE size = $1 AND kind = 0 AND size > 65536 LIMIT $2",
+	    DB_I64(size), DB_I64(max));
+
+	while (!rc && !(rc = db_step(st, &row, err)) && row) {
+		if (!column_fixed(st, 0, out[*n].b, sizeof out[*n].b))
+			return column_damaged(err, "base");
+		++*n;
+	}
+	return rc;
+}
+
+err_code
+state_base_by_size(struct state *s, int64_t size, struct hash *out, size_t max, size_t *n, struct err *err)
+{
+	struct view v;
+	err_code rc = view_begin(s, &v, err);
+
+	*n = 0;
+	if (rc)
+		return rc;
+	rc = contents_of_size(&v, size, out, max, n, err);
+	view_end(&v);
+	return rc;
+}
+
 /* ---- walking -------------------------------------------------------------------------------------------------------------------- */
 
 err_code

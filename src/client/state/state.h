@@ -91,6 +91,8 @@ err_code state_base_get(struct state *s, const char *path, struct arena *a, stru
 err_code state_base_by_id(struct state *s, const struct id *id, struct arena *a, struct entry *out, struct err *err);
 /** A file of the base tree with that content, whichever: this disk has its bytes, as agreed.  NOT_FOUND. */
 err_code state_base_by_content(struct state *s, const struct hash *content, struct arena *a, struct entry *out, struct err *err);
+/** state_base_by_size(s, size, out, max, n, err): contents of at most ${max} files that have that size, of more than a block; *n of them. */
+err_code state_base_by_size(struct state *s, int64_t size, struct hash *out, size_t max, size_t *n, struct err *err);
 /**
  * A page of a content's list, and the rolling sums of its blocks; *weak NULL: not known.  NOT_FOUND when the page is not known: pages
  * after the last, and lists that were too long to be kept or have been pruned in part.

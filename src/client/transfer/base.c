@@ -6,7 +6,8 @@
  *   3. what lay in the same inode under a name that is gone: renamed and edited in one go
  *
  * and the content that has blocks of it where it has them, if that has more of them: a copy, a copy that was edited, or a file that was
- * replaced by another.  The first block and some at starts of pages are looked up for that.  Where none of these is, what had
+ * replaced by another.  The first block and some at starts of pages are looked up for that; and what has the same size and begins
+ * in the same way, since a copy of what is not cut on the grid has its blocks elsewhere.  Where none of these is, what had
  * the same last name and is gone: a directory was copied elsewhere and removed.
  *
  * Each of these is a guess.  An inode is soon given to another file, and equal blocks lie in unrelated ones; a wrong guess costs a walk that
@@ -23,6 +24,7 @@
 #define SAMPLES_MAX 8
 #define PLACES_MAX 8                   /* of one sampled block */
 #define CANDIDATES_MAX 16
+#define SAME_SIZE_MAX 4                /* frames of a film are all of one size: a look at a few costs little, one at all of them would */
 
 /* ---- a base ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -248,6 +250,40 @@ sample(struct push *p, int fd, uint64_t offset, uint64_t size, uint8_t *buf, str
 		vote(votes, &at[i].content);
 }
 
+/* Whether the file begins with the first block of a content's list. */
+static bool
+begins_like(struct push *p, int fd, const struct hash *content, uint8_t *buf)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(PAGE_MEMORY);
+	const uint8_t *packed;
+	const uint32_t *weak;
+	struct blocklist l;
+	struct hash h;
+	struct err err;
+	size_t len, got = 0;
+
+	if (state_blocks_get(p->env->state, content, 0, a, &packed, &len, &weak, &err) ||
+	    blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &l, &err) ||
+	    pread_full(fd, buf, l.blocks[0].len, 0, &got, &err) || got < l.blocks[0].len)
+		return false;
+	h = hash_of(buf, got);
+	return hash_eq(&h, &l.blocks[0].hash);
+}
+
+static void
+same_size(struct push *p, const struct item *it, int fd, uint8_t *buf, struct votes *votes)
+{
+	struct hash contents[SAME_SIZE_MAX];
+	struct err err;
+	size_t n = 0;
+
+	if (state_base_by_size(p->env->state, it->entry.size, contents, SAME_SIZE_MAX, &n, &err))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (begins_like(p, fd, &contents[i], buf))
+			vote(votes, &contents[i]);
+}
+
 /* The content that has more of the sampled blocks than ${than} has. */
 static bool
 most_shared(struct push *p, const struct item *it, int fd, const struct hash *than, struct hash *out)
@@ -259,6 +295,7 @@ most_shared(struct push *p, const struct item *it, int fd, const struct hash *th
 
 	for (uint64_t i = 0; i < MIN(pages, SAMPLES_MAX); i++)
 		sample(p, fd, i * pages / MIN(pages, SAMPLES_MAX) * PAGE_LEN, size, buf, &votes);
+	same_size(p, it, fd, buf, &votes);
 	for (size_t i = 1; i < votes.n; i++)
 		if (votes.v[i].hits > votes.v[best].hits)
 			best = i;

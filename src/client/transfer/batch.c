@@ -413,7 +413,7 @@ revive(struct item *it)
 {
 	struct err why;
 
-	if (!it->why || it->why->code != ERR_TRANSFER_GONE || !it->own_transfer || it->sends + 1 >= SENDS_MAX)
+	if (!it->why || it->why->code != ERR_TRANSFER_GONE || !it->upload || it->sends + 1 >= SENDS_MAX)
 		return;
 	why = *it->why;
 	free(it->why);

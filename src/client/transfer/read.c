@@ -200,6 +200,20 @@ in_long_hole(const struct reading *r)
 	return r->zeros == ZERO_RUN || r->zeros > 0 || r->hole_blocks >= 2 * ZERO_RUN;
 }
 
+/*
+ * Along a base a few extents may say all: then no hash of a block is sent, which would be 3 % of what an edit of 2 % costs.  And before there is
+ * something new, there may be nothing to tell.
+ */
+static bool
+list_waits(const struct reading *r)
+{
+	const struct item *it = r->item;
+
+	if (it->list_sent > 0 || it->block_count >= LIST_KEEP_BLOCKS)
+		return false;
+	return !it->own_transfer || (it->kept > 0 && it->extent_count <= EXTENTS_INLINE_MAX);
+}
+
 static err_code
 page_end(struct reading *r, struct err *err)
 {
@@ -210,8 +224,9 @@ page_end(struct reading *r, struct err *err)
 	it->named = false;
 	if (r->zeros < ZERO_RUN)
 		r->zeros = 0; /* the parcel of zeros is not what it was to be */
-	/* Before there is something new, there may be nothing to tell: the list waits, while it is short enough to be kept. */
-	if (!it->own_transfer && it->block_count >= LIST_KEEP_BLOCKS)
+	if (list_waits(r))
+		return ERR_OK;
+	if (it->block_count >= LIST_KEEP_BLOCKS)
 		rc = own_begin(r, err);
 	return rc == ERR_OK && it->own_transfer ? item_list_send(r->push, it, err) : rc;
 }
@@ -351,8 +366,15 @@ read_large(struct reading *r, int fd, const struct stat *st, bool *changed, stru
 		it->own_transfer = false;
 		return ERR_OK;
 	}
+	if (!goes_alone(it))
+		return ERR_OK;
+	if (it->list_sent == 0 && it->kept > 0 && it->extent_count <= EXTENTS_INLINE_MAX) {
+		pack_shared(r->packer);
+		it->own_transfer = false; /* its chunks came with it; the commit names them */
+		return ERR_OK;
+	}
 	rc = own_begin(r, err); /* nothing of it is new, and yet it is long: only its list is sent */
-	if (rc || !it->own_transfer)
+	if (rc)
 		return rc;
 	pack_shared(r->packer); /* seals the last parcel: the list is complete */
 	return item_list_send(r->push, it, err);

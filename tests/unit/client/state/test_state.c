@@ -511,7 +511,9 @@ static void
 test_base_by_content(void **ctx)
 {
 	struct fixture *f = *ctx;
-	struct entry a = entry_make("p/a", 0), link = entry_make("p/l", 1), got;
+	struct entry a = entry_make("p/a", 0), link = entry_make("p/l", 1), b = entry_make("p/b", 2), got;
+	struct hash found[2];
+	size_t n;
 
 	a.kind = ENTRY_FILE, a.size = 5, a.content = hash_of("x", 1), a.target = "";
 	link.kind = ENTRY_LINK, link.size = 0, link.content = hash_of("y", 1);
@@ -522,6 +524,14 @@ test_base_by_content(void **ctx)
 	OK(state_base_by_content(f->s, &a.content, f->a, &got, &err));
 	entry_equal(&got, &a);
 	assert_int_equal(state_base_by_content(f->s, &link.content, f->a, &got, &err), ERR_NOT_FOUND); /* has no bytes to take */
+	b.kind = ENTRY_FILE, b.size = 70000, b.content = hash_of("z", 1), b.target = "";
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &b, &err));
+	OK(state_commit(f->s, &err));
+	OK(state_base_by_size(f->s, 70000, found, 2, &n, &err));
+	assert_true(n == 1 && hash_eq(&found[0], &b.content));
+	OK(state_base_by_size(f->s, 5, found, 2, &n, &err)); /* not more than a block */
+	assert_int_equal(n, 0);
 	OK(state_begin(f->s, &err));
 	OK(state_base_remove(f->s, "p/a", &err));
 	OK(state_commit(f->s, &err));

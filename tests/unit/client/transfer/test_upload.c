@@ -205,6 +205,23 @@ test_copies(void **ctx)
 	assert_int_equal(uploads(r, NULL), 0);
 }
 
+/* A copy of what is not cut on the grid: its blocks are nowhere where they could be looked up. */
+static void
+test_copy_of_what_was_shifted(void **ctx)
+{
+	struct rig *r = *ctx;
+	size_t len = 20 * MIB;
+	uint8_t *p = rig_bytes(r, len, 5), *now = joined(r, (const uint8_t *)"in front", 8, p, len);
+
+	rig_write(r, "f", p, len);
+	push_path(r, "f");
+	rig_write(r, "f", now, len + 8);
+	push_path(r, "f");
+	rig_write(r, "copy", now, len + 8);
+	assert_int_equal(push_path(r, "copy"), 0);
+	assert_is(r, "copy", now, len + 8);
+}
+
 /* The version that was to be copied is gone: its bytes are sent, and nothing is lost. */
 static void
 test_copy_of_what_is_gone(void **ctx)
@@ -622,7 +639,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_edits_small), T(test_edits_middle), T(test_edits_large), T(test_region_moved), T(test_list_from_the_server), T(test_copies),
+		T(test_edits_small), T(test_edits_middle), T(test_edits_large), T(test_region_moved), T(test_list_from_the_server), T(test_copies), T(test_copy_of_what_was_shifted),
 		T(test_copy_of_what_is_gone), T(test_renamed_and_edited), T(test_found_by_its_name), T(test_wrong_base),
 		T(test_base_chunks_missing), T(test_base_chunks_missing_large), T(test_base_chunks_missing_unnamed), T(test_resumes),
 		T(test_resumes_often), T(test_resumes_what_has_not_changed), T(test_resumes_under_another_name), T(test_resumes_along_a_base),
