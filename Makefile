@@ -72,6 +72,7 @@ test: setup-test debug
 
 check-full: test check-clang check-tsan check-fuzz release
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox
+	DRAY_TEST_META=sqlite DRAY_TEST_TRANSFERS=1000 DRAY_TEST_STEPS=3000 build/debug/tests/unit/job/test_job_gc
 
 # The other compiler, with the same warnings as errors.
 check-clang: setup-test setup-full
