@@ -116,6 +116,8 @@ class Line:
     # ---- framing ----
 
     def request_head(self, head):
+        if self.proxy.down:
+            raise Cut("RST")
         self.request = self.proxy.begin(head)
         self.sent = {"up": 0, "down": 0}
         self.swallow = bool(self.request.fault and self.request.fault.kind == "answer")
@@ -252,6 +254,7 @@ class Proxy:
         self.requests, self.lines, self.threads = [], set(), []
         self.bytes, self.watch = 0, None
         self.closed = False
+        self.down = False  # the server is about to die: no request begins, as its lines close one after the other
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = "http://127.0.0.1:%d" % self.socket.getsockname()[1]
         self.start(self.accept)
@@ -341,6 +344,12 @@ class Proxy:
         """Bytes of bodies of ${resource} that crossed, whether they were of use or not."""
         with self.lock:
             return sum(r.up if resource.endswith("up") else r.down for r in self.requests if r.resource == resource)
+
+    def told(self, resource):
+        """Each request of ${resource}, to find out what became of it: where, length, bytes up and down, status (None: no answer came)."""
+        with self.lock:
+            return [(r.target.rsplit("/", 1)[-1], r.length, r.up, r.down, r.status if r.answered else None) for r in self.requests
+                    if r.resource == resource]
 
     def struck(self):
         """{kind: how many} of the faults that happened."""

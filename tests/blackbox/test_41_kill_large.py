@@ -66,11 +66,13 @@ def kill_in_the_middle(scene, name, victims, at, rng, args):
         pass
     time.sleep(rng.uniform(0, 0.02))
     if "server" in victims:
+        scene.lines[name].down = True
         scene.server.kill()
     if "client" in victims:
         run.kill()
     if "server" in victims:
         scene.server.start()
+        scene.lines[name].down = False
     return wait_end(run)
 
 
@@ -95,7 +97,7 @@ def trial(scene, n, rng):
     assert os.listdir(device.dot("tmp")) == []
     again = line.total(f"chunk {way}") - sum(chunks.values())
     row = {"way": way, "killed": "+".join(victims), "kills": kills, "parallel": parallel, "size": len(data), "again": again}
-    assert again <= kills * parallel * CHUNK_MAX, f"more crossed again than was in flight: {row}"
+    assert again <= kills * parallel * CHUNK_MAX, f"more crossed again than was in flight: {row}\n{line.told('chunk ' + way)}"
     scene.devices[other].sync()  # so that the next trial is of one file
     return row
 

