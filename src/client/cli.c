@@ -52,7 +52,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'p', "project", "ID", "the project, as drayd project create prints it" },
 	{ 't', "token", "TOKEN", "this device's token; better in DRAY_TOKEN or typed when asked" },
 	{ 'n', "dry-run", NULL, "show what would be done, change nothing" },
-	{ 'P', "parallel", "N", "requests at once, 1 to 32 (default 8)" },
+	{ 'P', "parallel", "N", "requests at once, 1 to 16 (default 8)" },
 	{ 'T', "timeout", "S", "seconds to keep trying a server that does not answer (default 30)" },
 	{ 'L', "limit-rate", "RATE", "bytes a second in each direction: 500K, 1.5M, 1G" },
 	{ 'r', "version", "N", "the version to bring back, as dray log prints it" },

@@ -5,7 +5,6 @@
 #include "base/num.h"
 #include "client/cli.h"
 
-#define PARALLEL_MAX 32
 #define TIMEOUT_MAX 86400            /* seconds */
 #define RATE_MIN (2 * HTTP_BODY_RATE_MIN) /* a server takes slower lines for dead ones */
 #define RATE_MAX (1024 * GIB)
@@ -16,8 +15,8 @@ cli_parallel(const struct command_line *line, unsigned *out, struct err *err)
 	const char *text = command_value(line, 'P');
 	uint64_t n = 0;
 
-	if (text && (!parse_u64(text, strlen(text), PARALLEL_MAX, &n) || n == 0))
-		return err_set(err, ERR_USAGE, "--parallel takes a number from 1 to %d", PARALLEL_MAX);
+	if (text && (!parse_u64(text, strlen(text), HTTP_PER_DEVICE_MAX, &n) || n == 0))
+		return err_set(err, ERR_USAGE, "--parallel takes a number from 1 to %d", HTTP_PER_DEVICE_MAX);
 	*out = (unsigned)n;
 	return ERR_OK;
 }

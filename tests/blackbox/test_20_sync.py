@@ -358,7 +358,7 @@ def test_link_refuses(make, tmp_path):
 
 
 def test_usage_errors():
-    for args in [(), ("nonsense",), ("sync", "--nonsense"), ("sync", "a", "b"), ("sync", "--parallel", "0"), ("sync", "-P", "33"),
+    for args in [(), ("nonsense",), ("sync", "--nonsense"), ("sync", "a", "b"), ("sync", "--parallel", "0"), ("sync", "-P", "17"),
                  ("sync", "-P", "x"), ("link",), ("status", "--dry-run"), ("sync", "--timeout", "-1")]:
         run = run_dray(*args)
         assert run.returncode == 2 and run.stdout == "" and "dray" in run.stderr, args

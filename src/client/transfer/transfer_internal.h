@@ -7,7 +7,7 @@
 #include "client/transfer/transfer.h"
 
 #define PARALLEL_DEFAULT 8  /* half of what the server takes from one device */
-#define PARALLEL_MAX 16     /* HTTP_PER_DEVICE_MAX: more would be told to wait */
+#define PARALLEL_MAX HTTP_PER_DEVICE_MAX /* more would be told to wait */
 #define CANCEL_LOOK_MS 200  /* how late a waiting thread notices that it was cancelled */
 
 #define WATCHED_MAX 32        /* large files at once: each is held by a packer, or open in a pull */
