@@ -17,6 +17,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 JOBS := $(shell nproc)
+# Of black-box tests, which wait for disks and deadlines now and then.
+WORKERS := $(shell expr $(JOBS) + 1)
 
 SANITIZE := --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 RELEASE := --buildtype=release -Db_pie=true -Db_lto=true -Dtests=false
@@ -68,10 +70,10 @@ test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
 	meson test -C build/debug --print-errorlogs --num-processes $(JOBS)
-	$(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox
+	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
 
 check-full: test check-clang check-tsan check-fuzz release
-	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider tests/blackbox
+	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
 	DRAY_TEST_META=sqlite DRAY_TEST_TRANSFERS=1000 DRAY_TEST_STEPS=3000 build/debug/tests/unit/job/test_job_gc
 
 # The other compiler, with the same warnings as errors.
