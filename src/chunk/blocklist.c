@@ -10,13 +10,17 @@
  *   52 + 40 × i               4      how many blocks from there
  *   16 + 40 × extents + 36×k  32     SHA-256 of block k
  *   48 + 40 × extents + 36×k  4      its raw length
+ *
+ * A page of extents only is the same without blocks, and begins with "DRAYEXT1".
  */
 
 #include "chunk/blocklist.h"
 
 #include <assert.h>
 
-static const uint8_t magic[8] = { 'D', 'R', 'A', 'Y', 'B', 'L', 'K', '1' };
+#define MAGIC_LEN 8
+
+static const char whole_magic[] = "DRAYBLK1", extents_magic[] = "DRAYEXT1";
 
 /* Both counts are 32 bits, so this cannot overflow 64. */
 static uint64_t
@@ -31,12 +35,19 @@ blocklist_packed_len(const struct blocklist *l)
 	return packed_len(l->extent_count, l->block_count);
 }
 
-void
-blocklist_pack(const struct blocklist *l, uint8_t *out)
+size_t
+blocklist_extents_len(const struct blocklist *l)
+{
+	return packed_len(l->extent_count, 0);
+}
+
+/* What both kinds of page begin with; returns its end. */
+static uint8_t *
+front_pack(const struct blocklist *l, const char *magic, uint8_t *out)
 {
 	uint8_t *p = out + BLOCKLIST_FIXED_LEN;
 
-	memcpy(out, magic, sizeof magic);
+	memcpy(out, magic, MAGIC_LEN);
 	put_u32le(out + 8, l->block_count);
 	put_u32le(out + 12, l->extent_count);
 	for (uint32_t i = 0; i < l->extent_count; i++, p += BLOCKLIST_EXTENT_LEN) {
@@ -44,6 +55,20 @@ blocklist_pack(const struct blocklist *l, uint8_t *out)
 		put_u32le(p + 32, l->extents[i].first);
 		put_u32le(p + 36, l->extents[i].count);
 	}
+	return p;
+}
+
+void
+blocklist_extents_pack(const struct blocklist *l, uint8_t *out)
+{
+	(void)front_pack(l, extents_magic, out);
+}
+
+void
+blocklist_pack(const struct blocklist *l, uint8_t *out)
+{
+	uint8_t *p = front_pack(l, whole_magic, out);
+
 	for (uint32_t k = 0; k < l->block_count; k++, p += BLOCKLIST_BLOCK_LEN) {
 		memcpy(p, l->blocks[k].hash.b, sizeof l->blocks[k].hash.b);
 		put_u32le(p + 32, l->blocks[k].len);
@@ -52,12 +77,12 @@ blocklist_pack(const struct blocklist *l, uint8_t *out)
 
 /* The fixed part, and the length that follows from its counts. */
 static err_code
-fixed_parse(const uint8_t *p, size_t len, uint32_t blocks_max, struct blocklist *out, struct err *err)
+fixed_parse(const uint8_t *p, size_t len, const char *magic, uint32_t blocks_max, struct blocklist *out, struct err *err)
 {
 	if (len < BLOCKLIST_FIXED_LEN)
 		return err_reason(err, ERR_BLOCKLIST_INVALID, "truncated", "the block list ends within its first %d bytes",
 		    BLOCKLIST_FIXED_LEN);
-	if (memcmp(p, magic, sizeof magic) != 0)
+	if (memcmp(p, magic, MAGIC_LEN) != 0)
 		return err_reason(err, ERR_BLOCKLIST_INVALID, "magic", "this is not a block list of version 1");
 	out->block_count = get_u32le(p + 8);
 	out->extent_count = get_u32le(p + 12);
@@ -67,7 +92,7 @@ fixed_parse(const uint8_t *p, size_t len, uint32_t blocks_max, struct blocklist 
 	if (out->extent_count < 1 || out->extent_count > out->block_count)
 		return err_reason(err, ERR_BLOCKLIST_INVALID, "extent_count", "%u extents for %u blocks", out->extent_count,
 		    out->block_count);
-	if (len != packed_len(out->extent_count, out->block_count))
+	if (len != packed_len(out->extent_count, magic == whole_magic ? out->block_count : 0))
 		return err_reason(err, ERR_BLOCKLIST_INVALID, "length", "the block list is not as long as its counts say");
 	return ERR_OK;
 }
@@ -117,7 +142,7 @@ blocklist_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena
 	struct blocklist l = { 0 };
 	err_code rc;
 
-	rc = fixed_parse(p, len, blocks_max, &l, err);
+	rc = fixed_parse(p, len, whole_magic, blocks_max, &l, err);
 	if (rc)
 		return rc;
 	/* Only now: the length that was sent has vouched for the counts. */
@@ -134,6 +159,23 @@ blocklist_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena
 		return rc;
 	*out = l;
 	return ERR_OK;
+}
+
+err_code
+blocklist_extents_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out, struct err *err)
+{
+	struct blocklist l = { 0 };
+	err_code rc = fixed_parse(p, len, extents_magic, blocks_max, &l, err);
+
+	if (rc)
+		return rc;
+	l.extents = arena_array(arena, l.extent_count, sizeof l.extents[0]);
+	if (!l.extents)
+		return err_set(err, ERR_NO_MEM, "no memory for %u extents", l.extent_count);
+	rc = extents_parse(p + BLOCKLIST_FIXED_LEN, &l, err);
+	if (rc == ERR_OK)
+		*out = l;
+	return rc;
 }
 
 uint64_t

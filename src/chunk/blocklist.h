@@ -7,6 +7,8 @@
  *   blocks × { sha256[32] · u32 raw_len }
  *
  * Little-endian.  The counts of the extents add up to block_count; block k of the page is the k-th slot they name.
+ *
+ * For a reader who knows most of the blocks there is a page of extents only, with the magic "DRAYEXT1", that ends after them.
  */
 
 #include "base/arena.h"
@@ -47,6 +49,12 @@ void blocklist_pack(const struct blocklist *l, uint8_t *out);
  * Errors     BLOCKLIST_INVALID.   Ownership  arrays live in ${arena}.
  */
 err_code blocklist_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out,
+    struct err *err);
+
+/** The same without the blocks: blocklist_extents_len, blocklist_extents_pack; blocklist_extents_unpack leaves out->blocks NULL. */
+size_t blocklist_extents_len(const struct blocklist *l);
+void blocklist_extents_pack(const struct blocklist *l, uint8_t *out);
+err_code blocklist_extents_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out,
     struct err *err);
 
 /** blocklist_bytes(l): sum of the block lengths. */

@@ -126,6 +126,26 @@ def test_edit_comes_as_its_own_size(pair, edit):
     assert got <= changed * 1.01 + list_bytes(size), f"{got} bytes came for {changed} that changed"
 
 
+def test_an_overwrite_costs_little_more_than_what_it_changed(pair):
+    """Nor does the list cost, of which nearly all is known here."""
+    a, b = pair
+    size = 128 * MIB + 12345
+    spread(a, "large", size)
+    a.sync()
+    b.sync()
+    for generation in range(3):
+        changed = flip_blocks(a.path("large"), 0.02, seed=10 + generation)
+        a.sync()
+        got = down(b)
+        assert_same(a.tree(), b.tree())
+        assert got <= changed * 1.02, f"{got} bytes came for {changed} that changed"
+    front = random.Random(3).randbytes(1000)
+    a.path("large").write_bytes(front + a.path("large").read_bytes())
+    a.sync()
+    assert down(b) <= 80 * KIB
+    assert_same(a.tree(), b.tree())
+
+
 def test_old_versions_of_small_files_help_too(pair):
     """Files that come with their extents: where an older version is here, the list is asked for, and pays."""
     a, b = pair

@@ -140,6 +140,26 @@ def test_block_list_of_a_version(project):
     assert page("").code == "not_found"
 
 
+def test_extents_of_a_version(project):
+    """?form=extents: the page without its blocks, packed and as JSON."""
+    data = random_bytes(5 * 2**20)
+    file, (one, two) = edited(project, "f", data, data[:100])
+    for query in ("", "&from=64", "&count=128", "&count=2048", "&from=128"):
+        page = lambda form, accept: project.call("GET", f"/files/{file}/blocks?version={one}{query}{form}", headers={"Accept": accept})
+        whole, lean = (page(form, "application/json") for form in ("", "&form=extents"))
+        assert lean.json == {name: value for name, value in whole.json.items() if name != "blocks"}
+        assert lean.headers["dray-version"] == str(one) and lean.headers["dray-more"] == whole.headers["dray-more"]
+        whole, lean = (page(form, "application/octet-stream").body for form in ("", "&form=extents"))
+        extents = int.from_bytes(whole[12:16], "little")
+        assert lean == whole[:16 + 40 * extents].replace(b"DRAYBLK1", b"DRAYEXT1")
+        assert bool(lean) == (query != "&from=128")
+    for form in ("", "blocks", "extents%00", "Extents"):
+        assert project.call("GET", f"/files/{file}/blocks?form={form}").code == "field_range"
+    assert project.call("GET", f"/files/{file}/blocks?form=extents&form=extents").status == 400
+    (empty,) = project.commit_ok({"op": "put", "path": "d", "kind": "dir"})["results"]
+    assert project.call("GET", f"/files/{empty['id']}/blocks?form=extents").body == b""
+
+
 # ---- restore ---------------------------------------------------------------------------------------------------------------------
 
 

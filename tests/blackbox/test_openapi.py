@@ -395,8 +395,8 @@ def file_versions(w):
 
 
 def file_blocks(w):
-    yield (list := w.send("file_blocks", headers={"Accept": "application/json"}))
-    assert [b["length"] for b in list.json["blocks"]] == [len(b) for b in w.chunk.blocks]
+    yield (whole := w.send("file_blocks", headers={"Accept": "application/json"}))
+    assert [b["length"] for b in whole.json["blocks"]] == [len(b) for b in w.chunk.blocks]
     yield (list := w.send("file_blocks", query="from=0"))
     assert list.body == packed(w.chunk)
     yield w.send("file_blocks", query="from=64")
@@ -405,6 +405,10 @@ def file_blocks(w):
     yield (then := w.send("file_blocks", query=f"version={version}"))
     assert then.body == list.body and then.headers["dray-version"] == str(version)
     yield w.send("file_blocks", query=f"version={version + 1}")
+    yield (lean := w.send("file_blocks", query="form=extents", headers={"Accept": "application/json"}))
+    assert lean.json == {name: value for name, value in whole.json.items() if name != "blocks"}
+    yield w.send("file_blocks", query="form=extents")
+    yield w.send("file_blocks", query="form=blocks")
 
 
 def file_content(w):

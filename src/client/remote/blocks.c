@@ -5,9 +5,9 @@
 
 #define RUN_JSON_MAX 128 /* {"chunk":"64 digits","first":1023,"count":1024}, */
 
-err_code
-request_blocks(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
-    bool *more, struct err *err)
+static err_code
+list_page(struct remote *base, const struct id *file, uint64_t from, const char *form, struct arena *a, const uint8_t **packed,
+    size_t *len, bool *more, struct err *err)
 {
 	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf page = SBUF(JSON_BODY_MAX); /* 2,048 blocks are 75 KB, their extents at most as much again */
@@ -15,8 +15,8 @@ request_blocks(struct remote *base, const struct id *file, uint64_t from, struct
 	struct http_call c = { .method = "GET", .accept = TYPE_BYTES, .text = &page };
 	err_code rc;
 
-	c.path = request_path(r, path, "/files/%s/blocks?from=%llu&count=%d", id_hex(file, id), (unsigned long long)from,
-	    BLOCKLIST_ANSWER_MAX);
+	c.path = request_path(r, path, "/files/%s/blocks?from=%llu&count=%d%s", id_hex(file, id), (unsigned long long)from,
+	    BLOCKLIST_ANSWER_MAX, form);
 	rc = request_run(r, &c, err);
 	if (rc)
 		return rc;
@@ -26,6 +26,20 @@ request_blocks(struct remote *base, const struct id *file, uint64_t from, struct
 	*len = page.len;
 	*more = c.more;
 	return ERR_OK;
+}
+
+err_code
+request_blocks(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
+    bool *more, struct err *err)
+{
+	return list_page(base, file, from, "", a, packed, len, more, err);
+}
+
+err_code
+request_extents(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
+    bool *more, struct err *err)
+{
+	return list_page(base, file, from, "&form=extents", a, packed, len, more, err);
 }
 
 static void

@@ -38,6 +38,13 @@ remote_blocks(struct remote *r, const struct id *file, uint64_t from, struct are
 }
 
 err_code
+remote_extents(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
+    bool *more, struct err *err)
+{
+	return r->backend->extents(r, file, from, a, packed, len, more, err);
+}
+
+err_code
 remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err)
 {
 	assert(n > 0 && n <= BLOCKS_FETCH_MAX);

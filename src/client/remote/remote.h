@@ -53,6 +53,9 @@ err_code remote_changes(struct remote *r, const struct cursor *since, struct are
 /** One page of a file's packed block list; *more. */
 err_code remote_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
     bool *more, struct err *err);
+/** The same page without the blocks' hashes and lengths (blocklist_extents_unpack).  UNKNOWN_FIELD: the server does not have this form. */
+err_code remote_extents(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
+    bool *more, struct err *err);
 
 err_code remote_transfer_create(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err);
 err_code remote_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first, const uint8_t *packed, size_t len,

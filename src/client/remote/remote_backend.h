@@ -13,6 +13,8 @@ struct remote_backend {
 	err_code (*changes)(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err);
 	err_code (*blocks)(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,
 	    size_t *len, bool *more, struct err *err);
+	err_code (*extents)(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,
+	    size_t *len, bool *more, struct err *err);
 	err_code (*blocks_fetch)(struct remote *r, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len, struct err *err);
 	err_code (*transfer_create)(struct remote *r, const char *path, int64_t size, struct id *out, struct err *err);
 	err_code (*transfer_get)(struct remote *r, const struct id *transfer, uint32_t from, struct arena *a,

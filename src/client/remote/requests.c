@@ -299,6 +299,7 @@ static const struct remote_backend http_backend = {
 	.self = http_backend_self,
 	.changes = http_backend_changes,
 	.blocks = request_blocks,
+	.extents = request_extents,
 	.blocks_fetch = request_blocks_fetch,
 	.dir = request_dir,
 	.at = request_at,

@@ -103,6 +103,21 @@ page_read(struct pull *p, struct page *pg, bool *more, struct err *err)
 	return ERR_OK;
 }
 
+/* The same from extents and what is known. */
+static err_code
+page_resolve(struct pull *p, struct page *pg, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(ANSWER_MEMORY);
+	struct blocklist l;
+	err_code rc = lean_next(p, pg->file->lean, a, &l, err);
+
+	if (rc == ERR_OK && blocklist_bytes(&l) > (uint64_t)pg->file->f->want->size - pg->offset)
+		rc = err_set(err, ERR_VERSION_CONFLICT, "%s has changed on the server meanwhile", pg->file->f->want->path);
+	if (rc == ERR_OK && l.block_count > 0)
+		page_append(pg, &l);
+	return rc;
+}
+
 /* The same from the list that the state has. */
 static err_code
 page_recall(struct pull *p, struct page *pg, struct err *err)
@@ -133,6 +148,8 @@ page_fill(struct pull *p, struct page *pg, struct err *err)
 	bool more = true;
 	err_code rc = ERR_OK;
 
+	if (pg->file->lean && !pg->known)
+		return page_resolve(p, pg, err);
 	while (rc == ERR_OK && more && pg->count + BLOCKLIST_PAGE_BLOCKS <= PAGE_BLOCKS && page_bytes(pg) < left) {
 		if (pull_stopped(p))
 			return err_set(err, ERR_CANCELLED, "stopped on request");

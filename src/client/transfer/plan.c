@@ -80,14 +80,15 @@ plan_listed(struct pull *p, struct landing *l)
 	if (!l->sources)
 		l->sources = sources_open(p, l->f);
 	plan_pages(p, l, false);
+	lean_free(TAKE(l->lean));
 	plan_done(p, l);
 }
 
-/* Whether the list that we kept of the content is whole.  Our own database, and yet: nothing is built on it unseen. */
+/* Whether a list that is not the server's makes the content: nothing is built on it unseen.  Trouble with the line stops the pull. */
 static bool
-list_is_known(struct pull *p, const struct pull_file *f)
+list_is_right(struct pull *p, const struct pull_file *f, struct lean *lean)
 {
-	struct landing probe = { .f = f };
+	struct landing probe = { .f = f, .lean = lean };
 	uint64_t size = (uint64_t)f->want->size, index = 0, offset = 0;
 	struct content_hash c;
 	struct hash content;
@@ -97,9 +98,13 @@ list_is_known(struct pull *p, const struct pull_file *f)
 	content_hash_init(&c);
 	while (known && offset < size) {
 		struct page *pg = page_new(&probe, index, offset);
+		err_code rc;
 
-		pg->known = true;
-		known = page_fill(p, pg, &err) == ERR_OK && pg->count > 0;
+		pg->known = !lean;
+		rc = page_fill(p, pg, &err);
+		if (lean && transfer_fatal(rc))
+			pull_fail(p, &err);
+		known = rc == ERR_OK && pg->count > 0;
 		for (uint32_t i = 0; i < pg->count; i++)
 			content_hash_add(&c, &pg->blocks[i].hash, pg->blocks[i].len);
 		index += pg->count;
@@ -108,6 +113,28 @@ list_is_known(struct pull *p, const struct pull_file *f)
 	}
 	content = content_hash_final(&c);
 	return known && hash_eq(&content, &f->want->content);
+}
+
+/* Whether the list that we kept of the content is whole.  Our own database, and yet it is looked at. */
+static bool
+list_is_known(struct pull *p, const struct pull_file *f)
+{
+	return list_is_right(p, f, NULL);
+}
+
+/* The list of a file of which an older version is here, if it comes out right without the hashes of its blocks. */
+static struct lean *
+list_by_extents(struct pull *p, const struct pull_file *f)
+{
+	struct lean *l = lean_open(p, f);
+
+	if (l && !list_is_right(p, f, l)) {
+		lean_free(l);
+		return NULL;
+	}
+	if (l)
+		lean_rewind(l);
+	return l;
 }
 
 /* A file whose very content is here, with the list that we have of it: the server is not asked at all. */
@@ -251,6 +278,7 @@ plan_large(struct pull *p, const struct pull_file *f)
 	}
 	l = landing_new(p, f, true);
 	l->sources = s;
+	l->lean = s ? list_by_extents(p, f) : NULL;
 	plan_listed(p, l);
 }
 

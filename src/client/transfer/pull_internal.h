@@ -13,8 +13,8 @@
  * Memory     fetchers: parallel × (a chunk, a block, a codec) = 8 × 5.2 = 42 MiB; jobs waiting: JOBS_WAITING × parallel, which hold at most as
  *            many pages of a list (PAGE_BLOCKS × 100 bytes = 200 KiB each): 10 MiB; copiers: a block each, and the pages that wait for
  *            them, 2 MiB; where blocks are on this disk: INDEX_SEGMENTS × 1 MiB for each of SOURCES_MAX files, of one large file at a
- *            time: 16 MiB, and next to nothing for the small ones that copiers look up themselves; lists to be kept: KEEP_MEMORY;
- *            71 MiB in all, where there are such files, else 44; a window of WINDOW_FILES small files at about 200 bytes.
+ *            time: 16 MiB, and next to nothing for the small ones that copiers look up themselves; a list that comes without hashes: 6 MiB (lean.c), of one
+ *            file at a time; lists to be kept: KEEP_MEMORY; 77 MiB in all, where there are such files, else 44; a window of WINDOW_FILES small files at about 200 bytes.
  * Files      OPEN_MAX temporaries, and SOURCES_MAX for each file in the second stage.
  *
  * L1  Nothing is handed over whose blocks have not all been verified, wherever they came from, each against the hash that its chunk's
@@ -47,6 +47,7 @@
 #define FLUSH_BYTES (32 * MIB)  /* fetched into a file between two flushes: what a power loss costs */
 #define KEEP_MEMORY (1 * MIB)   /* of lists that wait for a transaction of the state */
 
+struct lean;
 struct sources;
 
 /** A file on its way here. */
@@ -62,6 +63,7 @@ struct landing {
 	bool relist;                /* guarded by pull.mu: not cut on the grid, as was assumed; its list is needed */
 	unsigned pending;           /* guarded by pull.mu: needs and pages not settled, and 1 while it is planned */
 	unsigned copying;           /* guarded by pull.mu: pages not yet copied, and 1 while it is planned */
+	struct lean *lean;          /* its list, where that makes the content by what is known here; while it is planned */
 	struct sources *sources;    /* files that may have blocks of it; released with the last page copied */
 	uint64_t unflushed;         /* guarded by pull.mu: fetched bytes */
 	struct err *why;            /* guarded by pull.mu */
@@ -130,6 +132,7 @@ struct pull {
 	pull_ready ready;
 	unsigned parallel;
 	bool bare;                  /* there was no file here before: nothing to look for on this disk */
+	bool no_lean;               /* the planner's: the server does not give a list's extents alone */
 	bool no_fetch;              /* atomic: the server does not have blocks/fetch */
 
 	struct mutex callback;      /* RANK_ENGINE: one callback at a time */
@@ -184,8 +187,8 @@ void plan_all(struct pull *p, const struct pull_file *files, size_t n);
 
 struct page *page_new(struct landing *l, uint64_t index, uint64_t offset);
 /**
- * page_fill(p, pg, err): read its blocks, from the server or (page.known) from what the state has of the content: up to PAGE_BLOCKS, or to
- * the file's end.
+ * page_fill(p, pg, err): read its blocks, from the server, from its file's lean list, or (page.known) from what the state has of the content: up
+ * to PAGE_BLOCKS, or to the file's end.
  */
 err_code page_fill(struct pull *p, struct page *pg, struct err *err);
 uint64_t page_bytes(const struct page *pg);
@@ -196,6 +199,19 @@ void page_release(struct pull *p, struct page *pg);
 void list_keep(struct pull *p, const struct hash *content, uint64_t index, const struct blocklist *l, const uint32_t *weak);
 /** list_flush(p): now. */
 void list_flush(struct pull *p);
+
+/* ---- lean.c ----------------------------------------------------------------------------------------------------------------- */
+
+/** lean_open(p, f): the list of ${f}, by its extents and the list of its older version.  NULL: this cannot be, or would not pay. */
+struct lean *lean_open(struct pull *p, const struct pull_file *f);
+void lean_free(struct lean *l);
+/**
+ * lean_next(p, l, a, out, err): the next PAGE_BLOCKS blocks, fewer at the end, in ${a}.  To be believed when all of them together make the
+ * content that is wanted; then lean_rewind, and the same pages come again.
+ * Errors     those of the line and of the state stop the pull; after any other one the whole list is asked for.
+ */
+err_code lean_next(struct pull *p, struct lean *l, struct arena *a, struct blocklist *out, struct err *err);
+void lean_rewind(struct lean *l);
 
 /* ---- local.c ---------------------------------------------------------------------------------------------------------------- */
 

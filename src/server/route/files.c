@@ -252,37 +252,59 @@ route_file_content(struct call *c, struct err *err)
 
 /* ---- block lists ----------------------------------------------------------------------------------------------------------------- */
 
+/* ?form=extents: for who knows most of the blocks and asks where they lie. */
 static err_code
-blocks_packed(struct call *c, const struct blocklist *list, struct err *err)
+query_form(struct call *c, bool *extents_only, struct err *err)
 {
-	size_t len = list->block_count ? blocklist_packed_len(list) : 0;
+	size_t len;
+	const char *form = query_text(c, "form", &len);
+
+	*extents_only = form != NULL;
+	if (form && (len != strlen("extents") || memcmp(form, "extents", len) != 0))
+		return err_set(err, ERR_FIELD_RANGE, "form: extents, or nothing");
+	return ERR_OK;
+}
+
+static err_code
+blocks_packed(struct call *c, const struct blocklist *list, bool extents_only, struct err *err)
+{
+	size_t len = list->block_count == 0 ? 0 : extents_only ? blocklist_extents_len(list) : blocklist_packed_len(list);
 	uint8_t *p = arena_alloc(c->a, len + 1);
 
 	if (p == NULL)
 		return err_set(err, ERR_NO_MEM, "a page of blocks");
-	if (len)
+	if (len && extents_only)
+		blocklist_extents_pack(list, p);
+	else if (len)
 		blocklist_pack(list, p);
 	http_answer(c->rq, 200, "application/octet-stream", p, len);
 	return ERR_OK;
 }
 
+static void
+blocks_write(struct jw *jw, const struct blocklist *list)
+{
+	jw_key(jw, "blocks");
+	jw_array(jw);
+	for (uint32_t i = 0; i < list->block_count; i++) {
+		jw_object(jw);
+		jw_khash(jw, "hash", &list->blocks[i].hash);
+		jw_ku64(jw, "length", list->blocks[i].len);
+		jw_end_object(jw);
+	}
+	jw_end_array(jw);
+}
+
 static err_code
-blocks_json(struct call *c, const struct blocklist *list, uint64_t from, bool more, struct err *err)
+blocks_json(struct call *c, const struct blocklist *list, bool extents_only, uint64_t from, bool more, struct err *err)
 {
 	struct sbuf sb = SBUF(MIB);
 	struct jw jw = JW(&sb);
 
 	jw_object(&jw);
 	jw_ku64(&jw, "from", from);
-	jw_key(&jw, "blocks");
-	jw_array(&jw);
-	for (uint32_t i = 0; i < list->block_count; i++) {
-		jw_object(&jw);
-		jw_khash(&jw, "hash", &list->blocks[i].hash);
-		jw_ku64(&jw, "length", list->blocks[i].len);
-		jw_end_object(&jw);
-	}
-	jw_end_array(&jw);
+	if (!extents_only)
+		blocks_write(&jw, list);
 	jw_key(&jw, "extents");
 	jw_array(&jw);
 	for (uint32_t i = 0; i < list->extent_count; i++) {
@@ -306,13 +328,15 @@ route_file_blocks(struct call *c, struct err *err)
 	uint64_t from = 0, version = 0, count = BLOCKLIST_PAGE_BLOCKS;
 	struct file f;
 	struct id id;
-	bool more;
+	bool more, extents_only;
 	err_code rc = query_u64(c, "from", 0, INT64_MAX, &from, err);
 
 	if (!rc)
 		rc = query_u64(c, "version", 1, INT64_MAX, &version, err);
 	if (!rc)
 		rc = query_u64(c, "count", 1, BLOCKLIST_ANSWER_MAX, &count, err);
+	if (!rc)
+		rc = query_form(c, &extents_only, err);
 	if (!rc)
 		rc = query_end(c, err);
 	if (!rc)
@@ -324,5 +348,6 @@ route_file_blocks(struct call *c, struct err *err)
 	http_add_header(c->rq, "Dray-More", more ? "true" : "false");
 	reply_header_f(c->rq, "Dray-Version", "%lld", (long long)f.version);
 	http_add_header(c->rq, "Vary", "Accept");
-	return accept && strstr(accept, "application/json") ? blocks_json(c, &list, from, more, err) : blocks_packed(c, &list, err);
+	return accept && strstr(accept, "application/json") ? blocks_json(c, &list, extents_only, from, more, err) :
+	    blocks_packed(c, &list, extents_only, err);
 }

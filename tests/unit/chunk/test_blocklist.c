@@ -55,6 +55,37 @@ round_trips(void **state)
 	}
 }
 
+/* The same page without its blocks; one kind is not taken for the other. */
+static void
+extents_round_trip(void **state)
+{
+	struct gen g = gen_new("extents_round_trip");
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		AUTO(arena_freep) struct arena *a = arena_new(4 * MIB);
+		uint32_t n = (uint32_t)gen_range(&g, 1, 200);
+		struct blocklist l = make(&g, a, n), back;
+		size_t len = blocklist_extents_len(&l), whole_len = blocklist_packed_len(&l);
+		AUTO(freep) uint8_t *p = xmalloc(len), *whole = xmalloc(whole_len);
+
+		blocklist_extents_pack(&l, p);
+		blocklist_pack(&l, whole);
+		assert_memory_equal(p + 8, whole + 8, len - 8);
+		assert_int_equal(blocklist_extents_unpack(p, len, n, a, &back, NULL), ERR_OK);
+		assert_int_equal(back.block_count, n);
+		assert_int_equal(back.extent_count, l.extent_count);
+		assert_null(back.blocks);
+		assert_memory_equal(back.extents, l.extents, l.extent_count * sizeof l.extents[0]);
+		assert_int_equal(blocklist_extents_unpack(p, len, n - 1, a, &back, NULL), ERR_BLOCKLIST_INVALID);
+		assert_int_equal(blocklist_extents_unpack(p, len - 1, n, a, &back, NULL), ERR_BLOCKLIST_INVALID);
+		assert_int_equal(blocklist_unpack(p, len, n, a, &back, NULL), ERR_BLOCKLIST_INVALID);
+		assert_int_equal(blocklist_extents_unpack(whole, whole_len, n, a, &back, NULL), ERR_BLOCKLIST_INVALID);
+		put_u32le(p + BLOCKLIST_FIXED_LEN + 36, l.extents[0].count + 1);
+		assert_int_equal(blocklist_extents_unpack(p, len, n, a, &back, NULL), ERR_BLOCKLIST_INVALID);
+	}
+}
+
 /* Two extents (3 + 2 blocks) and five blocks. */
 struct page {
 	uint8_t p[BLOCKLIST_FIXED_LEN + 2 * BLOCKLIST_EXTENT_LEN + 5 * BLOCKLIST_BLOCK_LEN];
@@ -195,6 +226,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips),
+		cmocka_unit_test(extents_round_trip),
 		cmocka_unit_test(every_malformed_field_is_named),
 		cmocka_unit_test(other_lengths_are_refused),
 		cmocka_unit_test(an_arena_without_room_is_an_error),

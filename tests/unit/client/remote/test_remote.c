@@ -510,6 +510,40 @@ test_ranges(void **ctx)
 	assert_int_equal(range_given(PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", 5, 10), ERR_NOT_FOUND);
 }
 
+/* ---- block lists ----------------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+extents_given(const char *answer, size_t *len, bool *more)
+{
+	struct reply reply = { .p = answer, .len = strlen(answer) };
+	struct remote *r = open_remote(1);
+	const uint8_t *packed;
+	struct id file = { { 1 } };
+	err_code rc;
+
+	hostile_script(&server, &reply, 1);
+	rc = remote_extents(r, &file, 128, arena, &packed, len, more, &err);
+	if (rc == ERR_OK)
+		assert_memory_equal(packed, "0123456789", *len);
+	remote_free(r);
+	return rc;
+}
+
+static void
+test_extents(void **ctx)
+{
+	size_t len = 0;
+	bool more = false;
+
+	(void)ctx;
+	assert_int_equal(extents_given(BYTES(200, "Dray-More: true\r\n") "Content-Length: 10\r\n\r\n0123456789", &len, &more), ERR_OK);
+	assert_int_equal(len, 10);
+	assert_true(more);
+	assert_non_null(strstr(server.seen[0], "/blocks?from=128&count=2048&form=extents HTTP/1.1\r\n"));
+	/* a server that does not have the form */
+	assert_int_equal(extents_given(PROBLEM(400) "\r\nContent-Length: 24\r\n\r\n{\"code\":\"unknown_field\"}", &len, &more), ERR_UNKNOWN_FIELD);
+}
+
 /* ---- blocks of several chunks ------------------------------------------------------------------------------------------------------ */
 
 static err_code
@@ -654,6 +688,7 @@ main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_extents),
 		cmocka_unit_test(test_blocks_fetch),
 		cmocka_unit_test(test_transfer),
 		cmocka_unit_test(test_addresses),

@@ -147,3 +147,70 @@ wanted(struct rig *r, const struct mem_file *f, bool listed)
 	w.extent_count = f->list.extent_count;
 	return w;
 }
+
+struct mem_file *
+serve_inserted(struct rig *r, const struct mem_file *old, const uint8_t *front, uint32_t n)
+{
+	struct mem_file *one = serve(r, "front", front, n, 0, 64);
+	struct blocklist l = { .block_count = old->list.block_count + 1, .extent_count = old->list.extent_count + 1 };
+
+	l.blocks = arena_must(r->a, l.block_count * sizeof *l.blocks);
+	l.extents = arena_must(r->a, l.extent_count * sizeof *l.extents);
+	l.blocks[0] = one->list.blocks[0];
+	l.extents[0] = one->list.extents[0];
+	memcpy(l.blocks + 1, old->list.blocks, old->list.block_count * sizeof *l.blocks);
+	memcpy(l.extents + 1, old->list.extents, old->list.extent_count * sizeof *l.extents);
+	return mem_file_add(r->server, "inserted", &l);
+}
+
+/* ---- files that are here ----------------------------------------------------------------------------------------------------------- */
+
+void
+agree(struct rig *r, const char *path, const struct mem_file *f)
+{
+	struct entry e = f->e;
+
+	e.path = path;
+	assert_int_equal(state_begin(r->state, &r->err), ERR_OK);
+	assert_int_equal(state_base_put(r->state, &e, &r->err), ERR_OK);
+	assert_int_equal(state_commit(r->state, &r->err), ERR_OK);
+}
+
+void
+count_anew(struct rig *r)
+{
+	struct remote_mem *m = r->server;
+
+	m->chunk_gets = m->fetches = m->lists_asked = m->extents_asked = 0;
+	m->bytes_down = 0;
+}
+
+struct mem_file *
+have_cut(struct rig *r, const char *path, const uint8_t *p, size_t len, size_t cut, uint32_t per_chunk)
+{
+	struct mem_file *f = serve(r, path, p, len, cut, per_chunk);
+	struct pull_file w = wanted(r, f, false);
+
+	assert_int_equal(pull(r, &w, 1), ERR_OK);
+	assert_temp_is(r, 0, p, len);
+	rig_write(r, path, p, len);
+	agree(r, path, f);
+	count_anew(r);
+	return f;
+}
+
+struct mem_file *
+have(struct rig *r, const char *path, const uint8_t *p, size_t len)
+{
+	return have_cut(r, path, p, len, 0, 64);
+}
+
+struct pull_file
+newer(struct rig *r, const struct mem_file *f, const char *old_path, const struct mem_file *old)
+{
+	struct pull_file w = wanted(r, f, false);
+
+	w.old_path = old_path;
+	w.old_content = old->e.content;
+	return w;
+}

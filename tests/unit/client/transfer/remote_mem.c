@@ -436,36 +436,75 @@ mem_file_is(struct remote_mem *m, const struct mem_file *f, const uint8_t *p, si
 	return same && at == len;
 }
 
+/* The page of ${f} from block ${from} on; its extents go to ${extents}. */
+static struct blocklist
+file_page(const struct mem_file *f, uint64_t from, struct extent extents[static BLOCKLIST_PAGE_BLOCKS])
+{
+	struct blocklist page = { .extents = extents };
+	uint64_t at = 0;
+
+	if (!f || from >= f->list.block_count)
+		return page;
+	page.blocks = f->list.blocks + from;
+	page.block_count = (uint32_t)MIN(BLOCKLIST_PAGE_BLOCKS, f->list.block_count - from);
+	for (uint32_t x = 0; x < f->list.extent_count; at += f->list.extents[x++].count) {
+		uint64_t lo = MAX(at, from), hi = MIN(at + f->list.extents[x].count, from + page.block_count);
+		if (lo < hi)
+			extents[page.extent_count++] = (struct extent){ .chunk = f->list.extents[x].chunk,
+				.first = f->list.extents[x].first + (uint32_t)(lo - at), .count = (uint32_t)(hi - lo) };
+	}
+	return page;
+}
+
 static err_code
 mem_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len, bool *more,
     struct err *err)
 {
 	struct remote_mem *m = mem(r);
 	struct extent extents[BLOCKLIST_PAGE_BLOCKS];
-	struct blocklist page = { .extents = extents };
+	struct blocklist page;
 	struct mem_file *f;
-	uint64_t at = 0;
 	uint8_t *p;
 
 	pthread_mutex_lock(&m->mu);
 	m->lists_asked++;
 	f = file_by_id(m, file);
-	if (f && from < f->list.block_count) {
-		page.blocks = f->list.blocks + from;
-		page.block_count = (uint32_t)MIN(BLOCKLIST_PAGE_BLOCKS, f->list.block_count - from);
-		for (uint32_t x = 0; x < f->list.extent_count; at += f->list.extents[x++].count) {
-			uint64_t lo = MAX(at, from), hi = MIN(at + f->list.extents[x].count, from + page.block_count);
-			if (lo < hi)
-				extents[page.extent_count++] = (struct extent){ .chunk = f->list.extents[x].chunk,
-					.first = f->list.extents[x].first + (uint32_t)(lo - at), .count = (uint32_t)(hi - lo) };
-		}
+	page = file_page(f, from, extents);
+	if (page.block_count) {
 		*len = blocklist_packed_len(&page);
-		p = arena_must(a, *len);
+		*packed = p = arena_must(a, *len);
 		blocklist_pack(&page, p);
-		*packed = p;
 		*more = from + page.block_count < f->list.block_count;
 	}
 	pthread_mutex_unlock(&m->mu);
+	return page.block_count ? ERR_OK : err_set(err, ERR_NOT_FOUND, "no such file or block");
+}
+
+static err_code
+mem_extents(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len, bool *more,
+    struct err *err)
+{
+	struct remote_mem *m = mem(r);
+	struct extent extents[BLOCKLIST_PAGE_BLOCKS];
+	struct blocklist page;
+	struct mem_file *f;
+	uint8_t *p;
+
+	pthread_mutex_lock(&m->mu);
+	m->extents_asked++;
+	f = file_by_id(m, file);
+	page = file_page(f, from, extents);
+	if (page.block_count) {
+		*more = from + page.block_count < f->list.block_count;
+		if (m->bend_extents)
+			m->bend_extents(&page, from);
+		*len = blocklist_extents_len(&page);
+		*packed = p = arena_must(a, *len);
+		blocklist_extents_pack(&page, p);
+	}
+	pthread_mutex_unlock(&m->mu);
+	if (m->extents_fail)
+		return err_set(err, m->extents_fail, "as the test wants it");
 	return page.block_count ? ERR_OK : err_set(err, ERR_NOT_FOUND, "no such file or block");
 }
 
@@ -648,6 +687,7 @@ mem_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *
 
 static const struct remote_backend mem_backend = {
 	.blocks = mem_blocks,
+	.extents = mem_extents,
 	.blocks_fetch = mem_blocks_fetch,
 	.transfer_create = mem_transfer_create,
 	.transfer_get = mem_transfer_get,

@@ -34,7 +34,7 @@ struct remote_mem {
 	struct id epoch;
 
 	/* what happened */
-	unsigned commits, chunk_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, copies;
+	unsigned commits, chunk_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, extents_asked, copies;
 	size_t ops_max;        /* of one commit */
 	uint64_t bytes_up, bytes_down;
 	char log[MEM_LOG_MAX]; /* "put a;move b;delete c;" in the order in which they were applied */
@@ -45,6 +45,8 @@ struct remote_mem {
 	err_code put_fails;    /* chunk_put answers this from the put_fails_at-th on */
 	unsigned put_fails_at;
 	err_code fetch_fails;  /* blocks/fetch answers this */
+	err_code extents_fail; /* a list's extents alone are not given, but this */
+	void (*bend_extents)(struct blocklist *page, uint64_t from); /* lie about them */
 	unsigned do_at;        /* when the do_at-th chunk comes, call do_what(do_arg) */
 	void (*do_what)(void *arg);
 	void *do_arg;
