@@ -2,7 +2,7 @@
 SIGKILL of either side at random moments of a sync, and on: nothing is lost, nothing half-written is ever seen, no conflict is made
 up, nothing is left behind, and both sides end in one tree.
 
-DRAY_SEED repeats a run, DRAY_KILLS says how many kills (200 of the client, 200 of the server).
+DRAY_SEED repeats a run, DRAY_KILLS says how many kills of each.
 """
 import os
 import random
@@ -15,7 +15,7 @@ from devices import BIN, Device, assert_same, run_dray, settle
 from edits import Chaos
 
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-KILLS = int(os.environ.get("DRAY_KILLS", 2000 if os.environ.get("DRAY_CAMPAIGN") == "full" else 200))
+KILLS = int(os.environ.get("DRAY_KILLS", 2000 if os.environ.get("DRAY_CAMPAIGN") == "full" else 60))
 SERIES = 10  # kills between full comparisons
 MIB = 1024 * 1024
 
