@@ -6,8 +6,8 @@
  *       and renews those that have not been used for a while (lease_renew); meta has one writer at a time.
  *   G2  A row goes in a transaction that finds its used_at before the horizon, and only if neither a page nor an open transfer named
  *       it in a walk that began after the horizon was taken.  A page or a lease that came later than the horizon has left a used_at
- *       that is not before it: lease_now only grows, and times are taken inside the transaction that writes them.  So what the walk
- *       cannot have seen, the row says.
+ *       that is not before it: lease_now only grows, and times are taken inside the transaction that writes them, while the horizon is
+ *       taken inside one of the collector's own, when no writer's is under way.  So what the walk cannot have seen, the row says.
  *   G3  A row that loses its last name (a list goes, a chunk is compacted) is renewed in that transaction, so who has just been told
  *       where the bytes lie has a grace to fetch or name them.
  *   G4  Pages of a content go only in transactions that find nothing naming it and no commit writing its pages ahead (content_held);

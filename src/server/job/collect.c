@@ -161,13 +161,30 @@ range(struct collection *c, struct err *err)
 	return ERR_OK;
 }
 
+/*
+ * G2: while this holds the writer, no other has a time taken and its rows still to be committed; and when this commit returns, so have those
+ * who share its fsync.  So the walks that follow see every row whose time is before the horizon.
+ */
+static err_code
+take_horizon(struct collection *c, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	err_code rc = meta_begin(c->meta, META_WRITE, &tx, err);
+
+	if (rc)
+		return rc;
+	c->horizon = lease_horizon(c->d);
+	return meta_commit(&tx, err);
+}
+
 static err_code
 project(struct collection *c, struct err *err)
 {
 	struct hash last;
 	err_code rc = drop_lists(c, err);
 
-	c->horizon = lease_horizon(c->d);
+	if (!rc)
+		rc = take_horizon(c, err);
 	for (bool first = true; !rc && (first || c->marks.more); first = false) {
 		rc = marks_load(c, first ? NULL : &last, err);
 		if (rc || c->marks.n == 0)
