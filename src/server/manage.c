@@ -82,11 +82,17 @@ create_project(struct manage *m, struct err *err)
 	return ERR_OK;
 }
 
+static int64_t
+number(json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
 static void
 print_project(json_t *p)
 {
-	printf("%s  %-24s %8lld entries  %14lld bytes\n", text(p, "id"), text(p, "name"),
-	    json_integer_value(json_object_get(p, "file_count")), json_integer_value(json_object_get(p, "total_size")));
+	printf("%s  %-24s %8jd entries  %14jd bytes\n", text(p, "id"), text(p, "name"), (intmax_t)number(p, "file_count"),
+	    (intmax_t)number(p, "total_size"));
 }
 
 static err_code
@@ -116,12 +122,6 @@ list_projects(struct manage *m, struct err *err)
 	return ERR_OK;
 }
 
-static int64_t
-number(json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
-
 static void
 print_limit(const char *what, int64_t limit, const char *unit)
 {
@@ -142,14 +142,12 @@ print_policy(json_t *p)
 	print_limit("kept for", number(p, "keep_days"), " days after they were replaced");
 }
 
+/* Ask for the project, or change it: either is answered with what it is now. */
 static err_code
-show_project(struct manage *m, struct err *err)
+ask_project(struct manage *m, const char *method, const char *path, const char *body, struct err *err)
 {
-	const char *path;
-	err_code rc = project_path(m, "", &path, err);
+	err_code rc = ask(m, method, path, body, err);
 
-	if (rc == ERR_OK)
-		rc = ask(m, "GET", path, NULL, err);
 	if (rc)
 		return rc;
 	if (command_has(m->line, 'j'))
@@ -157,6 +155,15 @@ show_project(struct manage *m, struct err *err)
 	else
 		print_policy(m->doc);
 	return ERR_OK;
+}
+
+static err_code
+show_project(struct manage *m, struct err *err)
+{
+	const char *path;
+	err_code rc = project_path(m, "", &path, err);
+
+	return rc ? rc : ask_project(m, "GET", path, NULL, err);
 }
 
 /* "500G": a number and, if need be, one letter for its unit. */
@@ -223,15 +230,7 @@ set_project(struct manage *m, struct err *err)
 		return err_set(err, ERR_USAGE, "what to change? --name, --keep-versions, --keep-days or --quota");
 	if (rc == ERR_OK)
 		rc = write_change(m, &sb, err);
-	if (rc == ERR_OK)
-		rc = ask(m, "PATCH", path, sbuf_str(&sb), err);
-	if (rc)
-		return rc;
-	if (command_has(m->line, 'j'))
-		print_json(m);
-	else
-		print_policy(m->doc);
-	return ERR_OK;
+	return rc ? rc : ask_project(m, "PATCH", path, sbuf_str(&sb), err);
 }
 
 /* ---- devices ----------------------------------------------------------------------------------------------------------------- */
