@@ -136,7 +136,9 @@ def test_client_killed(own_server, tmp_path):
     rng = random.Random(SEED)
     project, sides = pair_of_sides(own_server, tmp_path, SEED)
     span = max(timed_sync(side) for side in sides)
-    written = set()  # every state that a user ever made
+    written = set()  # every state that a user ever made, from what the timed syncs left on
+    for side in sides:
+        written |= set(bodies(side.device.tree()).values())
     kills = runs = 0
     while kills < KILLS:
         runs += 1
