@@ -69,7 +69,7 @@ stop:
 test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
-	meson test -C build/debug --print-errorlogs --num-processes $(JOBS)
+	meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --timeout-multiplier 6
 	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
 
 check-full: test check-clang check-tsan check-fuzz release

@@ -355,14 +355,14 @@ resolve(struct gather *g, struct diff_item *items, size_t n, struct err *err)
 	err_code rc = ERR_OK;
 
 	for (size_t i = 0; i < n; i++)
-		count += diff_needs_content(&items[i]);
+		count += diff_needs_content(&items[i], g->opts->carried_out);
 	if (count == 0)
 		return ERR_OK;
 	jobs = xcalloc(count, sizeof *jobs);
 	q = workq_new("hash", HASH_THREADS, 0);
 	count = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!diff_needs_content(&items[i]))
+		if (!diff_needs_content(&items[i], g->opts->carried_out))
 			continue;
 		struct hash_job *job = &jobs[count++];
 		job->g = g;

@@ -32,6 +32,7 @@ struct pass_extents {
 
 struct pass_opts {
 	const bool *cancel;
+	bool carried_out;         /* the plan will be, so what may only have been touched is read when it is sent, and not before */
 	struct remote *remote;    /* asked for a list of blocks where only that tells a touched file from an edited one; may be NULL */
 	void (*progress)(void *ctx, uint64_t entries);
 	void *ctx;

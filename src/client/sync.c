@@ -76,7 +76,8 @@ copy_problems(struct sync_result *result, const struct pass *pass)
 static err_code
 look(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct pass **pass, struct err *err)
 {
-	struct pass_opts look_opts = { .cancel = opts->cancel, .remote = remote, .progress = scanned, .ctx = opts->report };
+	struct pass_opts look_opts = { .cancel = opts->cancel, .carried_out = !opts->dry_run, .remote = remote,
+		.progress = scanned, .ctx = opts->report };
 	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
 
 	if (rc)

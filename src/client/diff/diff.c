@@ -264,7 +264,7 @@ diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct plan 
 }
 
 bool
-diff_needs_content(const struct diff_item *item)
+diff_needs_content(const struct diff_item *item, bool read_when_sent)
 {
 	const struct entry *b = item->base, *l = item->local, *r = item->remote;
 
@@ -272,7 +272,7 @@ diff_needs_content(const struct diff_item *item)
 		return false;
 	/* Touched but of the same size: only the bytes say whether it was edited. */
 	if (b && b->kind == ENTRY_FILE && b->size == l->size)
-		return !entry_same_disk(b, l);
+		return !entry_same_disk(b, l) && !(read_when_sent && change_remote(b, r) == CHANGE_NONE);
 	/* Changed for certain.  If the server's changed too, the bytes say whether the two agree. */
 	return r && r->kind == ENTRY_FILE && r->size == l->size && change_remote(b, r) >= CHANGE_EDITED;
 }

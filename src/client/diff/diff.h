@@ -21,5 +21,9 @@
  */
 void diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct plan *out);
 
-/** diff_needs_content(item): whether the decision depends on the local content, which is not known: hash it, then plan. */
-bool diff_needs_content(const struct diff_item *item);
+/**
+ * diff_needs_content(item, read_when_sent): whether the decision depends on the local content, which is not known: hash it, then plan.
+ * ${read_when_sent}: whoever carries the plan out finds out while sending that a file was only touched; then a file whose other side is as
+ * it was is planned as edited, and is read once and not twice.
+ */
+bool diff_needs_content(const struct diff_item *item, bool read_when_sent);

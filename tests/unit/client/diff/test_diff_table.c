@@ -519,19 +519,21 @@ test_needs_content(void **state)
 	struct diff_item it = { .path = "f", .base = &base, .local = &local, .remote = &remote };
 
 	local.content_known = false;
-	assert_false(diff_needs_content(&it)); /* untouched */
+	assert_false(diff_needs_content(&it, false)); /* untouched */
 	local.ctime_ns++;
-	assert_true(diff_needs_content(&it)); /* touched, of the same size */
+	assert_true(diff_needs_content(&it, false)); /* touched, of the same size */
+	assert_false(diff_needs_content(&it, true)); /* who sends it will see */
 	local.size++;
-	assert_false(diff_needs_content(&it)); /* edited for certain, and the server's is as it was */
+	assert_false(diff_needs_content(&it, false)); /* edited for certain, and the server's is as it was */
 	world_edit(w, &remote, 4);
 	remote.size = local.size;
-	assert_true(diff_needs_content(&it)); /* edited on both sides to the same size */
+	assert_true(diff_needs_content(&it, true)); /* edited on both sides to the same size */
+	assert_true(diff_needs_content(&it, false));
 	remote.size++;
-	assert_false(diff_needs_content(&it));
+	assert_false(diff_needs_content(&it, false));
 	it.base = NULL;
 	it.remote = NULL;
-	assert_false(diff_needs_content(&it)); /* new here only */
+	assert_false(diff_needs_content(&it, false)); /* new here only */
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -228,7 +228,7 @@ as_scanned(struct world *w, const struct entry *base, const struct entry *local,
 		return e;
 	e->content_known = false;
 	it = (struct diff_item){ .path = path, .base = base, .local = e, .remote = remote };
-	if (diff_needs_content(&it))
+	if (diff_needs_content(&it, false))
 		e->content_known = true;
 	return e;
 }
