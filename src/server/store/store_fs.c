@@ -1,7 +1,7 @@
 /*
  * Objects as files.  How one becomes durable (I1), in the order of publish():
  *
- *   1. bytes     a file in tmp is written and fsynced
+ *   1. bytes     a file in tmp is written (store_fs_write.c) and fsynced
  *   2. name      renameat2(RENAME_NOREPLACE) into its shard: it appears whole, and never replaces another
  *   3. entry     fsync of the shard directory
  *   4. only then ERR_OK
@@ -32,12 +32,6 @@
 
 /* A put races with deletes of the same key only while garbage is collected; each round needs one that hits the gap exactly. */
 #define PUBLISH_TRIES 16
-
-struct fs_writer {
-	struct store_writer base;
-	int fd;
-	char tmp_name[FS_TMP_NAME_SIZE]; /* in tmp; "" once it has moved to its shard */
-};
 
 static struct store_fs *
 fs_of(struct store *s)
@@ -95,29 +89,12 @@ fs_open_writer(struct store *s, struct store_writer **out, struct err *err)
 	return ERR_OK;
 }
 
-static err_code
-fs_write(struct store_writer *base, uint64_t off, const uint8_t *p, size_t len, struct err *err)
-{
-	struct fs_writer *w = (struct fs_writer *)base;
-	err_code rc;
-
-	rc = fs_writable(fs_of(base->store), err);
-	if (rc)
-		return rc;
-	if (off == base->len) {
-		rc = fs_room(fs_of(base->store), len, err);
-		if (rc)
-			return rc;
-	}
-	rc = pwrite_full(w->fd, p, len, off, err);
-	return rc ? err_wrap(err, "write an object") : ERR_OK;
-}
-
 static void
 writer_release(struct fs_writer *w)
 {
 	if (w->tmp_name[0] != '\0')
 		(void)unlinkat(fs_of(w->base.store)->tmp, w->tmp_name, 0); /* else the next open removes it */
+	fs_write_end(w);
 	closep(&w->fd);
 	free(w);
 }
@@ -179,7 +156,9 @@ publish(struct store_fs *fs, struct fs_writer *w, const struct store_key *key, s
 	rc = fs_writable(fs, err);
 	if (rc)
 		return rc;
-	rc = fs_sync_new(fs, w->fd, err);
+	rc = fs_write_tail(w, err);
+	if (!rc)
+		rc = fs_sync_new(fs, w->fd, err);
 	object_name(key, name);
 	for (int i = 0; !rc && i < PUBLISH_TRIES; i++) {
 		rc = move_in(fs, w, shard, name, RENAME_NOREPLACE, err);
@@ -359,6 +338,8 @@ fs_free(struct store *s)
 		cond_fini(&fs->shards[i].cv);
 		mutex_fini(&fs->shards[i].mu);
 	}
+	fs_runs_free(fs);
+	mutex_fini(&fs->runs_mu);
 	mutex_fini(&fs->room_mu);
 	closep(&fs->tmp);
 	closep(&fs->root);
@@ -390,7 +371,9 @@ store_fs_open(const char *dir, uint64_t reserve, struct store **out, struct err 
 	fs->reserve = reserve;
 	fs->root = -1;
 	fs->tmp = -1;
+	fs->direct = true;
 	mutex_init(&fs->room_mu, RANK_LEAF);
+	mutex_init(&fs->runs_mu, RANK_LEAF);
 	for (unsigned i = 0; i < FS_SHARDS; i++) {
 		fs->shards[i].fd = -1;
 		mutex_init(&fs->shards[i].mu, RANK_STORE);

@@ -1,7 +1,7 @@
 #pragma once
 /**
- * The parts of the local-directory store: store_fs.c (objects), store_fs_layout.c (directories, made at open) and
- * store_fs_sync.c (what durable means, and free space).
+ * The parts of the local-directory store: store_fs.c (objects), store_fs_write.c (their bytes), store_fs_layout.c (directories,
+ * made at open) and store_fs_sync.c (what durable means, and free space).
  */
 
 #include <stdatomic.h>
@@ -12,6 +12,7 @@
 #define FS_SHARDS 256
 #define FS_NAME_LEN (ID_HEX_LEN + 1 + HASH_HEX_LEN) /* <project>-<hash> */
 #define FS_NAME_SIZE (FS_NAME_LEN + 1)
+#define FS_RUNS_IDLE_MAX 16 /* buffers that are kept: 4 MiB */
 #define FS_TMP_NAME_SIZE 20 /* 16 hexadecimal digits and NUL */
 
 /** One of chunks/00…ff.  Its descriptor is kept open, so that no write error of the directory can go unseen between two fsyncs. */
@@ -35,6 +36,20 @@ struct store_fs {
 	struct mutex room_mu;    /* RANK_LEAF; guards the two below */
 	int64_t room_checked_ms; /* when statvfs was last asked, monotonic; 0: never */
 	uint64_t room;           /* bytes free then, less what was written since */
+
+	atomic_bool direct;      /* the file system takes O_DIRECT, as far as is known */
+	struct mutex runs_mu;    /* RANK_LEAF; guards the two below */
+	uint8_t *runs[FS_RUNS_IDLE_MAX];
+	unsigned runs_idle;
+};
+
+struct fs_writer {
+	struct store_writer base;
+	int fd;
+	char tmp_name[FS_TMP_NAME_SIZE]; /* in tmp; "" once it has moved to its shard */
+	uint8_t *run;                    /* NULL: nothing was written yet */
+	uint64_t at;                     /* where in the file it begins */
+	size_t have;                     /* bytes in it */
 };
 
 /* ---- store_fs_layout.c ------------------------------------------------------------------------------------------------ */
@@ -44,6 +59,14 @@ err_code fs_layout_open(struct store_fs *fs, const char *dir, struct err *err);
 
 /** fs_tmp_name(out): a name for tmp that nothing has.  Returns ${out}. */
 char *fs_tmp_name(char out[static FS_TMP_NAME_SIZE]);
+
+/* ---- store_fs_write.c ------------------------------------------------------------------------------------------------- */
+
+/** fs_write: the method.  fs_write_tail(w, err): what is not in the file yet, before its fsync.  fs_write_end(w): in any case. */
+err_code fs_write(struct store_writer *base, uint64_t off, const uint8_t *p, size_t len, struct err *err);
+err_code fs_write_tail(struct fs_writer *w, struct err *err);
+void fs_write_end(struct fs_writer *w);
+void fs_runs_free(struct store_fs *fs);
 
 /* ---- store_fs_sync.c -------------------------------------------------------------------------------------------------- */
 
