@@ -178,6 +178,14 @@ blocklist_extents_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, stru
 	return rc;
 }
 
+err_code
+blocklist_either_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out, struct err *err)
+{
+	if (len >= MAGIC_LEN && memcmp(p, extents_magic, MAGIC_LEN) == 0)
+		return blocklist_extents_unpack(p, len, blocks_max, arena, out, err);
+	return blocklist_unpack(p, len, blocks_max, arena, out, err);
+}
+
 uint64_t
 blocklist_bytes(const struct blocklist *l)
 {

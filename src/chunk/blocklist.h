@@ -51,10 +51,15 @@ void blocklist_pack(const struct blocklist *l, uint8_t *out);
 err_code blocklist_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out,
     struct err *err);
 
-/** The same without the blocks: blocklist_extents_len, blocklist_extents_pack; blocklist_extents_unpack leaves out->blocks NULL. */
+/**
+ * The same without the blocks: blocklist_extents_len, blocklist_extents_pack; blocklist_extents_unpack leaves out->blocks NULL.
+ * blocklist_either_unpack takes both kinds of page.
+ */
 size_t blocklist_extents_len(const struct blocklist *l);
 void blocklist_extents_pack(const struct blocklist *l, uint8_t *out);
 err_code blocklist_extents_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out,
+    struct err *err);
+err_code blocklist_either_unpack(const uint8_t *p, size_t len, uint32_t blocks_max, struct arena *arena, struct blocklist *out,
     struct err *err);
 
 /** blocklist_bytes(l): sum of the block lengths. */

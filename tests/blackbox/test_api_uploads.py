@@ -237,6 +237,43 @@ def test_a_list_that_is_wrong_can_be_put_right(project):
     assert project.call("GET", "/content/f").body == data
 
 
+def extents_only(*extents):
+    return b"DRAYEXT1" + struct.pack("<II", sum(n for _, _, n in extents), len(extents)) + b"".join(
+        bytes.fromhex(c.id) + struct.pack("<II", first, n) for c, first, n in extents)
+
+
+def test_a_list_of_extents_only(project):
+    """155, 156: the chunks say what the blocks are, and the commit which content they must make; a missing one is named also there."""
+    one, two, away = Chunk(b"1" * BLOCK, b"2" * BLOCK), Chunk(b"3" * BLOCK, b"4"), Chunk(b"not here")
+    transfer = project.transfer()
+    for n, chunk in enumerate((one, two)):
+        project.send_chunk(transfer, n, chunk)
+    blocks = [b"2" * BLOCK, b"1" * BLOCK, b"3" * BLOCK, b"4"]
+    pages = {0: extents_only((one, 1, 1), (one, 0, 1)), 2: extents_only((two, 0, 2))}
+    op = {"op": "put", "path": "f", "kind": "file", "size": 3 * BLOCK + 1, "content_hash": content_hash(blocks), "transfer": transfer}
+    rows = [
+        ({0: extents_only((one, 0, 2))}, 422, "file_hash_mismatch"),                       # in another order
+        ({0: extents_only((two, 1, 1), (one, 0, 1))}, 409, "blocks_missing"),               # shorter than declared
+        ({0: extents_only((two, 1, 2), (one, 0, 1))}, 422, "blocklist_invalid"),            # more than the chunk has
+        ({2: extents_only((away, 0, 1))}, 409, "chunks_missing"),
+    ]
+    with Unchanged(project):
+        for wrong, status, code in rows:
+            for at, body in {**pages, **wrong}.items():
+                project.ok("PUT", f"/transfers/{transfer}/blocks?from={at}", body, status=204)
+            answer = project.commit(op)
+            assert (answer.status, answer.code) == (status, code), answer
+            if code == "chunks_missing":
+                assert answer.json["missing"] == [away.id]
+        for body in (pages[0][:-1], pages[0] + b"x", pages[0][:12] + b"\0\0\0\0" + pages[0][16:]):
+            answer = project.call("PUT", f"/transfers/{transfer}/blocks?from=0", body)
+            assert (answer.status, answer.code) == (422, "blocklist_invalid"), answer
+    for at, body in pages.items():
+        project.ok("PUT", f"/transfers/{transfer}/blocks?from={at}", body, status=204)
+    project.commit_ok(op)
+    assert project.call("GET", "/content/f").body == b"".join(blocks)
+
+
 def test_missing_chunks_are_told_in_parts(project, owner, server):
     """155, 164, 165: only what is missing, at most so many at once, and another project's chunk is as missing as a random one."""
     other = Project.create(server, owner, "other")

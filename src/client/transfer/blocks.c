@@ -153,18 +153,19 @@ drop_front(struct item *it, const struct list_pos *pos)
 	it->list_first += pos->block;
 }
 
+/* Without the blocks: the server knows those of its chunks, and holds the commit's hash of the content against them. */
 static err_code
 send_page(struct push *p, const struct item *it, struct list_pos *pos, uint32_t count, struct err *err)
 {
 	AUTO(freep) struct extent *extents = xmalloc(count * sizeof *extents);
 	AUTO(freep) uint8_t *packed = NULL;
-	struct blocklist l = { .extents = extents, .blocks = it->blocks + pos->block, .block_count = count };
+	struct blocklist l = { .extents = extents, .block_count = count };
 	uint64_t first = it->list_first + pos->block;
 
 	l.extent_count = cut_extents(it, pos, count, extents);
-	packed = xmalloc(blocklist_packed_len(&l));
-	blocklist_pack(&l, packed);
-	return remote_transfer_blocks(p->env->remote, &it->transfer, first, packed, blocklist_packed_len(&l), err);
+	packed = xmalloc(blocklist_extents_len(&l));
+	blocklist_extents_pack(&l, packed);
+	return remote_transfer_blocks(p->env->remote, &it->transfer, first, packed, blocklist_extents_len(&l), err);
 }
 
 bool

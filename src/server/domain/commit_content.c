@@ -150,19 +150,25 @@ walk_chunk(struct walk *w, const struct extent *e, struct err *err)
 
 /* ---- sources ----------------------------------------------------------------------------------------------------- */
 
+/* What its blocks are, their chunk says. */
+static err_code
+walk_extent(struct walk *w, const struct extent *e, struct err *err)
+{
+	err_code rc = blind(w) ? ERR_OK : walk_chunk(w, e, err);
+
+	for (uint32_t k = 0; !rc && !blind(w) && k < e->count; k++)
+		rc = walk_block(w, e->first + k, err);
+	return rc;
+}
+
 static err_code
 walk_extents(struct walk *w, struct err *err)
 {
-	for (uint32_t i = 0; i < w->op->extent_count && !blind(w); i++) {
-		const struct extent *e = &w->op->extents[i];
-		err_code rc = walk_chunk(w, e, err);
+	err_code rc = ERR_OK;
 
-		for (uint32_t k = 0; !rc && !blind(w) && k < e->count; k++)
-			rc = walk_block(w, e->first + k, err);
-		if (rc)
-			return rc;
-	}
-	return ERR_OK;
+	for (uint32_t i = 0; !rc && i < w->op->extent_count && !blind(w); i++)
+		rc = walk_extent(w, &w->op->extents[i], err);
+	return rc;
 }
 
 /* The transfer's page that begins with block ${first}, and whether its chunks have rows, of one instant. */
@@ -185,7 +191,7 @@ transfer_page(struct walk *w, uint64_t first, struct arena *a, struct blocklist 
 	if (rc == ERR_NOT_FOUND)
 		return err_set(err, ERR_BLOCKS_MISSING, "the transfer's block list lacks the page from block %ju", (uintmax_t)first);
 	if (!rc)
-		rc = blocklist_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, out, err);
+		rc = blocklist_either_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, out, err);
 	for (uint32_t i = 0; !rc && i < out->extent_count; i++) {
 		rc = meta_chunk_get(tx, w->run->project, &out->extents[i].chunk, &row, err);
 		if (rc == ERR_NOT_FOUND) {
@@ -230,9 +236,13 @@ walk_transfer(struct walk *w, struct err *err)
 
 		arena_reset(a);
 		rc = transfer_page(w, first, a, &list, err);
+		if (rc == ERR_BLOCKS_MISSING && blind(w))
+			return ERR_OK; /* a page without lengths may have been the last: what chunks are missing is known */
 		for (uint32_t i = 0; !rc && i < list.extent_count; i++) {
-			rc = walk_listed(w, &list.extents[i], &list.blocks[at], err);
-			at += list.extents[i].count;
+			const struct extent *e = &list.extents[i];
+
+			rc = list.blocks ? walk_listed(w, e, &list.blocks[at], err) : walk_extent(w, e, err);
+			at += e->count;
 		}
 		first += at;
 	}

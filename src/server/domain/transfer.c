@@ -145,7 +145,7 @@ transfer_put_blocks(struct domain *d, const struct id *project, const struct id 
 	struct transfer t;
 	err_code rc;
 
-	rc = blocklist_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, &list, err);
+	rc = blocklist_either_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, &list, err);
 	if (rc)
 		return rc;
 	if (first > FILE_SIZE_MAX - list.block_count) /* a block has at least a byte */

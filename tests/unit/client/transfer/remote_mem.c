@@ -10,7 +10,6 @@ struct mem_chunk {
 };
 
 struct mem_transfer {
-	struct block *blocks;
 	struct extent *extents;
 	uint32_t block_count, extent_count;
 	struct remote_arrived chunks[MEM_TRANSFER_CHUNKS_MAX]; /* by number */
@@ -305,15 +304,13 @@ mem_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first,
 	struct arena *a = arena_new(16 * MIB);
 	struct mem_transfer *t;
 	struct blocklist l;
-	err_code rc = blocklist_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, &l, err);
+	err_code rc = blocklist_extents_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, &l, err);
 
 	pthread_mutex_lock(&m->mu);
 	t = map_get(m->transfers, transfer->b, 16);
 	if (!rc && (!t || !t->open || !list_cut(t, first)))
 		rc = err_set(err, ERR_BLOCKLIST_INVALID, "not the page that comes next");
 	if (!rc) {
-		t->blocks = xrealloc(t->blocks, (t->block_count + l.block_count) * sizeof *t->blocks);
-		memcpy(t->blocks + t->block_count, l.blocks, l.block_count * sizeof *l.blocks);
 		t->block_count += l.block_count;
 		t->extents = xrealloc(t->extents, (t->extent_count + l.extent_count) * sizeof *t->extents);
 		memcpy(t->extents + t->extent_count, l.extents, l.extent_count * sizeof *l.extents);
@@ -565,8 +562,6 @@ op_list(struct remote_mem *m, const struct wire_op *op, struct arena *a, struct 
 	}
 	if (missing)
 		return err_set(err, ERR_CHUNKS_MISSING, "missing");
-	if (t && (t->block_count != l->block_count || memcmp(t->blocks, l->blocks, l->block_count * sizeof *l->blocks) != 0))
-		return err_set(err, ERR_FILE_HASH_MISMATCH, "the list is not what the chunks hold");
 	return ERR_OK;
 }
 
@@ -721,10 +716,8 @@ remote_mem_free(struct remote_mem *m)
 	const void *key;
 	void *value;
 
-	while (map_next(m->transfers, &pos, &key, &len, &value)) {
-		free(((struct mem_transfer *)value)->blocks);
+	while (map_next(m->transfers, &pos, &key, &len, &value))
 		free(((struct mem_transfer *)value)->extents);
-	}
 	for (size_t i = 0; i < m->file_count; i++) {
 		free(m->files[i].list.blocks);
 		free(m->files[i].list.extents);
