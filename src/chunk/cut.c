@@ -70,28 +70,34 @@ cut_fd(int fd, uint64_t size, cut_fn fn, void *ctx, struct err *err)
 	return ERR_OK;
 }
 
+struct hashing {
+	struct content_hash content;
+	const bool *cancel;
+};
+
 static err_code
 add_block(void *ctx, uint64_t offset, const uint8_t *p, uint32_t len, const struct hash *hash, struct err *err)
 {
+	struct hashing *h = ctx;
+
 	(void)offset;
 	(void)p;
-	(void)err;
-	content_hash_add(ctx, hash, len);
-	return ERR_OK;
+	content_hash_add(&h->content, hash, len);
+	return h->cancel && *h->cancel ? err_set(err, ERR_CANCELLED, "stopped on request") : ERR_OK;
 }
 
 err_code
-cut_hash_fd(int fd, uint64_t size, struct hash *out, struct err *err)
+cut_hash_fd(int fd, uint64_t size, const bool *cancel, struct hash *out, struct err *err)
 {
-	struct content_hash c;
+	struct hashing h = { .cancel = cancel };
 	err_code rc;
 
-	content_hash_init(&c);
-	rc = cut_fd(fd, size, add_block, &c, err);
+	content_hash_init(&h.content);
+	rc = cut_fd(fd, size, add_block, &h, err);
 	if (rc) {
-		content_hash_fini(&c);
+		content_hash_fini(&h.content);
 		return rc;
 	}
-	*out = content_hash_final(&c);
+	*out = content_hash_final(&h.content);
 	return ERR_OK;
 }

@@ -19,5 +19,5 @@ err_code cut_fd(int fd, uint64_t size, cut_fn fn, void *ctx, struct err *err);
 uint64_t cut_block_count(uint64_t size);
 uint32_t cut_block_len(uint64_t size, uint64_t i);
 
-/** cut_hash_fd(fd, size, out, err): the content hash of a file's first ${size} bytes. */
-err_code cut_hash_fd(int fd, uint64_t size, struct hash *out, struct err *err);
+/** cut_hash_fd(fd, size, cancel, out, err): the content hash of a file's first ${size} bytes.  CANCELLED soon after *cancel; NULL: never. */
+err_code cut_hash_fd(int fd, uint64_t size, const bool *cancel, struct hash *out, struct err *err);

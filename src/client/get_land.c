@@ -202,7 +202,7 @@ is_here(struct get *g, const struct entry *e, const struct entry *local)
 		return false;
 	if (local->mtime_ns == e->mtime_ns)
 		return true;
-	return scan_hash(g->root, local, clock_wall_ns(), &hashed, &ignored) == ERR_OK && hash_eq(&hashed.content, &e->content);
+	return scan_hash(g->root, local, clock_wall_ns(), cli_cancel(), &hashed, &ignored) == ERR_OK && hash_eq(&hashed.content, &e->content);
 }
 
 static void

@@ -142,7 +142,7 @@ static err_code
 look(struct gather *g, struct entry *e, struct err *err)
 {
 	struct entry hashed;
-	err_code rc = scan_hash(g->folder->root, e, g->now_ns, &hashed, err);
+	err_code rc = scan_hash(g->folder->root, e, g->now_ns, g->opts->cancel, &hashed, err);
 
 	if (rc == ERR_OK) {
 		hashed.path = e->path;

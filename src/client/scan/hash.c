@@ -20,7 +20,7 @@ same_stat(const struct stat *a, const struct stat *b)
 
 /* BUSY: it changed while it was read. */
 static err_code
-hash_once(int root, const char *path, struct stat *st, struct hash *content, struct err *err)
+hash_once(int root, const char *path, const bool *cancel, struct stat *st, struct hash *content, struct err *err)
 {
 	AUTO(closep) int fd = -1;
 	struct stat after;
@@ -36,7 +36,7 @@ hash_once(int root, const char *path, struct stat *st, struct hash *content, str
 		return err_errno(err, "stat %s", path);
 	if (!S_ISREG(st->st_mode))
 		return err_set(err, ERR_NOT_FOUND, "%s is not a file any more", path);
-	rc = cut_hash_fd(fd, (uint64_t)st->st_size, content, err);
+	rc = cut_hash_fd(fd, (uint64_t)st->st_size, cancel, content, err);
 	if (rc == ERR_IO && err->reason && strcmp(err->reason, "shrunk") == 0)
 		return err_reason(err, ERR_BUSY, "file_busy", "%s shrank while it was read", path);
 	if (rc)
@@ -51,7 +51,7 @@ hash_once(int root, const char *path, struct stat *st, struct hash *content, str
 }
 
 err_code
-scan_hash(int root, const struct entry *e, int64_t now_ns, struct entry *out, struct err *err)
+scan_hash(int root, const struct entry *e, int64_t now_ns, const bool *cancel, struct entry *out, struct err *err)
 {
 	char target[LINK_TARGET_MAX + 1];
 	const char *reason;
@@ -62,7 +62,7 @@ scan_hash(int root, const struct entry *e, int64_t now_ns, struct entry *out, st
 
 	assert(e->kind == ENTRY_FILE);
 	for (unsigned tries = 0; tries < TRIES && rc == ERR_BUSY; tries++)
-		rc = hash_once(root, e->path, &st, &content, &why);
+		rc = hash_once(root, e->path, cancel, &st, &content, &why);
 	if (rc) {
 		if (err)
 			*err = why;

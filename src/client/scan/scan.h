@@ -35,7 +35,8 @@ err_code scan_walk(const struct scan_opts *opts, err_code (*found)(void *ctx, co
 err_code scan_stat(int root, const char *path, int64_t now_ns, struct arena *a, struct entry *out, struct err *err);
 
 /**
- * scan_hash(root, e, now_ns, out, err): read the file and fill in its content; ${out} is ${e} with the stat of the read.
- * Errors     BUSY (reason file_busy) when it kept changing while it was read, three times; NOT_FOUND; DENIED; IO.
+ * scan_hash(root, e, now_ns, cancel, out, err): read the file and fill in its content; ${out} is ${e} with the stat of the read.
+ * Errors     BUSY (reason file_busy) when it kept changing while it was read, three times; NOT_FOUND; DENIED; IO; CANCELLED soon after
+ *            *cancel, which may be NULL.
  */
-err_code scan_hash(int root, const struct entry *e, int64_t now_ns, struct entry *out, struct err *err);
+err_code scan_hash(int root, const struct entry *e, int64_t now_ns, const bool *cancel, struct entry *out, struct err *err);

@@ -493,12 +493,12 @@ test_hash_of_a_busy_file(void **state)
 	close(fd);
 	assert_int_equal(pthread_create(&thread, NULL, keep_writing, &c), 0);
 	for (unsigned i = 0; i < 20 && rc != ERR_BUSY; i++)
-		rc = scan_hash(t->root, &e, clock_wall_ns(), &out, &err);
+		rc = scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, &err);
 	__atomic_store_n(&c.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	assert_int_equal(rc, ERR_BUSY);
 	assert_string_equal(err.reason, "file_busy");
-	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &out, &err), ERR_OK);
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, &err), ERR_OK);
 }
 
 static void
@@ -507,22 +507,24 @@ test_hash(void **state)
 	struct tree *t = *state;
 	struct entry e = { .path = "f", .kind = ENTRY_FILE, .version = 7 }, out;
 	struct hash empty = content_hash_empty();
+	bool cancel = true;
 
-	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &out, NULL), ERR_NOT_FOUND);
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, NULL), ERR_NOT_FOUND);
 	tree_write(t, "f", "");
-	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &out, NULL), ERR_OK);
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, NULL), ERR_OK);
 	assert_true(out.content_known && hash_eq(&out.content, &empty));
 	assert_int_equal(out.version, 7);
 	tree_write(t, "f", "x");
-	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &out, NULL), ERR_OK);
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, NULL), ERR_OK);
 	assert_false(hash_eq(&out.content, &empty));
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &cancel, &out, NULL), ERR_CANCELLED);
 	/* A pipe in the file's place must not make us wait for a writer. */
 	unlinkat(t->root, "f", 0);
 	assert_return_code(mkfifoat(t->root, "f", 0644), errno);
-	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &out, NULL), ERR_NOT_FOUND);
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, NULL), ERR_NOT_FOUND);
 	unlinkat(t->root, "f", 0);
 	tree_symlink(t, "f", "/etc/passwd");
-	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), &out, NULL), ERR_NOT_FOUND);
+	assert_int_equal(scan_hash(t->root, &e, clock_wall_ns(), NULL, &out, NULL), ERR_NOT_FOUND);
 }
 
 static void
