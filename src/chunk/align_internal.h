@@ -1,7 +1,8 @@
 #pragma once
 /**
  * Inside of re-alignment: the base's table (align_base.c), the part of the file that is in memory and what may be spent on it
- * (align_window.c), the blocks on their way out (align_out.c), and the walk (align.c).
+ * (align_window.c), hashes that are taken before they are asked for (align_ahead.c), the blocks on their way out (align_out.c), and the
+ * walk (align.c).
  */
 
 #include "chunk/align.h"
@@ -85,12 +86,20 @@ uint32_t align_base_find(const struct align_base *b, uint32_t weak, uint32_t len
 /* ---- the window -------------------------------------------------------------------------------------------------------- */
 
 #define ALIGN_MEMO 4
+#define ALIGN_AHEAD 32 /* full blocks of one read */
 #define ALIGN_OUT 4
 
 struct align_memo {
 	uint64_t offset;
 	uint32_t len; /* 0: none */
 	struct hash hash;
+};
+
+/** Hashes that are taken before they are asked for, of what was read last. */
+struct align_ahead {
+	struct workq *second;
+	struct align_memo memo[ALIGN_AHEAD];
+	unsigned n;
 };
 
 /** A short block that waits for what follows it. */
@@ -119,6 +128,7 @@ struct align {
 	uint64_t sum_spent;
 	struct align_memo memo[ALIGN_MEMO];
 	unsigned memo_next;
+	struct align_ahead *ahead; /* NULL: not worth it */
 
 	uint64_t done, low;    /* what is settled; what was handed out */
 	struct align_out out[ALIGN_OUT];
@@ -150,6 +160,10 @@ struct hash align_hash(struct align *w, uint64_t offset, uint32_t len);
 bool align_try_sums(struct align *w, uint64_t offset, uint32_t len, struct weak_sums *out);
 void align_spend(struct align *w, uint32_t len);
 
+/** align_cost(len): what a hash of that length costs.  align_affords(w, spent, len): whether one more may be tried after ${spent} (W2). */
+uint64_t align_cost(uint32_t len);
+bool align_affords(const struct align *w, uint64_t spent, uint32_t len);
+
 /** align_known_hash(w, offset, len, out): whether that was hashed just before; it then becomes a block's hash, and is paid back. */
 bool align_known_hash(struct align *w, uint64_t offset, uint32_t len, struct hash *out);
 
@@ -158,6 +172,17 @@ bool align_matches(struct align *w, uint32_t i, uint64_t offset, bool likely);
 
 /** align_look(w, offset, weak): the base block of full length that lies at ${offset}, where the sum is ${weak}, or ALIGN_NONE. */
 uint32_t align_look(struct align *w, uint64_t offset, uint32_t weak);
+
+/* ---- hashing ahead ----------------------------------------------------------------------------------------------------- */
+
+void align_ahead_init(struct align *w);
+void align_ahead_fini(struct align *w);
+
+/** align_ahead(w): after a read: hash what is expected between done and ${to}. */
+void align_ahead(struct align *w);
+
+/** align_ahead_find(w, offset, len): that hash, if it was taken and is not used yet; or NULL. */
+struct align_memo *align_ahead_find(struct align *w, uint64_t offset, uint32_t len);
 
 /* ---- on the way out ---------------------------------------------------------------------------------------------------- */
 

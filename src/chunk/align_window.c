@@ -13,7 +13,7 @@
 #include "base/fault.h"
 #include "base/pathat.h"
 
-#define READ_LEN (1 * MIB) /* as cut.c: large beside a system call, small beside the second-level cache */
+#define READ_LEN (2 * MIB) /* large beside a system call and a word to the second thread, small beside a cache */
 #define KEEP_MAX (8 * BLOCK_LEN_MAX)
 #define HASH_START (4 * MIB)
 #define CHANCE_START (2 * MIB) /* of that for what is probably chance, and an eighth of what comes in */
@@ -25,11 +25,13 @@ void
 align_init(struct align *w)
 {
 	w->buf = xmalloc(MIN(w->size, READ_LEN + KEEP_MAX));
+	align_ahead_init(w);
 }
 
 void
 align_fini(struct align *w)
 {
+	align_ahead_fini(w);
 	free(w->buf);
 }
 
@@ -64,6 +66,7 @@ align_load(struct align *w, uint64_t end, struct err *err)
 		    (unsigned long long)(w->to + got), (unsigned long long)w->size);
 	w->to += len;
 	assert(end <= w->to);
+	align_ahead(w);
 	return ERR_OK;
 }
 
@@ -108,7 +111,19 @@ find_memo(struct align *w, uint64_t offset, uint32_t len)
 	for (unsigned i = 0; i < ALIGN_MEMO; i++)
 		if (w->memo[i].len == len && w->memo[i].offset == offset)
 			return &w->memo[i];
-	return NULL;
+	return align_ahead_find(w, offset, len);
+}
+
+uint64_t
+align_cost(uint32_t len)
+{
+	return MAX(len, HASH_COST_MIN);
+}
+
+bool
+align_affords(const struct align *w, uint64_t spent, uint32_t len)
+{
+	return spent + align_cost(len) <= HASH_START + w->done; /* W2 */
 }
 
 /* Hash, if that leaves ${keep} in the purse (W2). */
@@ -119,7 +134,7 @@ try_hash(struct align *w, uint64_t offset, uint32_t len, uint64_t keep)
 
 	if (m)
 		return m;
-	if (w->hash_spent + MAX(len, HASH_COST_MIN) + keep > HASH_START + w->done)
+	if (!align_affords(w, w->hash_spent + keep, len))
 		return NULL;
 	align_spend(w, len);
 	m = &w->memo[w->memo_next++ % ALIGN_MEMO];
@@ -130,14 +145,14 @@ try_hash(struct align *w, uint64_t offset, uint32_t len, uint64_t keep)
 void
 align_spend(struct align *w, uint32_t len)
 {
-	w->hash_spent += MAX(len, HASH_COST_MIN);
+	w->hash_spent += align_cost(len);
 }
 
 /* The hash became a block's: pay it back, once. */
 static void
 settle(struct align *w, struct align_memo *m)
 {
-	w->hash_spent -= MAX(m->len, HASH_COST_MIN);
+	w->hash_spent -= align_cost(m->len);
 	m->len = 0;
 }
 

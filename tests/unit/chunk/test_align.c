@@ -574,6 +574,28 @@ without_a_base_it_is_the_grid(void **state)
 	}
 }
 
+/* Large enough that hashes are taken ahead, by a second thread: what comes out is the same, and what was expected in vain is paid. */
+static void
+a_large_file_is_hashed_ahead(void **state)
+{
+	struct gen g = gen_new("a_large_file_is_hashed_ahead");
+	AUTO(bytes_free) struct bytes base = noise(&g, 12 * MIB + 777);
+	AUTO(bytes_free) struct bytes in_place = edited(&base, 5 * MIB + 10, 300, base.p, 300);
+	AUTO(bytes_free) struct bytes grown = edited(&in_place, 7 * MIB + 5, 0, base.p, 1000);
+	AUTO(model_free) struct model m = model_of(&base, BLOCK, KNOWN), none = model_new();
+	AUTO(plan_free) struct plan same = align(&m, &base), first = align(&none, &base), edit = align(&m, &in_place), more = align(&m, &grown);
+
+	(void)state;
+	assert_int_equal(same.fresh, 0);
+	assert_int_equal(same.counts.hashed, base.len);
+	assert_int_equal(first.fresh, base.len);
+	assert_int_equal(first.counts.hashed, base.len);
+	assert_int_equal(edit.fresh, BLOCK);
+	assert_int_equal(edit.counts.hashed, base.len);
+	assert_true(more.fresh <= 3 * BLOCK + 1000);
+	assert_true(more.counts.hashed <= grown.len + 3 * MIB);
+}
+
 static void
 sizes_around_the_borders(void **state)
 {
@@ -998,6 +1020,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_weak_sum_is_what_it_was),
 		cmocka_unit_test(an_edit_costs_about_its_own_size),
+		cmocka_unit_test(a_large_file_is_hashed_ahead),
 		cmocka_unit_test(what_moved_costs_its_borders),
 		cmocka_unit_test(a_hole_in_place_keeps_the_grid),
 		cmocka_unit_test(a_base_of_two_contents),
