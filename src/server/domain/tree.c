@@ -162,7 +162,7 @@ cursor_check(const struct project *project, bool has_epoch, const struct id *epo
 		return err_set(err, ERR_EPOCH_CHANGED, "the cursor is of another history of this project");
 	if (clock > project->clock)
 		return err_set(err, ERR_EPOCH_CHANGED, "the cursor is ahead of the project's clock");
-	if (clock != 0 && clock <= project->horizon)
+	if (clock != 0 && clock < project->horizon && !FAULT("domain.no_horizon"))
 		return err_set(err, ERR_CURSOR_EXPIRED, "the cursor is older than the kept history");
 	return ERR_OK;
 }
@@ -228,7 +228,8 @@ tree_at(struct domain *d, const struct id *project, const char *path, unsigned l
     struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	struct file *rows = arena_array(a, (size_t)limit + 2, sizeof *rows), *gone = NULL;
+	struct file *rows = arena_array(a, (size_t)limit + 2, sizeof *rows);
+	struct version *gone = NULL;
 	size_t n = 0, gone_n = 0;
 	err_code rc = limit_check(limit, err);
 
@@ -242,11 +243,11 @@ tree_at(struct domain *d, const struct id *project, const char *path, unsigned l
 	if (!rc)
 		rc = add_live(tx, project, path, rows, &n, err);
 	if (!rc)
-		rc = meta_file_gone(tx, project, path, limit + 1 - (unsigned)n, &gone, &gone_n, err);
+		rc = meta_version_gone(tx, project, path, limit + 1 - (unsigned)n, &gone, &gone_n, err);
+	for (size_t i = 0; !rc && i < gone_n; i++)
+		rc = file_known(tx, project, &gone[i].file, a, &rows[n++], err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < gone_n; i++)
-		rows[n++] = gone[i];
 	if (n == 0)
 		return err_set(err, ERR_NOT_FOUND, "there is no such file here, nor has it been deleted here lately");
 	return page_fill(tx, project, rows, n, limit, false, a, out, err);
