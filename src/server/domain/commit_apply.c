@@ -66,9 +66,9 @@ base_check(struct apply *ap, const struct op *op, const struct file *current, st
 static void
 pause_now(void)
 {
-	uint64_t r = rng_u64();
+	uint64_t r = FAULT("domain.commit_pauses") ? rng_u64() : 1;
 
-	if (FAULT("domain.commit_pauses") && r % 8 == 0)
+	if (r % 8 == 0)
 		usleep((useconds_t)(r / 8 % 3000));
 }
 
