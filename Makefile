@@ -74,6 +74,7 @@ test: setup-test debug
 
 check-full: test check-clang check-tsan check-fuzz release
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
+	DRAY_TEST_META=sqlite DRAY_TEST_COMMITS=100000 build/debug/tests/unit/domain/test_domain_feed
 	DRAY_TEST_META=sqlite DRAY_TEST_TRANSFERS=1000 DRAY_TEST_STEPS=3000 build/debug/tests/unit/job/test_job_gc
 
 # The other compiler, with the same warnings as errors.
@@ -101,6 +102,7 @@ check-fuzz: setup-test setup-full
 
 .PHONY: bench fmt lint clean
 bench: setup-bench release
+	ninja -C build/release bench/fill
 	$(PYTHON) bench/bench.py
 
 # Only what is not committed yet: tables that were aligned by hand stay as they are.

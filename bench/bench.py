@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """make bench: dray's figures, each beside a peer or a limit of this machine in the same run, as ratios.
 
-Usage: bench/bench.py [ROW …]      rows: small, tree, chunks, memory, api, large, syncthing (default: all)
+Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, tree, large, syncthing (default: all)
 
 BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a ninth of the free space holds),
-BENCH_RUNS how often the whole file is sent (3).
+BENCH_RUNS how often the whole file is sent (3), BENCH_FILES how large the projects of the row tree are (10000,100000).
 
 Prints a table and appends one line of JSON to bench/history/bench.jsonl.  Nothing here passes or fails.
 """
@@ -25,6 +25,7 @@ import time
 
 from large import bench_large, bench_syncthing
 from rig import BIN, MIB, ROOT, RUNS, drayd, figures, link, own_loopback, row, rsyncd, timed
+from tree import bench_tree
 
 # ---- trees ---------------------------------------------------------------------------------------------------------------
 
@@ -78,7 +79,7 @@ def bench_small(tmp):
     row("no change, 10,000 files", med(dray_none), "s", med(rsync_none), "rsync -a", "<= x1")
 
 
-def bench_tree(tmp):
+def bench_folder(tmp):
     """A real tree from one folder through the server to another, beside rsync to a daemon and back."""
     source = tmp / "tree"
     source.mkdir()
@@ -237,7 +238,7 @@ def bench_api(tmp):
         row("snapshot of 10,000, cached, uncompressed", snapshot, "ms", floor, "/healthz", "<= 2 ms")
 
 
-ROWS = {"small": bench_small, "tree": bench_tree, "chunks": bench_chunks, "memory": bench_memory, "api": bench_api, "large": bench_large,
+ROWS = {"small": bench_small, "folder": bench_folder, "chunks": bench_chunks, "memory": bench_memory, "api": bench_api, "tree": bench_tree, "large": bench_large,
         "syncthing": bench_syncthing}
 
 

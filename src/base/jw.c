@@ -83,17 +83,26 @@ add_escape(struct sbuf *sb, uint8_t c)
 		sbuf_addf(sb, "\\u%04x", c);
 }
 
+static inline bool
+is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* Runs that need no escape are copied whole: almost all strings are one such run. */
 static void
 add_string(struct sbuf *sb, const char *s, size_t len)
 {
-	size_t from = 0, i = 0;
+	size_t from = 0, i = 0, n;
 	uint32_t cp;
 
 	sbuf_addc(sb, '"');
 	while (i < len) {
-		size_t n = utf8_char(s + i, len - i, &cp);
-
+		if (is_plain((uint8_t)s[i])) {
+			i++;
+			continue;
+		}
+		n = utf8_char(s + i, len - i, &cp);
 		if (n && cp >= 0x20 && cp != '"' && cp != '\\') {
 			i += n;
 			continue;

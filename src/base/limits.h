@@ -65,4 +65,5 @@
 #define KEEP_DAYS_MAX 36500       /* a century: far from where microseconds overflow */
 #define KEEP_ALWAYS_US (24 * 3600 * INT64_C(1000000)) /* a state replaced since then stays: somebody may be reading it still */
 #define SNAPSHOT_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
-#define TOMBSTONE_LIFE_US (90 * 24 * 3600 * INT64_C(1000000))
+#define TOMBSTONE_LIFE_US (90 * 24 * 3600 * INT64_C(1000000)) /* at least; longer while a live device has not passed it */
+#define DEVICE_AWAY_US (365 * 24 * 3600 * INT64_C(1000000)) /* not heard of for so long: no tombstone waits for it, it will list again */

@@ -42,6 +42,7 @@ struct feed {
 	struct state *state;
 	struct remote *remote;
 	struct state_place place;
+	int64_t began;    /* struct cursor: of a reading from the beginning, between its pages */
 	bool whole;       /* everything is listed again: what is known here and not listed has been deleted there */
 	struct map *seen; /* ids, while ${whole} */
 };
@@ -148,6 +149,7 @@ store_page(struct feed *feed, struct arena *a, const struct wire_page *page, boo
 		feed->place.clock = page->cursor.clock;
 		feed->place.epoch = page->cursor.epoch;
 		feed->place.digest = page->digest;
+		feed->began = page->cursor.began;
 		feed->place.known = true;
 		/* A whole listing counts only when it is complete; an interrupted one starts again. */
 		if (!feed->whole || !page->has_more)
@@ -191,7 +193,7 @@ start_over(struct feed *feed, bool keep_local, struct err *err)
 	err_code rc = keep_local ? forget_base(feed, err) : state_begin(feed->state, err);
 
 	feed->place.known = false;
-	feed->place.clock = feed->place.reported = 0;
+	feed->place.clock = feed->place.reported = feed->began = 0;
 	feed->whole = !keep_local;
 	if (rc == ERR_OK)
 		rc = state_pending_clear(feed->state, err);
@@ -207,7 +209,8 @@ start_over(struct feed *feed, bool keep_local, struct err *err)
 static err_code
 next_page(struct feed *feed, struct arena *a, struct wire_page *page, struct err *err)
 {
-	struct cursor since = { .clock = feed->place.clock, .epoch = feed->place.epoch, .has_epoch = true };
+	struct cursor since = { .clock = feed->place.clock, .epoch = feed->place.epoch, .has_epoch = true,
+		.began = feed->began };
 	err_code rc = remote_changes(feed->remote, feed->place.known ? &since : NULL, a, page, err);
 
 	if (rc)

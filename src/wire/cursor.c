@@ -7,7 +7,11 @@ cursor_format(const struct cursor *c, char out[static CURSOR_MAX])
 {
 	char hex[ID_HEX_LEN + 1];
 
-	snprintf(out, CURSOR_MAX, "%lld.%s", (long long)(c->clock & INT64_MAX), id_hex(&c->epoch, hex));
+	id_hex(&c->epoch, hex);
+	if (c->began > c->clock)
+		snprintf(out, CURSOR_MAX, "%lld.%lld.%s", (long long)(c->clock & INT64_MAX), (long long)c->began, hex);
+	else
+		snprintf(out, CURSOR_MAX, "%lld.%s", (long long)(c->clock & INT64_MAX), hex);
 	return out;
 }
 
@@ -23,17 +27,33 @@ parse_time(const char *s, size_t len, struct cursor *out, struct err *err)
 	return ERR_OK;
 }
 
+/** "<µs>" or "<µs>.<began µs>", the second larger: one spelling for each. */
+static bool
+parse_clocks(const char *s, size_t len, int64_t *clock, int64_t *began)
+{
+	const char *dot = memchr(s, '.', len);
+	size_t first = dot ? (size_t)(dot - s) : len;
+	uint64_t a, b = 0;
+
+	if (!parse_u64(s, first, INT64_MAX, &a))
+		return false;
+	if (dot && (!parse_u64(dot + 1, len - first - 1, INT64_MAX, &b) || b <= a))
+		return false;
+	*clock = (int64_t)a;
+	*began = (int64_t)b;
+	return true;
+}
+
 err_code
 cursor_parse(const char *s, size_t len, struct cursor *out, struct err *err)
 {
 	const char *dot = len > ID_HEX_LEN ? s + len - ID_HEX_LEN - 1 : NULL;
-	struct id epoch;
-	uint64_t us;
+	struct cursor c = { .has_epoch = true };
 
 	if (dot == NULL || *dot != '.' || memchr(s, '-', len))
 		return parse_time(s, len, out, err);
-	if (!parse_u64(s, (size_t)(dot - s), INT64_MAX, &us) || id_parse(dot + 1, ID_HEX_LEN, &epoch, err))
+	if (!parse_clocks(s, (size_t)(dot - s), &c.clock, &c.began) || id_parse(dot + 1, ID_HEX_LEN, &c.epoch, err))
 		return err_set(err, ERR_CURSOR_INVALID, "a cursor is MICROSECONDS.EPOCH");
-	*out = (struct cursor){ .clock = (int64_t)us, .epoch = epoch, .has_epoch = true };
+	*out = c;
 	return ERR_OK;
 }

@@ -17,12 +17,13 @@ struct cursor {
 	int64_t clock;    /* microseconds: everything up to here has been seen */
 	struct id epoch;
 	bool has_epoch;   /* false when a plain time was given */
+	int64_t began;    /* of a reading of the feed from its beginning that has not come so far yet: the clock at its start; else 0 */
 };
 
-#define CURSOR_MAX (20 + 1 + ID_HEX_LEN + 1)
+#define CURSOR_MAX (20 + 1 + 20 + 1 + ID_HEX_LEN + 1)
 char *cursor_format(const struct cursor *c, char out[static CURSOR_MAX]);
 
-/** cursor_parse(s, len, out, err): "<µs>.<epoch>" or an RFC 3339 time.  CURSOR_INVALID. */
+/** cursor_parse(s, len, out, err): "<µs>.<epoch>", "<µs>.<began µs>.<epoch>" or an RFC 3339 time.  CURSOR_INVALID. */
 err_code cursor_parse(const char *s, size_t len, struct cursor *out, struct err *err);
 
 /* ---- tokens: "dray_" 43 base62 digits of 256 random bits "_" 6 base62 digits of their CRC-32 ------------------------------ */

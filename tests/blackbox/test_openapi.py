@@ -623,7 +623,8 @@ def checkpoint_get(w):
     cursor = w.p.ok("GET", "/files/changes?limit=1")["last_sync"]
     w.p.ok("PUT", "/checkpoint", {"cursor": cursor}, status=204)
     yield (at := w.send("checkpoint_get"))
-    assert at.json["cursor"] == cursor
+    clock, *_, epoch = cursor.split(".")  # between pages from the start there is a number more, which is no part of a place
+    assert at.json["cursor"] == f"{clock}.{epoch}"
 
 
 def checkpoint_put(w):

@@ -4,11 +4,16 @@
  *
  * Clocks are taken in runs and given out in order: usually one statement for the whole batch.  A run that is not used up leaves a
  * gap, which harms nothing: clocks only ever have to grow (I7).
+ *
+ * Rows carry their clock, so it is taken before they are written; what makes clock order commit order is that it is taken inside the
+ * transaction, by an update whose lock on the project's row is held until that commits.  Between the two nobody else gets a clock.
  */
 #include <assert.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/rng.h"
 #include "server/domain/commit_internal.h"
 
 #define TRIM_EVERY 256 /* operations whose rows may pile up before the transaction forgets them */
@@ -57,7 +62,37 @@ base_check(struct apply *ap, const struct op *op, const struct file *current, st
 	return result_conflict(ap, r, ERR_VERSION_CONFLICT, "the file has changed since the base version", current, err);
 }
 
+/* Campaigns hold a commit here between its clock and its end, now and then for some milliseconds. */
+static void
+pause_now(void)
+{
+	uint64_t r = FAULT("domain.commit_pauses") ? rng_u64() : 1;
+
+	if (r % 8 == 0)
+		usleep((useconds_t)(r / 8 % 3000));
+}
+
 /* ---- changes ----------------------------------------------------------------------------------------------------- */
+
+/* M10: the clock is had before the transaction and without its lock, as from a sequence. */
+static err_code
+clock_early(struct apply *ap, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	unsigned n = (unsigned)ap->run->c->n;
+	err_code rc;
+
+	if (!FAULT("domain.clock_early"))
+		return ERR_OK;
+	rc = meta_begin(ap->run->d->meta, META_WRITE, &tx, err);
+	if (!rc)
+		rc = meta_clock_take(tx, ap->run->project, clock_wall_us(), n, &ap->early_last, err);
+	if (!rc)
+		rc = meta_commit(&tx, err);
+	ap->early = ap->early_last - n;
+	pause_now();
+	return rc;
+}
 
 static err_code
 clock_next(struct apply *ap, int64_t *clock, struct err *err)
@@ -65,6 +100,10 @@ clock_next(struct apply *ap, int64_t *clock, struct err *err)
 	unsigned n = MAX(ap->want, 1U);
 	err_code rc = ERR_OK;
 
+	if (ap->early < ap->early_last) {
+		*clock = ++ap->early;
+		return ERR_OK;
+	}
 	if (ap->clock == ap->clock_last) {
 		rc = meta_clock_take(ap->tx, ap->run->project, ap->now_us, n, &ap->clock_last, err);
 		if (!rc) {
@@ -291,6 +330,7 @@ finish(struct apply *ap, struct err *err)
 		meta_abort(&ap->tx);
 		return ERR_OK;
 	}
+	pause_now();
 	rc = meta_commit(&ap->tx, err);
 	if (!rc && ap->changes > 0)
 		domain_changed(ap->run->d, ap->run->project, ap->clock_last);
@@ -300,8 +340,10 @@ finish(struct apply *ap, struct err *err)
 static err_code
 transact(struct apply *ap, struct idem *idem, struct err *err)
 {
-	err_code rc = meta_begin(ap->run->d->meta, META_WRITE, &ap->tx, err);
+	err_code rc = clock_early(ap, err);
 
+	if (!rc)
+		rc = meta_begin(ap->run->d->meta, META_WRITE, &ap->tx, err);
 	if (!rc)
 		rc = idem_find(ap->tx, idem, ap->run->a, err);
 	if (rc || (idem && idem->replayed))

@@ -93,6 +93,7 @@ struct apply {
 	struct sums sums;       /* as they are with what has been applied */
 	int64_t now_us, now_ns;
 	int64_t clock, clock_last; /* the last one given, the last one taken */
+	int64_t early, early_last; /* of the fault domain.clock_early */
 	unsigned want;          /* how many to take when they run out */
 	uint64_t changes;
 	char parent[FILE_PATH_MAX]; /* a directory that is known to be live, or parent_known is false */

@@ -188,7 +188,7 @@ op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err
 {
 	struct file f, gone;
 	bool empty;
-	err_code rc = meta_file_get(ap->tx, ap->run->project, &op->file, &f, err);
+	err_code rc = file_known(ap->tx, ap->run->project, &op->file, ap->run->scratch, &f, err);
 
 	if (rc == ERR_NOT_FOUND)
 		return result_fail(r, ERR_NOT_FOUND, NULL, "there is no such file here");
@@ -284,7 +284,7 @@ op_restore(struct apply *ap, const struct op *op, struct op_result *r, struct er
 {
 	struct version v;
 	struct file f;
-	err_code rc = meta_file_get(ap->tx, ap->run->project, &op->file, &f, err);
+	err_code rc = file_known(ap->tx, ap->run->project, &op->file, ap->run->scratch, &f, err);
 
 	if (!rc)
 		rc = meta_version_get(ap->tx, ap->run->project, &op->file, op->from_version, &v, err);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "server/domain/domain_internal.h"
 #include "server/domain/history.h"
+#include "server/domain/tree.h"
 
 #define HEADERS_MAX (4 * MIB)      /* a few hundred headers of full chunks */
 #define SEEN_EVERY_MS (5 * 60 * 1000)
@@ -113,6 +114,14 @@ project_ids(struct domain *d, const struct id *after, struct id ids[ROWS_PAGE], 
 	return ERR_OK;
 }
 
+static err_code
+project_expire(struct domain *d, const struct id *project, int64_t now_us, struct err *err)
+{
+	err_code rc = snapshot_expire(d, project, now_us, err);
+
+	return rc ? rc : tombstones_expire(d, project, now_us, err);
+}
+
 err_code
 domain_expire(struct domain *d, struct err *err)
 {
@@ -125,7 +134,7 @@ domain_expire(struct domain *d, struct err *err)
 	for (bool first = true; !rc && (first || n == ROWS_PAGE); first = false) {
 		rc = project_ids(d, first ? NULL : &after, ids, &n, err);
 		for (size_t i = 0; !rc && i < n; i++)
-			rc = snapshot_expire(d, &ids[i], now_us, err);
+			rc = project_expire(d, &ids[i], now_us, err);
 		if (n > 0)
 			after = ids[n - 1];
 	}

@@ -26,7 +26,7 @@ void domain_on_change(struct domain *d, void (*fn)(void *ctx, const struct id *p
 /** domain_ready(d, err): can it serve reads and writes now? */
 err_code domain_ready(struct domain *d, struct err *err);
 
-/** domain_expire(d, err): end what has outlived its time: transfers, remembered answers, snapshots, old versions.  One thread, now and then. */
+/** domain_expire(d, err): end what has outlived its time: transfers, remembered answers, snapshots, tombstones, old versions.  One thread, now and then. */
 err_code domain_expire(struct domain *d, struct err *err);
 
 /**

@@ -182,6 +182,12 @@ err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const 
 /** version_in(tx, project, file, version, out, err): a kept version that is no tombstone, or NOT_FOUND. */
 err_code version_in(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version, struct version *out,
     struct err *err);
+/**
+ * file_known(tx, project, file, a, out, err): a file by id, live, a tombstone, or one whose tombstone has gone while its history is kept:
+ * then the tombstone that it was, in ${a}, with the time of its deletion as created_at.  NOT_FOUND.
+ */
+err_code file_known(struct meta_tx *tx, const struct id *project, const struct id *file, struct arena *a, struct file *out,
+    struct err *err);
 /** version_file(v, a, out, err): the file as it was then, in ${a}; created_at is not known here and 0. */
 err_code version_file(const struct version *v, struct arena *a, struct file *out, struct err *err);
 

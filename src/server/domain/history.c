@@ -53,7 +53,7 @@ read_page(struct meta_tx *tx, const struct id *project, const struct id *file, i
 {
 	struct version *rows;
 	struct file f;
-	err_code rc = no_file(meta_file_get(tx, project, file, &f, err), err);
+	err_code rc = no_file(file_known(tx, project, file, a, &f, err), err);
 
 	if (!rc)
 		rc = meta_version_list(tx, project, file, before, limit + 1, &rows, n, err);
@@ -97,6 +97,26 @@ version_file(const struct version *v, struct arena *a, struct file *out, struct 
 	out->dir = dir_len ? path : "";
 	if (dir_len)
 		path[dir_len] = '\0'; /* the '/' before the name */
+	return ERR_OK;
+}
+
+err_code
+file_known(struct meta_tx *tx, const struct id *project, const struct id *file, struct arena *a, struct file *out, struct err *err)
+{
+	struct version *newest;
+	size_t n;
+	err_code rc = meta_file_get(tx, project, file, out, err);
+
+	if (rc != ERR_NOT_FOUND)
+		return rc;
+	rc = meta_version_list(tx, project, file, INT64_MAX, 1, &newest, &n, err);
+	if (!rc && (n == 0 || !newest->deleted))
+		return err_set(err, ERR_NOT_FOUND, "no such file");
+	if (!rc)
+		rc = version_file(newest, a, out, err);
+	if (rc)
+		return rc;
+	out->created_at = out->deleted_at = newest->version;
 	return ERR_OK;
 }
 

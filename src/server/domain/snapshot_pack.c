@@ -1,6 +1,6 @@
 /*
- * Three codings behind one function each: bytes in, stored bytes out.  Level 3 of zstd and 6 of gzip: a snapshot is built once and
- * sent often, but somebody waits for the first.
+ * Three codings behind one function each: bytes in, stored bytes out.  Somebody waits for the first answer, and half of a snapshot are
+ * hashes, which no level makes smaller: level 1 of zstd, in a thread of its own, and 6 of gzip, for those who can do no better.
  */
 #include <zlib.h>
 #include <zstd.h>
@@ -8,7 +8,8 @@
 #include "server/domain/snapshot_internal.h"
 
 #define OUT_LEN (64 * KIB)
-#define ZSTD_LEVEL 3
+#define ZSTD_LEVEL 1
+#define ZSTD_WORKERS 1 /* beside the one that reads and encodes; costs some 10 MiB while it runs */
 #define GZIP_LEVEL 6
 #define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's framing */
 
@@ -38,6 +39,8 @@ pack_open(struct domain *d, enum snapshot_coding coding, struct pack **out, stru
 		p->zstd = ZSTD_createCCtx();
 		if (!p->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)))
 			rc = err_set(err, ERR_NO_MEM, "no memory for the compressor");
+		else /* a libzstd without threads refuses, and compresses here */
+			(void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_nbWorkers, ZSTD_WORKERS);
 	}
 	if (!rc && coding == SNAPSHOT_GZIP) {
 		p->gzip_open = deflateInit2(&p->gzip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK;

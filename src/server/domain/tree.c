@@ -4,6 +4,7 @@
  */
 #include "server/domain/tree.h"
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "server/domain/domain_internal.h"
 
@@ -55,6 +56,19 @@ page_fill(struct meta_tx *tx, const struct id *project, const struct file *rows,
 	return rc;
 }
 
+/* Where to go on: behind the last row, or at the clock of the instant that was read, which no commit that is still to come is before (I7). */
+static int64_t
+page_end(const struct tree_page *page, const struct file *rows, const struct project *p)
+{
+	int64_t last = page->n ? page->files[page->n - 1].version : 0;
+
+	if (!page->has_more)
+		return FAULT("domain.since_wall") ? MAX(p->clock, clock_wall_us()) : p->clock;
+	if (FAULT("domain.page_ends_commit") && rows[page->n].version == last + 1) /* M12: as if the rest of a commit had been sent with it */
+		return last + 1;
+	return last;
+}
+
 typedef err_code (*by_clock_fn)(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit,
     struct file **out, size_t *n, struct err *err);
 
@@ -82,7 +96,7 @@ page_by_clock(struct domain *d, const struct id *project, by_clock_fn read, int6
 		rc = page_fill(tx, project, rows, n, limit, want_extents, a, out, err);
 	if (rc)
 		return rc;
-	out->next = out->has_more ? out->files[out->n - 1].version : p.clock;
+	out->next = page_end(out, rows, &p);
 	clocks_publish(d->clocks, project, p.clock);
 	return ERR_OK;
 }
@@ -98,7 +112,7 @@ err_code
 tree_changes(struct domain *d, const struct id *project, int64_t since, unsigned limit, bool want_extents, struct arena *a,
     struct tree_page *out, struct err *err)
 {
-	if (FAULT("domain.since_off_by_one"))
+	if (FAULT("domain.since_off_by_one")) /* M11 */
 		since++;
 	return page_by_clock(d, project, meta_file_changes, since, limit, want_extents, a, out, err);
 }
@@ -162,7 +176,7 @@ cursor_check(const struct project *project, bool has_epoch, const struct id *epo
 		return err_set(err, ERR_EPOCH_CHANGED, "the cursor is of another history of this project");
 	if (clock > project->clock)
 		return err_set(err, ERR_EPOCH_CHANGED, "the cursor is ahead of the project's clock");
-	if (clock != 0 && clock <= project->horizon)
+	if (clock != 0 && clock < project->horizon && !FAULT("domain.no_horizon"))
 		return err_set(err, ERR_CURSOR_EXPIRED, "the cursor is older than the kept history");
 	return ERR_OK;
 }
@@ -228,7 +242,8 @@ tree_at(struct domain *d, const struct id *project, const char *path, unsigned l
     struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	struct file *rows = arena_array(a, (size_t)limit + 2, sizeof *rows), *gone = NULL;
+	struct file *rows = arena_array(a, (size_t)limit + 2, sizeof *rows);
+	struct version *gone = NULL;
 	size_t n = 0, gone_n = 0;
 	err_code rc = limit_check(limit, err);
 
@@ -242,11 +257,11 @@ tree_at(struct domain *d, const struct id *project, const char *path, unsigned l
 	if (!rc)
 		rc = add_live(tx, project, path, rows, &n, err);
 	if (!rc)
-		rc = meta_file_gone(tx, project, path, limit + 1 - (unsigned)n, &gone, &gone_n, err);
+		rc = meta_version_gone(tx, project, path, limit + 1 - (unsigned)n, &gone, &gone_n, err);
+	for (size_t i = 0; !rc && i < gone_n; i++)
+		rc = file_known(tx, project, &gone[i].file, a, &rows[n++], err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < gone_n; i++)
-		rows[n++] = gone[i];
 	if (n == 0)
 		return err_set(err, ERR_NOT_FOUND, "there is no such file here, nor has it been deleted here lately");
 	return page_fill(tx, project, rows, n, limit, false, a, out, err);

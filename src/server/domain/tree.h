@@ -43,7 +43,7 @@ bool tree_changed_since(struct domain *d, const struct id *project, int64_t sinc
 
 /**
  * cursor_check(project, has_epoch, epoch, clock, err): may one go on from here?
- * Errors     EPOCH_CHANGED (another epoch, or a clock from the future), CURSOR_EXPIRED (at or before the horizon, not 0),
+ * Errors     EPOCH_CHANGED (another epoch, or a clock from the future), CURSOR_EXPIRED (before the horizon, not 0),
  *            CURSOR_INVALID (negative).
  */
 err_code cursor_check(const struct project *project, bool has_epoch, const struct id *epoch, int64_t clock, struct err *err);
@@ -56,7 +56,7 @@ err_code tree_file_at(struct domain *d, const struct id *project, const char *pa
 
 /**
  * tree_at: what is and what was at ${path}: the live entry, if there is one, then those that were deleted there, the newest first;
- * NOT_FOUND where there is neither.  Deleted ones are known as long as their tombstones are kept.
+ * NOT_FOUND where there is neither.  Deleted ones are known as long as the project keeps their history.
  */
 err_code tree_at(struct domain *d, const struct id *project, const char *path, unsigned limit, struct arena *a,
     struct tree_page *out, struct err *err);
@@ -67,3 +67,6 @@ err_code tree_at(struct domain *d, const struct id *project, const char *path, u
  */
 err_code tree_blocks(struct domain *d, const struct id *project, const struct id *file, int64_t version, uint64_t from, uint32_t count,
     struct arena *a, struct blocklist *out, struct file *file_out, bool *has_more, struct err *err);
+
+/** tombstones_expire(d, project, now_us, err): those that no live device needs any more leave the tree (tombstone.c has the rule). */
+err_code tombstones_expire(struct domain *d, const struct id *project, int64_t now_us, struct err *err);

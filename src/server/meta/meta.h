@@ -98,10 +98,6 @@ err_code meta_file_get(struct meta_tx *tx, const struct id *project, const struc
 /** A live file by path ("dir/name"). */
 err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err);
 
-/** Tombstones that last lived at ${path}, the newest first. */
-err_code meta_file_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct file **out,
-    size_t *n, struct err *err);
-
 /**
  * Insert or replace the row of file->id.  EXISTS when another live file has the path.  0 < created_at ≤ version; deleted_at is 0 or the
  * version; only a file has a size; no two files of a project share a version (else DB or EXISTS, and the transaction is spent).
@@ -132,6 +128,10 @@ err_code meta_version_get(struct meta_tx *tx, const struct id *project, const st
 /** Newest first, older than ${before} (INT64_MAX: from the newest). */
 err_code meta_version_list(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t before, unsigned limit,
     struct version **out, size_t *n, struct err *err);
+
+/** The newest versions of files that were deleted at ${path} and have not come back, the newest first; whether or not their tombstones are kept. */
+err_code meta_version_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct version **out,
+    size_t *n, struct err *err);
 
 /** meta_version_nth(tx, project, file, nth, version, err): the ${nth} newest (1: the newest) that is no tombstone; *version 0: fewer. */
 err_code meta_version_nth(struct meta_tx *tx, const struct id *project, const struct id *file, unsigned nth, int64_t *version,
@@ -234,6 +234,19 @@ err_code meta_snapshot_expire(struct meta_tx *tx, const struct id *project, int6
 err_code meta_checkpoint_put(struct meta_tx *tx, const struct id *project, const struct checkpoint *c, struct err *err);
 err_code meta_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct checkpoint *out,
     struct err *err);
+
+/**
+ * meta_checkpoint_slowest(tx, project, seen_us, clock, err): the smallest clock among the checkpoints of the present epoch of devices that
+ * are not revoked, may still read the project and were seen, or named their place, at ${seen_us} or later; INT64_MAX: there is none.
+ */
+err_code meta_checkpoint_slowest(struct meta_tx *tx, const struct id *project, int64_t seen_us, int64_t *clock, struct err *err);
+/** The oldest tombstone's version; INT64_MAX: there is none. */
+err_code meta_tombstone_first(struct meta_tx *tx, const struct id *project, int64_t *version, struct err *err);
+/**
+ * meta_tombstone_prune(…): the oldest tombstones with a version ≤ ${upto} leave the tree, at most ${limit} of them, and the project's
+ * horizon becomes that of the last that went.  Their versions stay.
+ */
+err_code meta_tombstone_prune(struct meta_tx *tx, const struct id *project, int64_t upto, unsigned limit, unsigned *n, struct err *err);
 
 /** The remembered answer to a request that carried an Idempotency-Key.  ${key_hash}: SHA-256 of the key. */
 struct idempotent {

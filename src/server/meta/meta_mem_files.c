@@ -192,38 +192,55 @@ mem_file_changes(struct meta_tx *tx, const struct id *project, int64_t after, un
 	return ERR_OK;
 }
 
-static bool
-lies_at(const struct file *f, const char *path)
-{
-	size_t dir_len;
-	const char *name = path_split(path, &dir_len);
+/* ---- tombstones --------------------------------------------------------------------------------------------------------- */
 
-	return strlen(f->dir) == dir_len && memcmp(f->dir, path, dir_len) == 0 && strcmp(f->name, name) == 0;
-}
-
-err_code
-mem_file_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct file **out, size_t *n,
-    struct err *err)
+/* The oldest tombstone; NULL: there is none. */
+static const struct file *
+first_tombstone(struct meta_tx *tx, const struct id *project)
 {
 	const struct mem_table *t = mem_table(tx, MEM_FILE_VERSION);
 	const struct file *row;
 	struct mem_key prefix;
-	size_t first, pos;
+
+	mem_key_of_id(&prefix, project);
+	for (size_t pos = mem_table_after(t, &prefix); (row = mem_table_at(t, pos, &prefix)); pos++) {
+		if (row->deleted_at)
+			return row;
+	}
+	return NULL;
+}
+
+err_code
+mem_tombstone_first(struct meta_tx *tx, const struct id *project, int64_t *version, struct err *err)
+{
+	const struct file *row = first_tombstone(tx, project);
 
 	(void)err;
-	mem_key_of_id(&prefix, project);
-	*out = NULL;
-	*n = 0;
-	first = pos = mem_table_after(t, &prefix);
-	while (mem_table_at(t, pos, &prefix))
-		pos++;
-	while (pos-- > first && *n < limit) {
-		row = mem_table_at(t, pos, &prefix);
-		if (row->deleted_at && lies_at(row, path))
-			file_push(tx, out, n, row);
-	}
+	*version = row ? row->version : INT64_MAX;
 	return ERR_OK;
 }
+
+err_code
+mem_tombstone_prune(struct meta_tx *tx, const struct id *project, int64_t upto, unsigned limit, unsigned *n, struct err *err)
+{
+	const struct file *row;
+	int64_t last = 0;
+
+	(void)err;
+	for (*n = 0; *n < limit && (row = first_tombstone(tx, project)) && row->version <= upto; ++*n) {
+		struct mem_key k;
+
+		last = row->version;
+		file_unindex(tx, project, row);
+		mem_key_of_ids(&k, project, &row->id);
+		mem_table_del(mem_writable(tx, MEM_FILE), &k);
+	}
+	if (*n > 0)
+		mem_project_horizon(tx, project, last);
+	return ERR_OK;
+}
+
+/* ---- by path ------------------------------------------------------------------------------------------------------------ */
 
 /* Rows of ${prefix} after (dir, name); those outside of "${within}…" are left out unless it is NULL. */
 static void

@@ -3,6 +3,14 @@
 
 #include <assert.h>
 
+static int
+newest_first(const void *a, const void *b)
+{
+	const struct version *x = a, *y = b;
+
+	return (x->version < y->version) - (x->version > y->version);
+}
+
 /* ---- versions ---------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -75,6 +83,34 @@ mem_version_prune(struct meta_tx *tx, const struct id *project, const struct id 
 	pos = mem_table_seek(t, &prefix);
 	for (*n = 0; *n < limit && (v = mem_table_at(t, pos, &prefix)) && v->version < before; ++*n)
 		mem_table_del_at(t, pos);
+	return ERR_OK;
+}
+
+/* Every version of the project is looked at: memory is for tests. */
+err_code
+mem_version_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct version **out, size_t *n,
+    struct err *err)
+{
+	const struct mem_table *t = mem_table(tx, MEM_VERSION);
+	const struct version *v, *next;
+	struct mem_key prefix;
+
+	(void)err;
+	mem_key_of_id(&prefix, project);
+	*out = NULL;
+	*n = 0;
+	for (size_t pos = mem_table_seek(t, &prefix); (v = mem_table_at(t, pos, &prefix)); pos++) {
+		next = mem_table_at(t, pos + 1, &prefix);
+		if (!v->deleted || strcmp(v->path, path) != 0 || (next && id_eq(&next->file, &v->file)))
+			continue;
+		*out = mem_grow(tx, *out, *n, sizeof **out);
+		(*out)[*n] = *v;
+		(*out)[*n].path = mem_out_text(tx, v->path);
+		(*out)[(*n)++].target = mem_out_text(tx, v->target);
+	}
+	if (*n > 0)
+		qsort(*out, *n, sizeof **out, newest_first);
+	*n = MIN(*n, limit);
 	return ERR_OK;
 }
 

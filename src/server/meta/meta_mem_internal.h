@@ -90,6 +90,9 @@ err_code mem_need_device(struct meta_tx *tx, const struct id *device, struct err
 /** mem_project_stored(tx, project, delta): what every change of rows in MEM_CHUNK owes to its project's stored_bytes. */
 void mem_project_stored(struct meta_tx *tx, const struct id *project, int64_t delta);
 
+/** mem_project_horizon(tx, project, version): tombstones up to ${version} have gone. */
+void mem_project_horizon(struct meta_tx *tx, const struct id *project, int64_t version);
+
 /** mem_transfers_drop(tx, project): the transfers of a project that goes, with all that hangs on them. */
 void mem_transfers_drop(struct meta_tx *tx, const struct id *project);
 

@@ -106,6 +106,19 @@ mem_project_stored(struct meta_tx *tx, const struct id *project, int64_t delta)
 	project_keep(tx, &p);
 }
 
+void
+mem_project_horizon(struct meta_tx *tx, const struct id *project, int64_t version)
+{
+	const struct project *row;
+	struct project p;
+
+	if (project_row(tx, project, &row, NULL))
+		return; /* its tombstones were there */
+	p = *row;
+	p.horizon = MAX(p.horizon, version);
+	project_keep(tx, &p);
+}
+
 /* Grants are kept under two keys, so those of a project go one by one. */
 static void
 grants_drop(struct meta_tx *tx, const struct id *project)

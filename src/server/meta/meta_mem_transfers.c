@@ -507,6 +507,37 @@ mem_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id
 	return ERR_OK;
 }
 
+static bool
+is_live(struct meta_tx *tx, const struct id *project, const struct checkpoint *c, int64_t seen_us)
+{
+	struct device d;
+	enum role role;
+
+	if (mem_device_get(tx, &c->device, &d, NULL) || d.revoked_at || MAX(d.last_seen_at, c->updated_at) < seen_us)
+		return false;
+	return d.kind == DEVICE_OWNER || (!mem_grant_get(tx, &c->device, project, &role, NULL) && role != ROLE_NONE);
+}
+
+err_code
+mem_checkpoint_slowest(struct meta_tx *tx, const struct id *project, int64_t seen_us, int64_t *clock, struct err *err)
+{
+	const struct mem_table *t = mem_table(tx, MEM_CHECKPOINT);
+	const struct checkpoint *c;
+	struct mem_key prefix;
+	struct project p;
+	err_code rc = mem_project_get(tx, project, &p, err);
+
+	*clock = INT64_MAX;
+	if (rc)
+		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	mem_key_of_id(&prefix, project);
+	for (size_t pos = mem_table_seek(t, &prefix); (c = mem_table_at(t, pos, &prefix)); pos++) {
+		if (id_eq(&c->epoch, &p.epoch) && is_live(tx, project, c, seen_us))
+			*clock = MIN(*clock, c->clock);
+	}
+	return ERR_OK;
+}
+
 /* ---- remembered answers ------------------------------------------------------------------------------------------------- */
 
 err_code

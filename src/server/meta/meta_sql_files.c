@@ -51,26 +51,6 @@ sql_file_at(struct meta_tx *tx, const struct id *project, const char *path, stru
 	return rc ? rc : sql_one(tx, st, read_file, out, "path", err);
 }
 
-err_code
-sql_file_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct file **out, size_t *n,
-    struct err *err)
-{
-	static const char sql[] =
-	    FROM_FILES " WHERE project_id = $1 AND dir = $2 AND name = $3 AND deleted_at <> 0 ORDER BY version DESC LIMIT $4";
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	size_t dir_len;
-	const char *name = path_split(path, &dir_len);
-	void *array = NULL;
-	err_code rc;
-
-	*n = 0;
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXTN(path, dir_len), DB_TEXT(name), DB_I64(limit));
-	if (!rc)
-		rc = sql_all(tx, st, read_file, sizeof **out, &array, n, err);
-	*out = array;
-	return rc;
-}
-
 /* The unique index would refuse it too, but an error of the engine ends the transaction, and this is an ordinary answer. */
 static err_code
 path_is_free(struct meta_tx *tx, const struct id *project, const struct file *f, struct err *err)
@@ -306,6 +286,27 @@ sql_version_list(struct meta_tx *tx, const struct id *project, const struct id *
 
 	*n = 0;
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(file), DB_I64(before), DB_I64(limit));
+	if (!rc)
+		rc = sql_all(tx, st, read_version, sizeof **out, &array, n, err);
+	*out = array;
+	return rc;
+}
+
+/* A tombstone that something newer of the same file follows is of a file that came back. */
+err_code
+sql_version_gone(struct meta_tx *tx, const struct id *project, const char *path, unsigned limit, struct version **out, size_t *n,
+    struct err *err)
+{
+	static const char sql[] = "SELECT " VERSION_COLUMNS " FROM file_versions v"
+				  " WHERE project_id = $1 AND path = $2 AND deleted = 1 AND NOT EXISTS (SELECT 1 FROM file_versions w"
+				  " WHERE w.project_id = v.project_id AND w.file_id = v.file_id AND w.version > v.version)"
+				  " ORDER BY version DESC LIMIT $3";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	void *array = NULL;
+	err_code rc;
+
+	*n = 0;
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(path), DB_I64(limit));
 	if (!rc)
 		rc = sql_all(tx, st, read_version, sizeof **out, &array, n, err);
 	*out = array;

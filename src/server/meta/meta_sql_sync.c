@@ -112,6 +112,79 @@ sql_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id
 	return rc ? rc : sql_one(tx, st, read_checkpoint, out, "checkpoint", err);
 }
 
+/* ---- how long tombstones are needed ------------------------------------------------------------------------------------ */
+
+static void
+read_number(struct row *r, void *out)
+{
+	*(int64_t *)out = row_i64(r);
+}
+
+/* Devices of kind 1, owners, may read every project. */
+err_code
+sql_checkpoint_slowest(struct meta_tx *tx, const struct id *project, int64_t seen_us, int64_t *clock, struct err *err)
+{
+	static const char sql[] =
+	    "SELECT coalesce(min(c.clock), 9223372036854775807) FROM sync_checkpoints c"
+	    " JOIN projects p ON p.id = c.project_id AND p.epoch = c.epoch JOIN devices d ON d.id = c.device_id"
+	    " WHERE c.project_id = $1 AND d.revoked_at = 0 AND greatest(d.last_seen_at, c.updated_at) >= $2 AND (d.kind = 1 OR EXISTS"
+	    " (SELECT 1 FROM device_grants g WHERE g.device_id = c.device_id AND g.project_id = c.project_id))";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_I64(seen_us));
+	return rc ? rc : sql_one(tx, st, read_number, clock, "checkpoint", err);
+}
+
+err_code
+sql_tombstone_first(struct meta_tx *tx, const struct id *project, int64_t *version, struct err *err)
+{
+	static const char sql[] =
+	    "SELECT version FROM file_index WHERE project_id = $1 AND deleted_at <> 0 ORDER BY version LIMIT 1";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project));
+	if (!rc)
+		rc = sql_one(tx, st, read_number, version, "tombstone", err);
+	if (rc == ERR_NOT_FOUND)
+		*version = INT64_MAX;
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+/* RETURNING comes in no order. */
+static err_code
+prune_rows(struct meta_tx *tx, const struct id *project, int64_t upto, unsigned limit, unsigned *n, int64_t *last, struct err *err)
+{
+	static const char sql[] =
+	    "DELETE FROM file_index WHERE project_id = $1 AND id IN (SELECT id FROM file_index"
+	    " WHERE project_id = $1 AND deleted_at <> 0 AND version <= $2 ORDER BY version LIMIT $3) RETURNING version";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = true;
+	err_code rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_I64(upto), DB_I64(limit));
+
+	*n = 0;
+	*last = 0;
+	while (!rc && row) {
+		rc = db_step(st, &row, err);
+		if (rc || !row)
+			break;
+		*last = MAX(*last, db_i64(st, 0));
+		++*n;
+	}
+	return rc;
+}
+
+err_code
+sql_tombstone_prune(struct meta_tx *tx, const struct id *project, int64_t upto, unsigned limit, unsigned *n, struct err *err)
+{
+	static const char sql[] = "UPDATE projects SET horizon = greatest(horizon, $2) WHERE id = $1";
+	int64_t last;
+	err_code rc = prune_rows(tx, project, upto, limit, n, &last, err);
+
+	return rc || *n == 0 ? rc : sql_run(tx, NULL, err, sql, DB_ID(project), DB_I64(last));
+}
+
 /* ---- remembered answers ------------------------------------------------------------------------------------------------ */
 
 err_code

@@ -25,7 +25,7 @@ struct project {
 	const char *name;
 	struct id epoch;     /* of its history; a restored backup gets a new one */
 	int64_t clock;       /* microseconds: the newest change */
-	int64_t horizon;     /* microseconds: tombstones at or before it may be gone */
+	int64_t horizon;     /* microseconds: tombstones up to it may be gone */
 	struct hash digest;  /* over the live files, DESIGN 2.4 */
 	int64_t file_count;  /* live entries */
 	int64_t total_bytes; /* sizes of the live files */

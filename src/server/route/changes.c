@@ -37,11 +37,13 @@ read_feed(struct call *c, struct feed *f, struct err *err)
  * A time without an epoch that lies ahead of the clock is an honest "from now on"; a cursor from there is of a history that this
  * server has lost.  A cursor of another project has another epoch too, and nothing in it says which of the two it is, so it gets the
  * answer that loses nothing: 410, keep what you have.
+ *
+ * Who reads from the beginning has nothing that a tombstone from before that could be of, so between pages what counts is when he began.
  */
 static err_code
 check_since(struct feed *f, const struct project *p, struct err *err)
 {
-	int64_t clock = f->since.has_epoch ? f->since.clock : MIN(f->since.clock, p->clock);
+	int64_t clock = f->since.has_epoch ? MAX(f->since.clock, f->since.began) : MIN(f->since.clock, p->clock);
 
 	return cursor_check(p, f->since.has_epoch, &f->since.epoch, clock, err);
 }
@@ -91,11 +93,25 @@ write_list(struct call *c, struct jw *jw, const struct tree_page *page, int64_t 
 	return ERR_OK;
 }
 
+/** A page from the beginning that is not the last leads to a cursor that says so, until it has come to where the clock was then. */
+static struct cursor
+next_cursor(const struct feed *f, const struct tree_page *page)
+{
+	struct cursor next = { .clock = page->next, .epoch = page->project.epoch, .has_epoch = true };
+	int64_t began = f->since.clock == 0 ? page->project.clock : f->since.began;
+
+	if (page->has_more && next.clock < began)
+		next.began = began;
+	return next;
+}
+
 static err_code
 write_changes(struct call *c, const struct feed *f, const struct tree_page *page, struct err *err)
 {
 	struct sbuf sb = SBUF(REPLY_JSON_MAX);
 	struct jw jw = JW(&sb);
+	struct cursor next = next_cursor(f, page);
+	char text[CURSOR_MAX];
 	err_code rc = ERR_OK;
 
 	jw_object(&jw);
@@ -105,7 +121,7 @@ write_changes(struct call *c, const struct feed *f, const struct tree_page *page
 		sbuf_fini(&sb);
 		return rc;
 	}
-	reply_cursor(&jw, "last_sync", page->next, &page->project.epoch);
+	jw_kstr(&jw, "last_sync", cursor_format(&next, text));
 	jw_kbool(&jw, "has_more", page->has_more);
 	jw_khash(&jw, "digest", &page->project.digest);
 	jw_end_object(&jw);

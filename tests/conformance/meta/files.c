@@ -93,51 +93,62 @@ file_replace(void **state)
 	commit(tx);
 }
 
-/* Those that were deleted at a path, the newest first; not those that went on elsewhere, nor what lies there now. */
+/* The oldest tombstones go, in order, and the horizon says how far; live files, other projects and versions stay. */
 static void
-file_gone(void **state)
+tombstones(void **state)
 {
-	struct file a = a_file(10, "d", "x", 100), b = a_file(11, "d", "x", 200), c = a_file(12, "d", "x", 300), moved, other;
-	struct file *rows;
+	struct file f, out, *rows;
 	struct meta_tx *tx;
-	size_t n;
+	struct project p;
+	int64_t first;
+	unsigned n;
+	size_t left;
 
 	add_basics(*state);
 	tx = writer(*state);
-	a.deleted_at = a.version;
-	b.deleted_at = b.version;
-	put(tx, &a);
-	put(tx, &b);
-	put(tx, &c);
-	moved = a_file(13, "d", "x", 301);
-	moved.name = "y";
-	moved.deleted_at = moved.version;
-	put(tx, &moved);
-	other = a_file(14, "", "x", 302);
-	other.deleted_at = other.version;
-	put(tx, &other);
-	other = a_file(15, "d", "x", 303);
-	other.deleted_at = other.version;
-	ok(meta_file_put(tx, P2, &other, ERR));
-	ok(meta_file_gone(tx, P1, "d/x", 10, &rows, &n, ERR));
-	assert_int_equal(n, 2);
-	assert_file(&rows[0], &b);
-	assert_file(&rows[1], &a);
-	ok(meta_file_gone(tx, P1, "d/x", 1, &rows, &n, ERR));
-	assert_int_equal(n, 1);
-	assert_file(&rows[0], &b);
-	ok(meta_file_gone(tx, P1, "x", 10, &rows, &n, ERR));
-	assert_int_equal(n, 1);
-	ok(meta_file_gone(tx, P1, "d", 10, &rows, &n, ERR));
-	assert_int_equal(n, 0);
-	b.version = 400;
-	b.deleted_at = 0;
-	b.name = "z";
-	put(tx, &b); /* restored elsewhere */
-	ok(meta_file_gone(tx, P1, "d/x", 10, &rows, &n, ERR));
-	assert_int_equal(n, 1);
-	assert_file(&rows[0], &a);
+	ok(meta_tombstone_first(tx, P1, &first, ERR));
+	assert_true(first == INT64_MAX);
+	for (unsigned i = 0; i < 10; i++) {
+		f = a_file(20 - i, "d", "x", 100 + i);
+		f.name = i % 2 ? "live" : "gone";
+		if (i % 2)
+			f.dir = (const char *const[]){ "a", "b", "c", "d", "e" }[i / 2];
+		else
+			f.deleted_at = f.version;
+		put(tx, &f);
+	}
+	f.deleted_at = f.version;
+	ok(meta_file_put(tx, P2, &f, ERR));
+	ok(meta_tombstone_first(tx, P1, &first, ERR));
+	assert_int_equal(first, 100);
 	commit(tx);
+
+	tx = writer(*state);
+	ok(meta_tombstone_prune(tx, P1, 99, 10, &n, ERR));
+	assert_int_equal(n, 0);
+	ok(meta_project_get(tx, P1, &p, ERR));
+	assert_int_equal(p.horizon, a_project(1).horizon);
+	ok(meta_tombstone_prune(tx, P1, 107, 3, &n, ERR));
+	assert_int_equal(n, 3); /* 100, 102, 104 */
+	ok(meta_project_get(tx, P1, &p, ERR));
+	assert_int_equal(p.horizon, 104);
+	ok(meta_tombstone_first(tx, P1, &first, ERR));
+	assert_int_equal(first, 106);
+	ok(meta_tombstone_prune(tx, P1, 107, 3, &n, ERR));
+	assert_int_equal(n, 1); /* 106; 108 is above */
+	commit(tx);
+
+	tx = reader(*state);
+	ok(meta_project_get(tx, P1, &p, ERR));
+	assert_int_equal(p.horizon, 106);
+	ok(meta_project_get(tx, P2, &p, ERR));
+	assert_int_equal(p.horizon, a_project(2).horizon);
+	ok(meta_file_changes(tx, P1, 0, 100, &rows, &left, ERR));
+	assert_int_equal(left, 6);
+	ok(meta_tombstone_first(tx, P2, &first, ERR));
+	assert_int_equal(first, 109);
+	answers(meta_file_get(tx, P1, &(struct id){ .b = { 1, [15] = 20 } }, &out, ERR), ERR_NOT_FOUND);
+	meta_abort(&tx);
 }
 
 static void
@@ -366,7 +377,7 @@ chunks(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(file_roundtrip),
 	cmocka_unit_test(file_replace),
-	cmocka_unit_test(file_gone),
+	cmocka_unit_test(tombstones),
 	cmocka_unit_test(file_path_taken),
 	cmocka_unit_test(file_constraints),
 	cmocka_unit_test(versions),

@@ -225,12 +225,62 @@ walk(void **state)
 	meta_abort(&tx);
 }
 
+static void
+add_at(struct meta_tx *tx, const struct id *project, unsigned file, const char *path, int64_t version, bool deleted)
+{
+	struct version v = { .file = id_no(file), .version = version, .path = path, .kind = KIND_FILE, .target = "", .deleted = deleted,
+		.content = hash_no((unsigned)version), .changed_by = id_no(8) };
+
+	ok(meta_version_add(tx, project, &v, ERR));
+}
+
+/* Those that were deleted at a path, the newest first; not those that came back, went on elsewhere, or are of another project. */
+static void
+version_gone(void **state)
+{
+	struct version *rows;
+	struct meta_tx *tx;
+	size_t n;
+
+	add_basics(*state);
+	tx = writer(*state);
+	add_at(tx, P1, 30, "d/x", 90, false);
+	add_at(tx, P1, 30, "d/x", 100, true);
+	add_at(tx, P1, 31, "d/x", 50, true); /* deleted there twice */
+	add_at(tx, P1, 31, "d/x", 60, false);
+	add_at(tx, P1, 31, "d/x", 200, true);
+	add_at(tx, P1, 29, "d/x", 300, false); /* live */
+	add_at(tx, P1, 28, "d/x", 301, false);
+	add_at(tx, P1, 28, "d/y", 302, true); /* moved away first */
+	add_at(tx, P1, 27, "x", 303, true);
+	add_at(tx, P1, 26, "d/x", 304, true); /* came back elsewhere */
+	add_at(tx, P1, 26, "z", 305, false);
+	add_at(tx, P2, 25, "d/x", 306, true);
+	commit(tx);
+	tx = reader(*state);
+	ok(meta_version_gone(tx, P1, "d/x", 10, &rows, &n, ERR));
+	assert_int_equal(n, 2);
+	assert_int_equal(rows[0].version, 200);
+	assert_int_equal(rows[1].version, 100);
+	assert_string_equal(rows[1].path, "d/x");
+	assert_true(rows[0].deleted);
+	ok(meta_version_gone(tx, P1, "d/x", 1, &rows, &n, ERR));
+	assert_int_equal(n, 1);
+	assert_int_equal(rows[0].version, 200);
+	ok(meta_version_gone(tx, P1, "x", 10, &rows, &n, ERR));
+	assert_int_equal(n, 1);
+	ok(meta_version_gone(tx, P1, "d", 10, &rows, &n, ERR));
+	assert_int_equal(n, 0);
+	meta_abort(&tx);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(policy),
 	cmocka_unit_test(stored_bytes),
 	cmocka_unit_test(nth),
 	cmocka_unit_test(prune),
 	cmocka_unit_test(history_files),
+	cmocka_unit_test(version_gone),
 	cmocka_unit_test(walk),
 };
 const struct group group_history = { tests, ARRAY_LEN(tests) };

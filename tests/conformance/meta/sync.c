@@ -105,6 +105,54 @@ checkpoints(void **state)
 }
 
 static void
+checkpoint_at(struct meta_tx *tx, const struct id *project, unsigned device, const struct id *epoch, int64_t clock)
+{
+	struct checkpoint c = { .device = id_no(device), .epoch = *epoch, .clock = clock, .updated_at = 1 };
+
+	ok(meta_checkpoint_put(tx, project, &c, ERR));
+}
+
+static int64_t
+slowest(struct meta_tx *tx, const struct id *project, int64_t seen_us)
+{
+	int64_t clock = 0;
+
+	ok(meta_checkpoint_slowest(tx, project, seen_us, &clock, ERR));
+	return clock;
+}
+
+/* Each device but the first is out for a reason of its own. */
+static void
+slowest_checkpoint(void **state)
+{
+	struct id epoch = a_project(1).epoch, other = id_no(99);
+	struct grant g = { .project = id_no(1), .role = ROLE_READER };
+	struct meta_tx *tx;
+	struct device d;
+
+	add_basics(*state);
+	tx = writer(*state);
+	assert_true(slowest(tx, P1, 0) == INT64_MAX);
+	for (unsigned n = 20; n < 25; n++) {
+		d = a_device(n);
+		d.kind = n == 24 ? DEVICE_OWNER : DEVICE_PLAIN;
+		d.last_seen_at = n == 21 ? 999 : 1000;
+		ok(meta_device_add(tx, &d, ERR));
+		g.device = d.id;
+		if (n < 23)
+			ok(meta_grant_set(tx, &g, ERR));
+		checkpoint_at(tx, P1, n, n == 22 ? &other : &epoch, n == 20 ? 500 : 100 + n); /* 22: of another epoch, 23: without a grant */
+	}
+	assert_int_equal(slowest(tx, P1, 1000), 124); /* the owner needs no grant */
+	assert_int_equal(slowest(tx, P1, 999), 121);
+	assert_true(slowest(tx, P2, 0) == INT64_MAX);
+	ok(meta_device_revoke(tx, &(struct id){ .b = { 1, [15] = 24 } }, 5, ERR));
+	assert_int_equal(slowest(tx, P1, 1000), 500);
+	assert_true(slowest(tx, P1, 1001) == INT64_MAX);
+	commit(tx);
+}
+
+static void
 idempotent(void **state)
 {
 	struct idempotent i = { .device = id_no(1), .key_hash = hash_no(1), .request_hash = hash_no(2), .status = 201,
@@ -146,6 +194,7 @@ idempotent(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(snapshots),
 	cmocka_unit_test(checkpoints),
+	cmocka_unit_test(slowest_checkpoint),
 	cmocka_unit_test(idempotent),
 };
 const struct group group_sync = { tests, ARRAY_LEN(tests) };

@@ -196,13 +196,14 @@ plans(void **state)
 		check_plan(h, used[i]);
 		checked++;
 	}
-	assert_int_equal(checked, 82); /* every statement of meta_sql*.c: one that no test has used is not checked */
+	assert_int_equal(checked, 86); /* every statement of meta_sql*.c: one that no test has used is not checked */
 	check_seek(h, "version > $2 AND deleted_at = 0", "INDEX file_index_live (project_id=? AND version>?)");
 	check_seek(h, "WHERE project_id = $1 AND version > $2 ORDER", "INDEX file_index_changes (project_id=? AND version>?)");
 	check_seek(h, "dir = $2 AND name > $3", "INDEX file_index_path (project_id=? AND dir=? AND name>?)");
 	check_seek(h, "(dir, name) > ($2, $3)", "INDEX file_index_path (project_id=? AND (dir,name)>(?,?))");
 	check_seek(h, "name = $3 AND deleted_at = 0", "INDEX file_index_path (project_id=? AND dir=? AND name=?)");
-	check_seek(h, "deleted_at <> 0", "INDEX file_index_gone (project_id=? AND dir=? AND name=?)");
+	check_seek(h, "deleted_at <> 0 ORDER BY version LIMIT 1", "INDEX file_index_tombstones (project_id=?)");
+	check_seek(h, "path = $2 AND deleted = 1", "INDEX file_versions_gone (project_id=? AND path=?)");
 	check_seek(h, "n >= $2", "PRIMARY KEY (transfer_id=? AND n>?)");
 	check_seek(h, "AND version < $3 ORDER BY version DESC", "PRIMARY KEY (project_id=? AND file_id=? AND version<?)");
 	check_seek(h, "GROUP BY file_id", "PRIMARY KEY (project_id=? AND file_id>?)");

@@ -25,25 +25,43 @@ add_device(struct rig *r, const char *name, enum device_kind kind, const char *t
 	return out;
 }
 
+static struct meta *
+open_sqlite(struct rig *r)
+{
+	struct db_sqlite_opts opts = { .path = arena_printf(r->a, "%s/meta.db", r->dir) };
+	struct meta *out;
+	struct db *db;
+
+	assert_ok(r, db_sqlite_open(&opts, &db, &r->err));
+	assert_ok(r, db_migrate(db, &db_server_migrations, clock_wall_us(), &r->err));
+	assert_ok(r, meta_sql_open(db, &out, &r->err));
+	return out;
+}
+
 /* With DRAY_TEST_META=sqlite the same tests run over a real database. */
 static struct meta *
 open_meta(struct rig *r)
 {
 	const char *which = getenv("DRAY_TEST_META");
 	char dir[] = "/tmp/dray-domain-XXXXXX";
-	struct db_sqlite_opts opts = { 0 };
-	struct meta *out;
-	struct db *db;
 
 	if (!which || strcmp(which, "sqlite") != 0)
 		return meta_mem_new();
 	assert_non_null(mkdtemp(dir));
 	snprintf(r->dir, sizeof r->dir, "%s", dir);
-	opts.path = arena_printf(r->a, "%s/meta.db", dir);
-	assert_ok(r, db_sqlite_open(&opts, &db, &r->err));
-	assert_ok(r, db_migrate(db, &db_server_migrations, clock_wall_us(), &r->err));
-	assert_ok(r, meta_sql_open(db, &out, &r->err));
-	return out;
+	return open_sqlite(r);
+}
+
+void
+rig_restart(struct rig *r)
+{
+	domain_free(r->d);
+	if (r->dir[0]) {
+		meta_free(r->meta);
+		r->meta = open_sqlite(r);
+	}
+	r->d = domain_open(r->meta, r->store);
+	domain_on_change(r->d, on_change, r);
 }
 
 static void

@@ -35,6 +35,8 @@ struct rig {
 
 int rig_setup(void **state);
 int rig_teardown(void **state);
+/** rig_restart(r): the domain is opened anew, and so is a database; memory, which would forget, stays. */
+void rig_restart(struct rig *r);
 
 #define assert_ok(r, call) \
 	do { \

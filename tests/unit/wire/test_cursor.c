@@ -25,6 +25,11 @@ cursors_round_trip(void **state)
 		assert_int_equal(parse(cursor_format(&c, text), &back), ERR_OK);
 		assert_int_equal(back.clock, c.clock);
 		assert_true(back.has_epoch && id_eq(&back.epoch, &c.epoch));
+		assert_int_equal(back.began, 0);
+		c.began = INT64_MAX;
+		assert_int_equal(parse(cursor_format(&c, text), &back), ERR_OK);
+		assert_int_equal(back.clock, c.clock);
+		assert_true(back.began == (c.clock == INT64_MAX ? 0 : INT64_MAX) && id_eq(&back.epoch, &c.epoch));
 	}
 }
 
@@ -49,7 +54,7 @@ everything_else_is_refused(void **state)
 	static const char *const bad[] = {
 		"", "0", ".", "5." , "5." EPOCH "0", "5.0123456789ABCDEF0123456789abcdef", "." EPOCH, "-1." EPOCH, "+1." EPOCH,
 		"05." EPOCH, " 5." EPOCH, "5." EPOCH " ", "9223372036854775808." EPOCH, "99999999999999999999." EPOCH, "5x." EPOCH,
-		"5.." EPOCH, "5,0123456789abcdef0123456789abcdef", "2026-11-22", "2026-13-22T14:00:00Z", "yesterday",
+		"5.." EPOCH, "5.5." EPOCH, "5.4." EPOCH, "5.06." EPOCH, "5.6.7." EPOCH, "5.-6." EPOCH, ".6." EPOCH, "5.9223372036854775808." EPOCH, "5,0123456789abcdef0123456789abcdef", "2026-11-22", "2026-13-22T14:00:00Z", "yesterday",
 		"5.0123456789abcdef0123456789abcde\xff", "\xc3\xa9", "p.00",
 	};
 	struct cursor c;

@@ -1,0 +1,203 @@
+"""Listings, the change feed and snapshots of large projects, each beside nginx sending a static file of the same bytes in the same run.
+
+BENCH_FILES says how large the projects are, "10000,100000" by default; bench/fill.c makes them.  wrk is the load for requests a second.
+"""
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import statistics
+import subprocess
+import time
+
+from rig import BIN, Drayd, row
+
+SIZES = [int(n) for n in os.environ.get("BENCH_FILES", "10000,100000").split(",")]
+SECONDS = 5  # of each load
+CONNECTIONS = 8  # fewer than a device may have in flight
+IDLE = 1000
+PLAN = {10_000: {"list": 0.5, "none": 0.1, "one percent": 0.03, "snapshot": 0.1}, 100_000: {"list": 0.5}}  # seconds, of the original plan
+
+
+class Nginx:
+    """Sends the bytes that it was given under names."""
+
+    def __init__(self, where):
+        self.root = where / "www"
+        self.root.mkdir()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        conf = where / "nginx.conf"
+        conf.write_text(f"""daemon off; worker_processes 2; pid {where}/nginx.pid; error_log /dev/null; user root;
+events {{ worker_connections 1024; }}
+http {{ access_log off; sendfile on; keepalive_requests 100000000; default_type application/octet-stream;
+  client_body_temp_path {where}/t1; proxy_temp_path {where}/t2; fastcgi_temp_path {where}/t3; uwsgi_temp_path {where}/t4; scgi_temp_path {where}/t5;
+  server {{ listen 127.0.0.1:{self.port}; root {self.root}; }} }}""")
+        self.process = subprocess.Popen(["/usr/sbin/nginx", "-c", conf, "-p", where], stderr=subprocess.DEVNULL)
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Line:
+    """One keep-alive connection."""
+
+    def __init__(self, port, token=None):
+        self.conn = http.client.HTTPConnection("127.0.0.1", int(port))
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def get(self, target, **headers):
+        start = time.monotonic()
+        self.conn.request("GET", target, headers={**self.headers, **headers})
+        answer = self.conn.getresponse()
+        body = answer.read()
+        took = time.monotonic() - start
+        if answer.status != 200:
+            raise RuntimeError(body[:500])
+        return took, body
+
+    def median_ms(self, target, n=100, **headers):
+        return statistics.median(self.get(target, **headers)[0] for _ in range(n)) * 1000
+
+
+def cpu_s(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def load(port, target, token=None):
+    """Requests a second over kept connections."""
+    head = ["-H", f"Authorization: Bearer {token}"] if token else []
+    out = subprocess.run(["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *head, f"http://127.0.0.1:{port}{target}"],
+                         capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in out:
+        raise RuntimeError(out)
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), int(re.search(r"(\d+) requests in", out).group(1))
+
+
+def rss_mib(pid, field="VmRSS"):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(field)
+
+
+class Bench:
+    def __init__(self, tmp, files):
+        self.files, self.plan = files, PLAN.get(files, {})
+        where = tmp / f"tree-{files}"
+        where.mkdir()
+        self.project = subprocess.run([BIN / "bench/fill", where / "data", str(files)], capture_output=True, text=True, check=True).stdout.strip()
+        self.nginx, self.server = Nginx(where), Drayd(where / "data")
+        self.base, self.token, self.pid = f"/projects/{self.project}", self.server.owner, self.server.process.pid
+        self.line, self.static = Line(self.server.port, self.token), Line(self.nginx.port)
+
+    def stop(self):
+        self.server.stop()
+        self.nginx.stop()
+
+    def beside(self, name, ms, body, target, n=100):
+        """One figure beside nginx with the same bytes."""
+        (self.nginx.root / "same").write_bytes(body)
+        row(f"{name}, {self.files:,} files", ms, "ms", self.static.median_ms("/same", n), f"nginx, {len(body):,} bytes", target)
+
+    def json(self, target):
+        return json.loads(self.line.get(self.base + target)[1])
+
+    def plan_row(self, name, key, seconds):
+        if key in self.plan:
+            row(f"{name}, {self.files:,} files", seconds, "s", self.plan[key], "the plan's figure", "<= x1")
+
+
+def bench_pages(b):
+    start, cursor, pages, last = time.monotonic(), "", 0, ""
+    while True:
+        page = b.json(f"/files?limit=500{cursor}")
+        pages += 1
+        if not page["has_more"]:
+            break
+        last, cursor = cursor, f"&cursor={page['next_cursor']}"
+    whole = time.monotonic() - start
+    first_ms = b.line.median_ms(f"{b.base}/files?limit=500")
+    last_ms = b.line.median_ms(f"{b.base}/files?limit=500{last}")
+    b.beside("page of 500, first", first_ms, b.line.get(f"{b.base}/files?limit=500")[1], "<= 2 ms")
+    b.beside("page of 500, last", last_ms, b.line.get(f"{b.base}/files?limit=500{last}")[1], "<= 2 ms")
+    row(f"  the last beside the first, {b.files:,} files", last_ms, "ms", first_ms, "first page", "<= x1.2")
+    b.plan_row(f"list, {pages} pages", "list", whole)
+
+
+def nth_newest(b, n):
+    """The version behind which there are n changes; what is listed is in clock order."""
+    versions, cursor = [], ""
+    while True:
+        page = b.json(f"/files?limit=1000{cursor}")
+        versions = (versions + [f["version"] for f in page["files"]])[-n - 1:]
+        if not page["has_more"]:
+            return versions[0]
+        cursor = f"&cursor={page['next_cursor']}"
+
+
+def bench_changes(b):
+    clock, epoch = b.json("")["cursor"].split(".")
+    none = f"{b.base}/files/changes?since={clock}.{epoch}"
+    ms, body = b.line.median_ms(none, 500), b.line.get(none)[1]
+    b.beside("changes, nothing new", ms, body, "", 500)
+    before = cpu_s(b.pid)
+    rate, n = load(b.server.port, none, b.token)
+    cpu_us = (cpu_s(b.pid) - before) / n * 1e6
+    row(f"  the same, {CONNECTIONS} connections, {b.files:,} files", rate, "req/s", load(b.nginx.port, "/same")[0], "nginx", ">= 20,000")
+    row("  CPU time of the server for one", cpu_us, "us", target="<= 300 us")
+    b.plan_row("no change", "none", ms / 1000)
+    changed = min(b.files // 100, 1000)
+    since = nth_newest(b, changed)
+    some = f"{b.base}/files/changes?limit=1000&since={since}.{epoch}"
+    ms, body = b.line.median_ms(some), b.line.get(some)[1]
+    b.beside(f"changes, {changed} changed", ms, body, "<= 3 ms" if changed == 100 else "")
+    b.plan_row("1 % changed", "one percent", ms / 1000)
+
+
+def bench_snapshot(b):
+    for name, accept, coding in (("JSON, zstd", "application/json", "zstd"), ("lines, zstd", "application/x-ndjson", "zstd"),
+                                 ("JSON, gzip", "application/json", "gzip")):
+        headers = {"Accept": accept, "Accept-Encoding": coding}
+        rss, cpu = rss_mib(b.pid), cpu_s(b.pid)
+        took, body = b.line.get(f"{b.base}/snapshot", **headers)
+        target = {10_000: "<= 60 ms", 1_000_000: "<= 4,000 ms"}.get(b.files, "")
+        row(f"snapshot built: {name}, {b.files:,} files", took * 1000, "ms", target=target)
+        row(f"  CPU time, {len(body):,} bytes", (cpu_s(b.pid) - cpu) * 1000, "ms")
+        row("  extra memory at its peak", rss_mib(b.pid, "VmHWM") - rss, "MiB", target="<= 64 MiB")
+        if name == "JSON, zstd":
+            ms = b.line.median_ms(f"{b.base}/snapshot", 20, **headers)
+            b.beside("snapshot cached: JSON, zstd", ms, body, "<= 2 ms" if b.files == 10_000 else "", 20)
+            b.plan_row("snapshot cached", "snapshot", ms / 1000)
+
+
+def bench_idle(b):
+    """Peak of the server that has built all that, with connections that wait for nothing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(IDLE):
+            s = stack.enter_context(socket.create_connection(("127.0.0.1", int(b.server.port))))
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            s.recv(65536)
+        b.line.get(f"{b.base}/snapshot", Accept="application/x-ndjson", **{"Accept-Encoding": "gzip"})
+        row(f"server's peak, {IDLE:,} idle connections, {b.files:,} files", rss_mib(b.pid, "VmHWM"), "MiB", target="<= 128 MiB")
+
+
+def bench_tree(tmp):
+    for files in SIZES:
+        b = Bench(tmp, files)
+        try:
+            for part in (bench_pages, bench_changes, bench_snapshot, bench_idle):
+                part(b)
+        finally:
+            b.stop()
