@@ -34,8 +34,12 @@ struct db {
 
 struct db_tx {
 	const struct db_ops *ops;
+	struct err failure; /* the first error of this transaction; code ERR_OK: none */
 };
 
 struct db_stmt {
 	const struct db_ops *ops;
 };
+
+/** db_tx_fail(tx, own, err): ${own} happened: remembered if it is the transaction's first, and handed out.  Its code. */
+err_code db_tx_fail(struct db_tx *tx, const struct err *own, struct err *err);
