@@ -61,7 +61,7 @@ add_options(struct pg *db, const char *more, struct err *err)
 
 	sbuf_addf(&sb, "-c lock_timeout=%u -c idle_in_transaction_session_timeout=300000 -c statement_timeout=3600000", db->wait_ms);
 	sbuf_add(&sb, " -c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off"
-	              " -c enable_sort=off -c enable_hashagg=off -c enable_hashjoin=off -c enable_mergejoin=off"
+	              " -c enable_sort=off -c enable_material=off -c enable_hashjoin=off -c enable_mergejoin=off"
 	              " -c client_min_messages=warning");
 	if (more)
 		sbuf_addf(&sb, " %s", more);
