@@ -154,3 +154,9 @@ err_code db_migrate(struct db *db, const struct db_migrations *set, int64_t now_
 
 /** The server's migrations: migrations/ beside this file. */
 extern const struct db_migrations db_server_migrations;
+
+/**
+ * db_identity(db, now_us, out, fresh, err): the id of the installation that the server's database belongs to, made at the first call.
+ * *fresh: nobody has used it yet, it has no device.
+ */
+err_code db_identity(struct db *db, int64_t now_us, struct id *out, bool *fresh, struct err *err);
