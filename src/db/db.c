@@ -108,6 +108,12 @@ db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg)
 	db->ops->each_sql(db, fn, arg);
 }
 
+size_t
+db_key_max(const struct db *db)
+{
+	return db->ops->key_max;
+}
+
 /* ---- for drivers ----------------------------------------------------------------------------------------------------------- */
 
 err_code

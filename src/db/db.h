@@ -128,6 +128,9 @@ void db_resetp(struct db_stmt **st); /* NULL inside is fine */
 /** db_script(tx, sql, err): statements without parameters or rows, separated by ';'; not cached. */
 err_code db_script(struct db_tx *tx, const char *sql, struct err *err);
 
+/** db_key_max(db): how many bytes of text and ids together an entry of an index surely takes; SIZE_MAX: any number. */
+size_t db_key_max(const struct db *db);
+
 /** db_each_sql(db, fn, arg): every text that has been prepared, while no transaction runs; for tests of query plans. */
 void db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
 

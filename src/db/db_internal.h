@@ -26,6 +26,7 @@ struct db_ops {
 	/** token: what @name@ is called in this engine's CREATE TABLE; NULL: not a token. */
 	const char *(*token)(const char *name, size_t len);
 	void (*each_sql)(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
+	size_t key_max; /* db_key_max */
 };
 
 struct db {

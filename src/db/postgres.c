@@ -14,6 +14,9 @@
 #define READERS_MAX 8
 #define WAIT_MS 30000
 
+/* An entry of a B-tree is at most a third of a page, 2,704 bytes, when it cannot be compressed; the rest is for headers and alignment. */
+#define KEY_MAX 2640
+
 static const char *
 pg_token(const char *name, size_t len)
 {
@@ -102,6 +105,7 @@ static const struct db_ops pg_ops = {
 	.script = pg_script,
 	.token = pg_token,
 	.each_sql = pg_each_sql,
+	.key_max = KEY_MAX,
 };
 
 /* A server that is just starting is waited for; any other refusal of the first connection is the operator's to see at once. */

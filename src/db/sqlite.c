@@ -317,6 +317,7 @@ static const struct db_ops sqlite_ops = {
 	.script = sqlite_script,
 	.token = sqlite_token,
 	.each_sql = sqlite_each_sql,
+	.key_max = SIZE_MAX,
 };
 
 /* SQLite would make the file with the umask's mode; it holds hashes of tokens.  The log and its index take the file's mode. */

@@ -21,6 +21,8 @@ assert NAME in ("sqlite", "postgres"), NAME
 class Sqlite:
     """meta.db in the data directory."""
 
+    path_max = 4096
+
     def __init__(self, data):
         self.path, self.env = data / "meta.db", {}
 
@@ -66,6 +68,8 @@ def read(text):
 
 class Postgres:
     """A schema of its own."""
+
+    path_max = 2640 - 16 - 8  # postgres.c, meta_sql.c
 
     def __init__(self, data):
         name = "b" + secrets.token_hex(8)

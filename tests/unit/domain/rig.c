@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/log.h"
 #include "db/db.h"
 
 static void
@@ -25,22 +26,37 @@ add_device(struct rig *r, const char *name, enum device_kind kind, const char *t
 	return out;
 }
 
-/* With DRAY_TEST_META=sqlite the same tests run over a real database. */
+static err_code
+open_sqlite(struct rig *r, struct db **db)
+{
+	char dir[] = "/tmp/dray-domain-XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(r->dir, sizeof r->dir, "%s", dir);
+	return db_sqlite_open(&(struct db_sqlite_opts){ .path = arena_printf(r->a, "%s/meta.db", dir) }, db, &r->err);
+}
+
+static err_code
+open_postgres(struct rig *r, struct db **db)
+{
+	if (!schema_server())
+		exit(SCHEMA_SKIP);
+	log_setup(LOG_ERROR, false); /* that the test's server has fsync=off is known */
+	schema_make(&r->schema);
+	return db_postgres_open(&(struct db_postgres_opts){ .url = r->schema.url }, db, &r->err);
+}
+
+/* With DRAY_TEST_META=sqlite, or postgres, the same tests run over a real database. */
 static struct meta *
 open_meta(struct rig *r)
 {
 	const char *which = getenv("DRAY_TEST_META");
-	char dir[] = "/tmp/dray-domain-XXXXXX";
-	struct db_sqlite_opts opts = { 0 };
 	struct meta *out;
 	struct db *db;
 
-	if (!which || strcmp(which, "sqlite") != 0)
+	if (!which)
 		return meta_mem_new();
-	assert_non_null(mkdtemp(dir));
-	snprintf(r->dir, sizeof r->dir, "%s", dir);
-	opts.path = arena_printf(r->a, "%s/meta.db", dir);
-	assert_ok(r, db_sqlite_open(&opts, &db, &r->err));
+	assert_ok(r, strcmp(which, "postgres") == 0 ? open_postgres(r, &db) : open_sqlite(r, &db));
 	assert_ok(r, db_migrate(db, &db_server_migrations, clock_wall_us(), &r->err));
 	assert_ok(r, meta_sql_open(db, &out, &r->err));
 	return out;
@@ -91,6 +107,8 @@ rig_teardown(void **state)
 	arena_free(r->a);
 	if (r->dir[0])
 		remove_dir(r->dir);
+	if (r->schema.name[0])
+		schema_drop(&r->schema);
 	free(r);
 	return 0;
 }
