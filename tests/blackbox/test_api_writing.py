@@ -79,7 +79,7 @@ def test_the_longest_path(project, server):
         return
     answer = project.commit(mkdir("before"), *with_parents(long_path(longest + 1)), mkdir("after"))
     assert answer.status == 200, answer
-    failed = [r["error"]["code"] for r in answer.json["results"] if r["status"] != "ok"]
+    failed = [r["code"] for r in answer.json["results"] if r["status"] != "ok"]
     assert failed == ["path_too_long"], answer
     assert {"before", "after"} <= set(project.files())
     answer = project.call("PUT", "/content/" + long_path(longest + 1), b"x")
