@@ -65,14 +65,23 @@ stop:
 
 # ---- testing --------------------------------------------------------------------------------------------------------
 
+# A PostgreSQL of its own for what runs behind it, gone when that has ended.
+WITH_POSTGRES := tests/postgres.py
+# The black-box tests in which the engine can matter; the others are about files, lines and disks.  All of them in check-full.
+ON_POSTGRES := $(addprefix tests/blackbox/test_,api_smoke.py api_reading.py api_writing.py api_uploads.py history.py gc.py 20_sync.py \
+	30_conflict.py curl_tour.py 72_postgres.py)
+
 .PHONY: test check-full check-clang check-tsan check-fuzz
 test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
-	meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --timeout-multiplier 6
+	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --timeout-multiplier 6 --no-suite full
 	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
+	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) $(ON_POSTGRES)
 
 check-full: test check-clang check-tsan check-fuzz release
+	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --suite full
+	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
 	DRAY_TEST_META=sqlite DRAY_TEST_COMMITS=100000 build/debug/tests/unit/domain/test_domain_feed
 	DRAY_TEST_META=sqlite DRAY_TEST_TRANSFERS=1000 DRAY_TEST_STEPS=3000 build/debug/tests/unit/job/test_job_gc
@@ -81,12 +90,12 @@ check-full: test check-clang check-tsan check-fuzz release
 check-clang: setup-test setup-full
 	test -e build/clang/build.ninja || CC=clang meson setup build/clang $(SANITIZE)
 	ninja -C build/clang
-	meson test -C build/clang --print-errorlogs
+	$(WITH_POSTGRES) meson test -C build/clang --print-errorlogs
 
 check-tsan: setup-test
 	test -e build/tsan/build.ninja || CC=$(CC) meson setup build/tsan --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false
 	ninja -C build/tsan
-	meson test -C build/tsan --print-errorlogs
+	$(WITH_POSTGRES) meson test -C build/tsan --print-errorlogs
 
 # Ten minutes for each target.
 check-fuzz: setup-test setup-full

@@ -2,6 +2,7 @@
  * What metadata costs: commits of 10,000 new files, small commits of many threads, pages at any depth, and the feed with nothing new.
  *
  *   meta_bench DIR [FILES]      makes DIR/bench.db with FILES (default 100,000) files and prints a line for each figure
+ *   meta_bench URL [FILES]      the same in the PostgreSQL of that URL, in an empty schema
  */
 #include "base/clock.h"
 #include "base/rng.h"
@@ -13,7 +14,7 @@
 
 #define BATCH 10000
 #define PAGE 500
-#define SMALL_THREADS 8
+#define SMALL_THREADS_MAX 16
 #define SMALL_COMMITS 200
 
 static struct err err;
@@ -29,14 +30,17 @@ check(err_code rc)
 }
 
 static struct meta *
-open_meta(const char *dir)
+open_meta(const char *where)
 {
 	char path[4096];
 	struct db *db;
 	struct meta *m;
 
-	(void)snprintf(path, sizeof path, "%s/bench.db", dir);
-	check(db_sqlite_open(&(struct db_sqlite_opts){ .path = path }, &db, &err));
+	(void)snprintf(path, sizeof path, "%s/bench.db", where);
+	if (strncmp(where, "postgres", 8) == 0 && strstr(where, "://"))
+		check(db_postgres_open(&(struct db_postgres_opts){ .url = where }, &db, &err));
+	else
+		check(db_sqlite_open(&(struct db_sqlite_opts){ .path = path }, &db, &err));
 	check(db_migrate(db, &db_server_migrations, clock_wall_us(), &err));
 	check(meta_sql_open(db, &m, &err));
 	return m;
@@ -198,7 +202,7 @@ small_writer(void *arg)
 static void
 bench_small(struct meta *m, unsigned threads)
 {
-	pthread_t t[SMALL_THREADS];
+	pthread_t t[SMALL_THREADS_MAX];
 	int64_t start = clock_mono_us();
 	double s;
 
@@ -218,13 +222,13 @@ main(int argc, char **argv)
 	struct meta *m;
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: meta_bench DIR [FILES]\n");
+		fprintf(stderr, "usage: meta_bench DIR|URL [FILES]\n");
 		return 2;
 	}
 	m = open_meta(argv[1]);
 	add_project(m);
-	bench_small(m, 1);
-	bench_small(m, SMALL_THREADS);
+	for (unsigned threads = 1; threads <= SMALL_THREADS_MAX; threads *= 4)
+		bench_small(m, threads);
 	bench_commits(m, files);
 	bench_reads(m, files);
 	bench_tree(m);

@@ -5,9 +5,9 @@ set -eu
 packages_for() {
 	case $1 in
 	build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
-		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
+		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libpq-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
 	test) echo python3-pytest python3-pytest-xdist python3-hypothesis python3-requests python3-yaml python3-jsonschema \
-		python3-zstandard man-db curl jq zstd e2fsprogs mount ;;
+		python3-zstandard postgresql-15 man-db curl jq zstd e2fsprogs mount ;;
 	run) echo curl jq ;;
 	bench) echo rsync curl openssl syncthing wrk nginx-light ;;
 	full) echo clang libclang-rt-14-dev ;;
@@ -28,6 +28,13 @@ sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 echo "Installing$missing"
 export DEBIAN_FRONTEND=noninteractive
+# Tests start clusters of their own; the one that Debian makes would only take a port and memory.
+case $missing in
+*postgresql*)
+	$sudo mkdir -p /etc/postgresql-common
+	[ -e /etc/postgresql-common/createcluster.conf ] ||
+		echo 'create_main_cluster = false' | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null ;;
+esac
 $sudo apt-get update -qq
 # shellcheck disable=SC2086 # a list of words on purpose
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -107,3 +107,21 @@ db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg)
 {
 	db->ops->each_sql(db, fn, arg);
 }
+
+size_t
+db_key_max(const struct db *db)
+{
+	return db->ops->key_max;
+}
+
+/* ---- for drivers ----------------------------------------------------------------------------------------------------------- */
+
+err_code
+db_tx_fail(struct db_tx *tx, const struct err *own, struct err *err)
+{
+	if (!tx->failure.code)
+		tx->failure = *own;
+	if (err)
+		*err = *own;
+	return own->code;
+}

@@ -2,14 +2,17 @@
 /**
  * A small layer over an SQL database: transactions, cached statements, rows, migrations.  What is above it writes each statement
  * once, valid on SQLite ≥ 3.38 and PostgreSQL ≥ 14: $1 parameters, ON CONFLICT, RETURNING, (a, b) > ($1, $2), greatest().
- * The driver (sqlite.c) alone knows which engine it is.
+ * Columns that are computed have the type of one that is stored: CAST(sum(x) AS BIGINT).  The driver (sqlite.c, postgres.c) alone knows
+ * which engine it is.
  *
  * Ownership  SQL texts are static: statements are cached by their address, so the same text stays prepared.
  *            Values are lent from db_query until db_reset; columns that come out are lent until the next step or reset.
  * Threads    a transaction belongs to one thread; transactions of different threads run at the same time, writers one by one.
- * Errors     NO_SPACE, UNAVAILABLE (busy past its deadline), EXISTS (a unique key is taken), NOT_FOUND (a row refers to one that
- *            is not there), CORRUPT, IO, READ_ONLY (after a failed fsync, until restart), DB (any other refusal).  A commit whose
- *            write or fsync failed answers UNAVAILABLE: whether it took effect is known at the next start.
+ * Memory     SQLite steps through its rows; PostgreSQL's are taken whole, so what can be long has a LIMIT.
+ * Errors     NO_SPACE, UNAVAILABLE (busy past its deadline, a server that is gone), EXISTS (a unique key is taken), NOT_FOUND (a row
+ *            refers to one that is not there), CORRUPT, IO, READ_ONLY (after a failed fsync, until restart), DB (any other refusal).
+ *            A commit whose write or fsync failed, or whose answer was lost and cannot be asked after, answers UNAVAILABLE: whether
+ *            it took effect is known later.
  *            After an error of db_step or db_run the transaction can only be aborted; db_commit then answers with that error.
  */
 
@@ -34,6 +37,21 @@ struct db_sqlite_opts {
 
 /** db_sqlite_open(opts, out, err): one process at a time writes to a database; see to it (a lock file) before opening. */
 err_code db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *err);
+
+struct db_postgres_opts {
+	const char *url;         /* as libpq takes it: postgresql://USER@HOST:PORT/DATABASE?PARAMETER=VALUE&… */
+	unsigned readers_max;    /* connections that read; 0: 8.  One more writes */
+	unsigned wait_ms;        /* as above, and for a server that has gone to come back; 0: 30 s */
+};
+
+/**
+ * db_postgres_open(opts, out, err): tables live in the first schema of the search_path (…?options=-csearch_path%3DNAME).  Any number of
+ * processes may use one database: their writers take turns.
+ *
+ * Errors     USAGE (the URL cannot be read), UNAVAILABLE (no server there, or it lets nobody in), DB (a server that is too old, or a
+ *            database that is not UTF-8).  No message contains a password.
+ */
+err_code db_postgres_open(const struct db_postgres_opts *opts, struct db **out, struct err *err);
 
 /** db_free(db): every transaction has ended.  NULL is fine. */
 void db_free(struct db *db);
@@ -110,6 +128,9 @@ void db_resetp(struct db_stmt **st); /* NULL inside is fine */
 /** db_script(tx, sql, err): statements without parameters or rows, separated by ';'; not cached. */
 err_code db_script(struct db_tx *tx, const char *sql, struct err *err);
 
+/** db_key_max(db): how many bytes of text and ids together an entry of an index surely takes; SIZE_MAX: any number. */
+size_t db_key_max(const struct db *db);
+
 /** db_each_sql(db, fn, arg): every text that has been prepared, while no transaction runs; for tests of query plans. */
 void db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
 
@@ -136,3 +157,9 @@ err_code db_migrate(struct db *db, const struct db_migrations *set, int64_t now_
 
 /** The server's migrations: migrations/ beside this file. */
 extern const struct db_migrations db_server_migrations;
+
+/**
+ * db_identity(db, now_us, out, fresh, err): the id of the installation that the server's database belongs to, made at the first call.
+ * *fresh: nobody has used it yet, it has no device.
+ */
+err_code db_identity(struct db *db, int64_t now_us, struct id *out, bool *fresh, struct err *err);

@@ -26,6 +26,7 @@ struct db_ops {
 	/** token: what @name@ is called in this engine's CREATE TABLE; NULL: not a token. */
 	const char *(*token)(const char *name, size_t len);
 	void (*each_sql)(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
+	size_t key_max; /* db_key_max */
 };
 
 struct db {
@@ -34,8 +35,12 @@ struct db {
 
 struct db_tx {
 	const struct db_ops *ops;
+	struct err failure; /* the first error of this transaction; code ERR_OK: none */
 };
 
 struct db_stmt {
 	const struct db_ops *ops;
 };
+
+/** db_tx_fail(tx, own, err): ${own} happened: remembered if it is the transaction's first, and handed out.  Its code. */
+err_code db_tx_fail(struct db_tx *tx, const struct err *own, struct err *err);

@@ -80,14 +80,6 @@ code_of(int rc, int sys)
 	}
 }
 
-static void
-stop_writing(struct sqlite *db)
-{
-	mutex_lock(&db->lock);
-	db->read_only = true;
-	mutex_unlock(&db->lock);
-}
-
 err_code
 sqlite_fail(struct conn *c, const char *what, struct err *err)
 {
@@ -95,17 +87,13 @@ sqlite_fail(struct conn *c, const char *what, struct err *err)
 	struct err own;
 	err_code code = code_of(rc, sys);
 
-	code = err_set(&own, code, "%s: %s (SQLite %d, errno %d)", what, sqlite3_errmsg(c->h), rc, sys);
+	(void)err_set(&own, code, "%s: %s (SQLite %d, errno %d)", what, sqlite3_errmsg(c->h), rc, sys);
 	own.sys = sys;
 	if (code == ERR_CORRUPT)
 		log_error(&own, "the database is damaged");
 	if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC)
-		stop_writing(c->db); /* D3 */
-	if (!c->failure.code)
-		c->failure = own;
-	if (err)
-		*err = own;
-	return code;
+		writer_stop(&c->db->writer); /* D3 */
+	return db_tx_fail(&c->base, &own, err);
 }
 
 /* ---- connections --------------------------------------------------------------------------------------------------------- */
@@ -268,12 +256,20 @@ sqlite_token(const char *name, size_t len)
 	return NULL;
 }
 
+struct each {
+	void (*fn)(void *arg, const char *sql);
+	void *arg;
+};
+
 static void
-conn_each_sql(struct conn *c, void (*fn)(void *arg, const char *sql), void *arg)
+conn_each_sql(struct pool_item *item, void *arg)
 {
+	struct conn *c = conn_of_item(item);
+	struct each *each = arg;
+
 	for (size_t i = 0; i < STMT_SLOTS; i++) {
 		if (c->stmts[i])
-			fn(arg, c->stmts[i]->sql);
+			each->fn(each->arg, c->stmts[i]->sql);
 	}
 }
 
@@ -281,11 +277,11 @@ static void
 sqlite_each_sql(struct db *base, void (*fn)(void *arg, const char *sql), void *arg)
 {
 	struct sqlite *db = (struct sqlite *)base;
+	struct each each = { fn, arg };
 
-	if (db->writer)
-		conn_each_sql(db->writer, fn, arg);
-	for (struct conn *c = db->idle; c; c = c->next)
-		conn_each_sql(c, fn, arg);
+	if (db->writer.tx)
+		conn_each_sql(&conn_of(db->writer.tx)->item, &each);
+	pool_each(&db->readers, conn_each_sql, &each);
 }
 
 /* The writer last: closing it checkpoints and removes the log. */
@@ -293,16 +289,14 @@ static void
 sqlite_free(struct db *base)
 {
 	struct sqlite *db = (struct sqlite *)base;
+	struct pool_item *item;
 
-	while (db->idle) {
-		struct conn *c = db->idle;
-
-		db->idle = c->next;
-		conn_free(c);
-	}
-	conn_free(db->writer);
-	cond_fini(&db->reader_idle);
-	mutex_fini(&db->lock);
+	while ((item = pool_pop(&db->readers)))
+		conn_free(conn_of_item(item));
+	if (db->writer.tx)
+		conn_free(conn_of(db->writer.tx));
+	writer_fini(&db->writer);
+	pool_fini(&db->readers);
 	freep(&db->opts.path);
 	free(db);
 }
@@ -323,6 +317,7 @@ static const struct db_ops sqlite_ops = {
 	.script = sqlite_script,
 	.token = sqlite_token,
 	.each_sql = sqlite_each_sql,
+	.key_max = SIZE_MAX,
 };
 
 /* SQLite would make the file with the umask's mode; it holds hashes of tokens.  The log and its index take the file's mode. */
@@ -358,6 +353,7 @@ err_code
 db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	struct conn *w = NULL;
 	struct sqlite *db;
 	err_code rc;
 
@@ -368,9 +364,10 @@ db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *e
 	db = xcalloc(1, sizeof *db);
 	db->base.ops = &sqlite_ops;
 	db->opts = with_defaults(opts);
-	mutex_init(&db->lock, RANK_DB);
-	cond_init(&db->reader_idle);
-	rc = opts->read_only ? ERR_OK : conn_open(db, DB_WRITE, &db->writer, err);
+	pool_init(&db->readers, db->opts.readers_max, db->opts.wait_ms);
+	writer_init(&db->writer, &sqlite_writer, NULL, db->opts.wait_ms);
+	rc = opts->read_only ? ERR_OK : conn_open(db, DB_WRITE, &w, err);
+	db->writer.tx = w ? &w->base : NULL;
 	if (rc) {
 		sqlite_free(&db->base);
 		return rc;

@@ -3,8 +3,10 @@
 
 #include <sqlite3.h>
 
-#include "base/thread.h"
-#include "db/db_internal.h"
+#include <stddef.h>
+
+#include "db/pool.h"
+#include "db/writer.h"
 
 #define STMT_SLOTS 256 /* of a connection's cache, by address of the text; a program has some sixty texts */
 
@@ -22,53 +24,34 @@ struct stmt {
 	uint8_t param[DB_PARAMS_MAX + 1];  /* SQLite numbers parameters as they appear: $n -> its number, 0 when absent */
 };
 
-/**
- * A transaction of several writers: each commits into it, the last one out makes it durable for all (one fsync), and none is
- * acknowledged before.  Guarded by sqlite.lock, ${members} by whoever has the writer.
- */
-struct group {
-	unsigned members;  /* committed into it so far */
-	unsigned waiting;  /* threads that will read the outcome; the last frees */
-	int64_t since_ms;
-	bool ended;
-	struct err outcome;
-	struct cond end;
-};
-
 struct conn {
 	struct db_tx base; /* a connection carries one transaction at a time, and is lent as it */
+	struct pool_item item; /* of readers */
 	struct sqlite *db;
 	sqlite3 *h;
 	enum db_mode mode;
-	struct conn *next;     /* idle readers */
 	struct stmt *stmts[STMT_SLOTS];
 	unsigned stmt_count, busy_count;
-	struct err failure;    /* the first error of this transaction; code ERR_OK: none */
-	/* the writer's */
-	struct group *group;   /* open outer transaction, NULL: none */
-	bool nested;           /* this transaction is a savepoint in a group that others have committed into */
-	int log_pages;         /* of the write-ahead log, after the last commit */
+	int log_pages;         /* the writer's: of the write-ahead log, after the last commit */
 };
-
-struct waiter;
 
 struct sqlite {
 	struct db base;
 	struct db_sqlite_opts opts;
-	struct mutex lock;          /* RANK_DB; guards what follows */
-	struct conn *idle;          /* readers, the latest used first: its pages are warm */
-	unsigned readers;           /* open, idle or lent */
-	struct cond reader_idle;
-	struct conn *writer;
-	bool writing;               /* the writer is lent */
-	struct waiter *first, *last; /* who waits for the writer, in order */
-	bool read_only;             /* after a failed fsync: what the kernel has dropped cannot be known (I6) */
+	struct pool readers;
+	struct writer writer; /* its tx is NULL when opened read-only */
 };
 
 static inline struct conn *
 conn_of(struct db_tx *tx)
 {
 	return (struct conn *)tx;
+}
+
+static inline struct conn *
+conn_of_item(struct pool_item *item)
+{
+	return (struct conn *)((char *)item - offsetof(struct conn, item));
 }
 
 /** sqlite_fail(c, what, err): the error of the last call on ${c}, mapped to ours; remembered as the transaction's failure. */
@@ -82,6 +65,7 @@ void conn_free(struct conn *c);
 err_code conn_exec(struct conn *c, const char *sql, struct err *err);
 
 /* sqlite_tx.c */
+extern const struct writer_ops sqlite_writer;
 err_code sqlite_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
 err_code sqlite_commit(struct db_tx *tx, struct err *err);
 void sqlite_abort(struct db_tx *tx);

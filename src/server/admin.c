@@ -97,10 +97,10 @@ call(const struct data *data, const char *address, const char *method, const cha
 
 /* Nobody serves: be the server for one request. */
 static err_code
-call_own(struct data *data, const char *method, const char *path, const char *body, struct arena *a, struct admin_answer *out,
-    struct err *err)
+call_own(struct data *data, const char *db_url, const char *method, const char *path, const char *body, struct arena *a,
+    struct admin_answer *out, struct err *err)
 {
-	struct service_opts opts = { .listen = "127.0.0.1:0", .workers = 1, .gc_grace_us = GC_GRACE_US, .gc_eager = true };
+	struct service_opts opts = { .db_url = db_url, .listen = "127.0.0.1:0", .workers = 1, .gc_grace_us = GC_GRACE_US, .gc_eager = true };
 	struct service *s;
 	bool first_start;
 	err_code rc = service_open(data, &opts, &s, &first_start, err);
@@ -114,8 +114,8 @@ call_own(struct data *data, const char *method, const char *path, const char *bo
 
 /* Somebody serves, or is just starting and has not said where yet. */
 static err_code
-call_running(struct data *data, const char *method, const char *path, const char *body, struct arena *a, struct admin_answer *out,
-    struct err *err)
+call_running(struct data *data, const char *db_url, const char *method, const char *path, const char *body, struct arena *a,
+    struct admin_answer *out, struct err *err)
 {
 	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
 	int64_t deadline_ms = clock_mono_ms() + START_WAIT_MS;
@@ -125,7 +125,7 @@ call_running(struct data *data, const char *method, const char *path, const char
 	while ((rc = data_address_read(data, address, err)) == ERR_NOT_FOUND && clock_mono_ms() < deadline_ms) {
 		nanosleep(&pause, NULL);
 		if (data_lock(data, err) == ERR_OK) /* it was another command, and has ended */
-			return call_own(data, method, path, body, a, out, err);
+			return call_own(data, db_url, method, path, body, a, out, err);
 	}
 	if (rc)
 		return err_set(err, ERR_BUSY, "something holds %s but does not say where it listens", data->path);
@@ -134,8 +134,8 @@ call_running(struct data *data, const char *method, const char *path, const char
 }
 
 err_code
-admin_call(const char *data_dir, const char *method, const char *path, const char *body, struct arena *a, struct admin_answer *out,
-    struct err *err)
+admin_call(const char *data_dir, const char *db_url, const char *method, const char *path, const char *body, struct arena *a,
+    struct admin_answer *out, struct err *err)
 {
 	struct data data;
 	err_code rc = data_open(data_dir, &data, err);
@@ -145,9 +145,9 @@ admin_call(const char *data_dir, const char *method, const char *path, const cha
 	if (rc == ERR_OK) {
 		rc = data_lock(&data, err);
 		if (rc == ERR_OK)
-			rc = call_own(&data, method, path, body, a, out, err);
+			rc = call_own(&data, db_url, method, path, body, a, out, err);
 		else if (rc == ERR_BUSY)
-			rc = call_running(&data, method, path, body, a, out, err);
+			rc = call_running(&data, db_url, method, path, body, a, out, err);
 	}
 	data_close(&data);
 	curl_global_cleanup();

@@ -9,6 +9,7 @@
 #define LOCK_FILE "drayd.lock"
 #define TOKEN_FILE "owner.token"
 #define ADDRESS_FILE "server.json"
+#define INSTALLATION_FILE "installation.json"
 #define SMALL_FILE_MAX 4096
 
 err_code
@@ -162,4 +163,37 @@ data_address_remove(const struct data *d, struct err *err)
 	err_code rc = pathat_unlink(d->dir, ADDRESS_FILE, 0, err);
 
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
+err_code
+data_installation_read(const struct data *d, struct id *out, struct err *err)
+{
+	AUTO(jdoc_freep) json_t *doc = NULL;
+	char buf[SMALL_FILE_MAX];
+	struct json_in in;
+	size_t len;
+	err_code rc = read_small(d, INSTALLATION_FILE, buf, sizeof buf, &len, err);
+
+	if (rc == ERR_NOT_FOUND)
+		return rc;
+	if (rc == ERR_OK)
+		rc = json_in_parse((const uint8_t *)buf, len, &doc, err);
+	if (rc == ERR_OK)
+		rc = json_in_object(doc, "", true, &in, err);
+	if (rc == ERR_OK)
+		rc = json_need_id(&in, "installation", out, err);
+	return rc ? err_wrap(err, "%s/" INSTALLATION_FILE, d->path) : ERR_OK;
+}
+
+err_code
+data_installation_write(const struct data *d, const struct id *id, struct err *err)
+{
+	AUTO(sbuf_fini) struct sbuf sb = SBUF(SMALL_FILE_MAX);
+	struct jw jw = JW(&sb);
+
+	jw_object(&jw);
+	jw_kid(&jw, "installation", id);
+	jw_end_object(&jw);
+	sbuf_addc(&sb, '\n');
+	return write_small(d, INSTALLATION_FILE, sbuf_str(&sb), err);
 }

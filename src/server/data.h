@@ -1,10 +1,11 @@
 #pragma once
 /**
- * The data directory of a server: meta.db, chunks/, tmp/, owner.token (0600), drayd.lock, and while a server runs server.json,
- * which says where it listens.
+ * The data directory of a server: meta.db or, with PostgreSQL, installation.json; chunks/, tmp/, owner.token (0600), drayd.lock, and
+ * while a server runs server.json, which says where it listens.
  */
 
 #include "base/err.h"
+#include "base/id.h"
 #include "wire/wire.h"
 
 struct data {
@@ -33,3 +34,7 @@ err_code data_token_write(const struct data *d, const char *token, struct err *e
 err_code data_address_read(const struct data *d, char address[static ADDRESS_MAX], struct err *err);
 err_code data_address_write(const struct data *d, const char *address, struct err *err);
 err_code data_address_remove(const struct data *d, struct err *err);
+
+/** The installation that the directory belongs to, when its metadata is elsewhere; NOT_FOUND when it is in the directory.  Durable. */
+err_code data_installation_read(const struct data *d, struct id *out, struct err *err);
+err_code data_installation_write(const struct data *d, const struct id *id, struct err *err);

@@ -10,6 +10,7 @@ static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJE
 
 static const struct command_option OPTIONS[] = {
 	{ 'd', "data", "DIR", "the server's data directory (default " DATA_DEFAULT ")" },
+	{ 'b', "db", "URL", "metadata in PostgreSQL, postgresql://USER@HOST/NAME (default: SQLite in DIR)" },
 	{ 'l', "listen", "HOST:PORT", "address to listen on (default " LISTEN_DEFAULT "; port 0 picks one)" },
 	{ 'H', "host", "NAME", "answer for this host name too; may be repeated" },
 	{ 'w', "workers", "N", "worker threads, 1 to 64 (default 8)" },

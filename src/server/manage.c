@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "server/admin.h"
 #include "server/commands.h"
+#include "server/database.h"
 
 #define MANAGE_MEMORY_MAX (64 * MIB)
 #define PAGE 1000
@@ -22,7 +23,7 @@ static err_code
 ask(struct manage *m, const char *method, const char *path, const char *body, struct err *err)
 {
 	const char *data = command_has(m->line, 'd') ? command_value(m->line, 'd') : DATA_DEFAULT;
-	err_code rc = admin_call(data, method, path, body, m->arena, &m->answer, err);
+	err_code rc = admin_call(data, database_url(m->line), method, path, body, m->arena, &m->answer, err);
 
 	json_decref(m->doc);
 	m->doc = NULL;
@@ -381,7 +382,7 @@ const struct command COMMAND_PROJECT_CREATE = {
 	.name = "project create",
 	.args = "NAME",
 	.summary = "Create a project; the last word printed is its id",
-	.options = "dj",
+	.options = "dbj",
 	.args_min = 1,
 	.args_max = 1,
 	.run = run_project_create,
@@ -392,7 +393,7 @@ const struct command COMMAND_PROJECT_LIST = {
 	.name = "project list",
 	.args = "",
 	.summary = "List the projects",
-	.options = "dj",
+	.options = "dbj",
 	.run = run_project_list,
 	.help = "A line each: id, name, entries, bytes.\n",
 };
@@ -401,7 +402,7 @@ const struct command COMMAND_PROJECT_SET = {
 	.name = "project set",
 	.args = "",
 	.summary = "Change a project's name, how much history it keeps, or its quota",
-	.options = "dpnkaqj",
+	.options = "dbpnkaqj",
 	.run = run_project_set,
 	.help = "A new project keeps the newest 100 states of each file, for as long as it exists, and has no quota.\n"
 	        "States that are not kept any more go within hours, and what only they used with the next collection;\n"
@@ -416,7 +417,7 @@ const struct command COMMAND_PROJECT_SHOW = {
 	.name = "project show",
 	.args = "",
 	.summary = "Show a project: what it stores, its quota, what it keeps",
-	.options = "dpj",
+	.options = "dbpj",
 	.run = run_project_show,
 	.help = "",
 };
@@ -425,7 +426,7 @@ const struct command COMMAND_DEVICE_ADD = {
 	.name = "device add",
 	.args = "NAME",
 	.summary = "Add a device to a project; the last word printed is its token",
-	.options = "dprj",
+	.options = "dbprj",
 	.args_min = 1,
 	.args_max = 1,
 	.run = run_device_add,
@@ -437,7 +438,7 @@ const struct command COMMAND_DEVICE_LIST = {
 	.name = "device list",
 	.args = "",
 	.summary = "List the devices of a project",
-	.options = "dpj",
+	.options = "dbpj",
 	.run = run_device_list,
 	.help = "A line each: id, name, role, when it was last seen.\n",
 };
@@ -446,7 +447,7 @@ const struct command COMMAND_DEVICE_REVOKE = {
 	.name = "device revoke",
 	.args = "ID",
 	.summary = "End a device's token, at once and for good",
-	.options = "dpj",
+	.options = "dbpj",
 	.args_min = 1,
 	.args_max = 1,
 	.run = run_device_revoke,
@@ -457,7 +458,7 @@ const struct command COMMAND_GC = {
 	.name = "gc",
 	.args = "",
 	.summary = "Collect garbage now, and say what was found and freed",
-	.options = "dyj",
+	.options = "dbyj",
 	.run = run_gc,
 	.help = "A server does it by itself once a day (drayd serve --gc-interval). What nothing names any more stays for the\n"
 	        "server's --gc-grace, so that nobody who is about to use it comes too late; without a running server that is\n"

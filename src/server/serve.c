@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "server/commands.h"
+#include "server/database.h"
 #include "server/service.h"
 
 #define GRACE_MS 30000      /* for requests that run when we are asked to stop */
@@ -12,7 +13,7 @@
 #define SPAN_MAX_S (3650 * INT64_C(86400))
 
 struct serve {
-	const char *data, *listen;
+	const char *data, *db_url, *listen;
 	const char *hosts[COMMAND_VALUES_MAX + 1];
 	unsigned workers;
 	int64_t gc_interval_us, gc_grace_us;
@@ -57,6 +58,7 @@ parse(const struct command_line *line, struct serve *out, struct err *err)
 
 	*out = (struct serve){
 		.data = command_has(line, 'd') ? command_value(line, 'd') : DATA_DEFAULT,
+		.db_url = database_url(line),
 		.listen = command_has(line, 'l') ? command_value(line, 'l') : LISTEN_DEFAULT,
 		.json_log = format && strcmp(format, "json") == 0,
 	};
@@ -119,6 +121,7 @@ static err_code
 run_service(const struct serve *opts, struct data *data, const sigset_t *signals, struct err *err)
 {
 	struct service_opts service_opts = {
+		.db_url = opts->db_url,
 		.listen = opts->listen,
 		.hosts = opts->hosts,
 		.workers = opts->workers,
@@ -158,6 +161,7 @@ run(const struct command_line *line)
 	if (rc)
 		return command_fail(line, &err);
 	log_setup(LOG_INFO, opts.json_log);
+	database_warn(line);
 	raise_descriptor_limit();
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
@@ -174,10 +178,12 @@ const struct command COMMAND_SERVE = {
 	.name = "serve",
 	.args = "",
 	.summary = "Serve until SIGTERM or SIGINT",
-	.options = "dlHwfig",
+	.options = "dblHwfig",
 	.run = run,
 	.help = "Everything lies in the data directory: metadata in SQLite, content in chunks/.  The first\n"
-	        "start makes it, and in it owner.token, the token that may do everything.\n\n"
+	        "start makes it, and in it owner.token, the token that may do everything.  With --db the\n"
+	        "metadata is in PostgreSQL (14 or newer); the environment's DRAYD_DB says so as well, and\n"
+	        "shows no password in the list of processes.\n\n"
 	        "SIGTERM lets running requests end (up to 30 s) and closes the database cleanly; a kill\n"
 	        "loses nothing that was acknowledged.\n\n"
 	        "Garbage is collected ten minutes after the start and then once in --gc-interval; what\n"

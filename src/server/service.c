@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "base/log.h"
-#include "db/db.h"
+#include "server/database.h"
 #include "server/domain/access.h"
 #include "server/http/http.h"
 #include "server/job/gc.h"
@@ -21,24 +21,16 @@ struct service {
 };
 
 static err_code
-open_meta(struct service *s, const struct data *data, struct err *err)
+open_meta(struct service *s, const struct data *data, const char *db_url, struct err *err)
 {
-	AUTO(freep) char *path = data_path(data, "meta.db");
-	struct db_sqlite_opts opts = { .path = path };
 	struct db *db;
-	err_code rc = db_sqlite_open(&opts, &db, err);
+	err_code rc = database_open(data, db_url, &db, err);
 
-	if (rc)
-		return rc;
-	rc = db_migrate(db, &db_server_migrations, clock_wall_us(), err);
 	if (rc == ERR_OK)
 		rc = meta_sql_open(db, &s->meta, err);
-	if (rc) {
-		db_free(db);
-		return rc;
-	}
-	s->db = db;
-	return ERR_OK;
+	if (rc == ERR_OK)
+		s->db = db;
+	return rc;
 }
 
 /* The file first: a token without its row gets one at the next start, a row without its token would lock everybody out. */
@@ -81,7 +73,7 @@ open_all(struct service *s, struct data *data, const struct service_opts *opts, 
 		.first_us = MIN(opts->gc_interval_us, GC_FIRST_US),
 		.eager = opts->gc_eager,
 	};
-	err_code rc = open_meta(s, data, err);
+	err_code rc = open_meta(s, data, opts->db_url, err);
 
 	if (rc)
 		return err_wrap(err, "open the metadata of %s", data->path);

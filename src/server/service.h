@@ -9,6 +9,7 @@
 struct service;
 
 struct service_opts {
+	const char *db_url;        /* of a PostgreSQL; NULL: meta.db in the data directory */
 	const char *listen;        /* "HOST:PORT" */
 	const char *const *hosts;  /* further Host names, NULL-terminated */
 	unsigned workers;          /* 0: the default */

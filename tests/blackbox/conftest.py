@@ -11,6 +11,7 @@ import pytest
 
 from api import Api, Project
 from devices import BIN, Device
+from engine import Engine
 
 PATIENCE = 30  # seconds until a test gives up; nothing waits for it to pass
 TROUBLE = re.compile(r"runtime error|Sanitizer|Assertion .* failed")
@@ -27,7 +28,8 @@ class Drayd:
     def __init__(self, folder, bin=BIN, env=None):
         self.data = pathlib.Path(folder) / "data"
         self.log = pathlib.Path(folder) / "drayd.log"
-        self.bin, self.env = pathlib.Path(bin), env or {}
+        self.db = Engine(self.data)
+        self.bin, self.env = pathlib.Path(bin), {**self.db.env, **(env or {})}
         self.listen, self.proc = "127.0.0.1:0", None
         self.start()
 
@@ -82,7 +84,8 @@ class Drayd:
         assert not TROUBLE.search(self.log.read_text(errors="replace")), self.said()
 
     def drayd(self, *args):
-        run = subprocess.run([self.bin / "drayd", *map(str, args), "--data", self.data], capture_output=True, text=True, timeout=60)
+        run = subprocess.run([self.bin / "drayd", *map(str, args), "--data", self.data], capture_output=True, text=True, timeout=60,
+                             env={**os.environ, **self.env})
         assert run.returncode == 0, run.stderr
         return run.stdout
 

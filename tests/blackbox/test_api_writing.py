@@ -1,4 +1,5 @@
 """Bad input and edges, parts A and G: paths in commits, bases, conflicts, chunks, transfers, content by path."""
+import secrets
 import threading
 
 import pytest
@@ -54,6 +55,35 @@ def test_names_are_kept_to_the_byte(project):
     assert set(files) == parents | set(GOOD_PATHS) | set(UNPORTABLE)
     assert {p for p, f in files.items() if f.get("unportable")} == set(UNPORTABLE)
     assert project.state()["digest"] == digest_of(files.values())
+
+
+def long_path(n):
+    """Of ${n} bytes that no database can make much shorter."""
+    text = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") for _ in range(n))
+    return "/".join(text[i:i + 199] for i in range(0, n, 200))[:n - 1] + "z"
+
+
+def with_parents(path):
+    parts = path.split("/")
+    return [mkdir("/".join(parts[:n + 1])) for n in range(len(parts))]
+
+
+def test_the_longest_path(project, server):
+    """4,096 bytes, or what the indices of the server's database take; what is longer fails by itself, and its neighbours go on."""
+    longest = server.db.path_max
+    path = long_path(longest)
+    assert len(path) == longest
+    project.commit_ok(*with_parents(path))
+    assert path in project.files()
+    if longest == 4096:  # one more is path_check's to refuse, above
+        return
+    answer = project.commit(mkdir("before"), *with_parents(long_path(longest + 1)), mkdir("after"))
+    assert answer.status == 200, answer
+    failed = [r["code"] for r in answer.json["results"] if r["status"] != "ok"]
+    assert failed == ["path_too_long"], answer
+    assert {"before", "after"} <= set(project.files())
+    answer = project.call("PUT", "/content/" + long_path(longest + 1), b"x")
+    assert (answer.status, answer.code) == (422, "path_too_long"), answer
 
 
 # ---- bases and conflicts (A 42 to 46, G 158 to 161) -----------------------------------------------------------------------------------

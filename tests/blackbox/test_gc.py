@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import sqlite3
 import subprocess
 import threading
 import time
@@ -37,21 +36,14 @@ def restart(server, *args):
 
 
 def rows(server, sql, *values):
-    db = sqlite3.connect(f"file:{server.data / 'meta.db'}?mode=ro", uri=True)
-    try:
-        return db.execute(sql, values).fetchall()
-    finally:
-        db.close()
+    return server.db.rows(sql, *values)
 
 
 def forget_history(server, project):
     """As if a day had passed and the project kept one version of each file: the server never lets go of one sooner."""
     server.stop()
-    db = sqlite3.connect(server.data / "meta.db")
-    with db:
-        db.execute("DELETE FROM file_versions WHERE (project_id, file_id, version) NOT IN"
-                   " (SELECT project_id, id, version FROM file_index)")
-    db.close()
+    server.db.run(["DELETE FROM file_versions WHERE (project_id, file_id, version) NOT IN"
+                   " (SELECT project_id, id, version FROM file_index)"])
 
 
 def nothing_dangles(server):
@@ -197,7 +189,8 @@ def test_killed_while_collecting(tmp_path):
         forget_history(server, project)
         server.start(*EAGER)
         asks = threading.Thread(target=lambda: subprocess.run(
-            [server.bin / "drayd", "gc", "--data", server.data], capture_output=True, timeout=60))
+            [server.bin / "drayd", "gc", "--data", server.data], capture_output=True, timeout=60,
+            env={**os.environ, **server.env}))
         asks.start()
         run = device.start("--allow-mass-delete")
         time.sleep(rng.uniform(0, 0.4))  # the moment of the kill, not a wait for anything

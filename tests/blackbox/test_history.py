@@ -1,5 +1,4 @@
 """A file's history through the API: its versions, their bytes, what can be restored, and what a project's policy lets go."""
-import sqlite3
 import time
 import urllib.parse
 
@@ -318,14 +317,10 @@ def test_the_command(own_server):
 
 def backdate(server, file, steps):
     """Put the versions of ${file} but the newest so many days into the past, ${steps} apart: nothing but waiting could do it."""
-    db = sqlite3.connect(server.data / "meta.db")
-    with db:
-        rows = [v for v, in db.execute("SELECT version FROM file_versions WHERE file_id = ? ORDER BY version DESC", (bytes.fromhex(file),))]
-        moved = {}
-        for n, version in enumerate(rows[1:], 1):
-            moved[version] = version - n * steps * DAY
-            db.execute("UPDATE file_versions SET version = ? WHERE file_id = ? AND version = ?", (moved[version], bytes.fromhex(file), version))
-    db.close()
+    rows = [v for v, in server.db.rows("SELECT version FROM file_versions WHERE file_id = ? ORDER BY version DESC", bytes.fromhex(file))]
+    moved = {version: version - n * steps * DAY for n, version in enumerate(rows[1:], 1)}
+    server.db.run(*[["UPDATE file_versions SET version = ? WHERE file_id = ? AND version = ?", moved[v], bytes.fromhex(file), v]
+                    for v in rows[1:]])
     return moved
 
 

@@ -15,7 +15,7 @@
  *   VERSION_CONFLICT  the base is older than the file; put with base where nothing is any more (no ${current}); move of a tombstone
  *   BASE_INVALID      the base is newer than the file, or, where nothing is at the path, than the project (no ${current})
  *   NOT_EMPTY         delete of a directory with entries, or a put of another kind over one
- *   PARENT_MISSING, PARENT_NOT_DIRECTORY, MOVE_CYCLE, PATH_TOO_LONG (of something beneath a moved directory), NOT_FOUND (id or
+ *   PARENT_MISSING, PARENT_NOT_DIRECTORY, MOVE_CYCLE, PATH_TOO_LONG (beneath a moved directory, or for the database: meta_path_max), NOT_FOUND (id or
  *   version), FIELD_MISSING (no content to keep), HASH/SIZE mismatch of a copy: no ${current}
  *
  * A put of another kind on the right base makes the old file a tombstone and a new file with a new id: two changes.  A move of a

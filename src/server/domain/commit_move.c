@@ -58,7 +58,7 @@ fits(const struct moving *m, const struct file *f)
 	size_t len = strlen(f->dir) + 1 + strlen(f->name) - m->from_len + m->to_len;
 	size_t depth = depth_of(f->dir) + 1 - depth_of(m->from) + depth_of(m->to);
 
-	return len <= PATH_LEN_MAX && depth <= PATH_DEPTH_MAX;
+	return len <= meta_path_max(m->ap->run->d->meta) && depth <= PATH_DEPTH_MAX;
 }
 
 /* Whether every path would still be one that dray stores; only a place that is longer or deeper needs looking. */

@@ -115,6 +115,8 @@ parent_ready(struct apply *ap, const char *path, bool make, struct op_result *r,
 	size_t parent = dir_len(path, strlen(path)), existing = SIZE_MAX;
 	err_code rc;
 
+	if (strlen(path) > meta_path_max(ap->run->d->meta))
+		return result_fail(r, ERR_PATH_TOO_LONG, NULL, "the server's database keeps no path as long as that");
 	if (parent_is_known(ap, path, parent))
 		return ERR_OK;
 	rc = parent_check(ap->tx, ap->run->project, path, &existing, err);

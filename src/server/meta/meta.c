@@ -54,6 +54,12 @@ meta_ping(struct meta *m, struct err *err)
 	return m->ops->ping(m, err);
 }
 
+size_t
+meta_path_max(const struct meta *m)
+{
+	return m->path_max;
+}
+
 void
 meta_tx_init(struct meta_tx *tx, struct meta *m, enum meta_mode mode, size_t arena_max)
 {

@@ -1,7 +1,7 @@
 #pragma once
 /**
- * Metadata: projects, devices, the tree, chunks, transfers.  A thin front over a back-end: SQL over db/ (SQLite now) or memory;
- * one conformance suite holds both.  No rules here: domain/ decides, meta remembers.
+ * Metadata: projects, devices, the tree, chunks, transfers.  A thin front over a back-end: SQL over db/ (SQLite or PostgreSQL) or
+ * memory; one conformance suite holds all.  No rules here: domain/ decides, meta remembers.
  *
  * Everything happens in a transaction.  A reader sees one instant.  A writer excludes other writers (of its project at least)
  * from meta_begin on, so what it has read stays true until it commits; it sees its own writes at once.  After meta_commit returned
@@ -44,6 +44,9 @@ void meta_tx_trim(struct meta_tx *tx);
 
 /** meta_ping(m, err): can it answer? */
 err_code meta_ping(struct meta *m, struct err *err);
+
+/** meta_path_max(m): the longest path that it can keep; PATH_LEN_MAX, or less where an index takes no longer one. */
+size_t meta_path_max(const struct meta *m);
 
 /* ---- projects ------------------------------------------------------------------------------------------------------------ */
 

@@ -19,6 +19,7 @@ struct meta_ops {
 
 struct meta {
 	const struct meta_ops *ops;
+	size_t path_max; /* meta_path_max */
 };
 
 struct meta_tx {

@@ -233,6 +233,7 @@ meta_mem_new(void)
 	struct mem *m = xcalloc(1, sizeof *m);
 
 	m->base.ops = &mem_ops;
+	m->base.path_max = PATH_LEN_MAX;
 	mutex_init(&m->lock, RANK_META);
 	cond_init(&m->free_to_write);
 	m->rows = arena_new(SIZE_MAX);

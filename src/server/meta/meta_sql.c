@@ -1,6 +1,11 @@
 /* Transactions over db/, and how rows become structs. */
 #include "server/meta/meta_sql_internal.h"
 
+#include "base/limits.h"
+
+/* What the widest index has beside directory and name: the project's id and a number. */
+#define KEY_BESIDE_PATH (sizeof(struct id) + sizeof(int64_t))
+
 struct sql {
 	struct meta base;
 	struct db *db;
@@ -237,6 +242,7 @@ meta_sql_open(struct db *db, struct meta **out, struct err *err)
 
 	(void)err;
 	m->base.ops = &sql_ops;
+	m->base.path_max = MIN((size_t)PATH_LEN_MAX, db_key_max(db) - KEY_BESIDE_PATH);
 	m->db = db;
 	*out = &m->base;
 	return ERR_OK;

@@ -1,6 +1,8 @@
 /* Files, versions, block lists and chunks. */
 #include "suite.h"
 
+#include "base/limits.h"
+
 static void
 put(struct meta_tx *tx, const struct file *f)
 {
@@ -52,6 +54,45 @@ file_roundtrip(void **state)
 	answers(meta_file_get(tx, P2, &f.id, &out, ERR), ERR_NOT_FOUND); /* a file of one project is nothing to another (I12) */
 	answers(meta_file_at(tx, P2, "a", &out, ERR), ERR_NOT_FOUND);
 	meta_abort(&tx);
+}
+
+/* The longest path that a back-end takes, of bytes that no index can make shorter, goes through all that a file goes through. */
+static void
+longest_path(void **state)
+{
+	struct fixture *f = *state;
+	char dir[PATH_LEN_MAX + 1], path[FILE_PATH_MAX];
+	size_t len = meta_path_max(f->m) - 1 - 255;
+	char name[256];
+	struct file file, *rows;
+	struct version gone = { .version = 101, .kind = KIND_FILE, .deleted = true, .path = path, .target = "" }, *versions;
+	struct meta_tx *tx;
+	uint32_t x = 1;
+	size_t n;
+
+	assert_true(len <= PATH_LEN_MAX);
+	for (size_t i = 0; i < len + 255; i++) {
+		char c = (char)('0' + (x = x * 1664525 + 1013904223) / (UINT32_MAX / 75 + 1)); /* '0' to 'z', no '/' */
+
+		*(i < len ? &dir[i] : &name[i - len]) = i < len && i % 64 == 63 ? '/' : c;
+	}
+	dir[len] = name[255] = '\0';
+	add_basics(f);
+	file = a_file(10, dir, name, 100);
+	tx = writer(f);
+	put(tx, &file);
+	commit(tx);
+	tx = writer(f);
+	assert_at(tx, file_path(&file, path), &file);
+	ok(meta_file_dir(tx, P1, dir, "", 10, &rows, &n, ERR));
+	assert_int_equal(n, 1);
+	file.version = file.deleted_at = 101;
+	put(tx, &file);
+	gone.file = file.id;
+	ok(meta_version_add(tx, P1, &gone, ERR));
+	ok(meta_version_gone(tx, P1, path, 10, &versions, &n, ERR));
+	assert_int_equal(n, 1);
+	commit(tx);
 }
 
 /* A row that is replaced leaves nothing under its old path and its old version. */
@@ -376,6 +417,7 @@ chunks(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(file_roundtrip),
+	cmocka_unit_test(longest_path),
 	cmocka_unit_test(file_replace),
 	cmocka_unit_test(tombstones),
 	cmocka_unit_test(file_path_taken),

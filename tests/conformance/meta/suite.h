@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "db/db.h"
+#include "schema.h"
 #include "server/meta/meta.h"
 
 struct fixture;
@@ -26,6 +27,7 @@ struct backend {
 struct fixture {
 	const struct backend *be;
 	char dir[256];
+	struct schema schema; /* of PostgreSQL; no name: none was made */
 	struct meta *m;
 	struct db *db; /* m's, where it has one */
 };

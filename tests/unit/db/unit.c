@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 struct err unit_err;
 
 /* ---- the disk ------------------------------------------------------------------------------------------------------------ */
@@ -84,11 +86,57 @@ faults_install(void)
 
 /* ---- databases ----------------------------------------------------------------------------------------------------------- */
 
-void
-open_db(struct fixture *f, struct db_sqlite_opts opts)
+static err_code
+open_sqlite(const struct fixture *f, const struct open_opts *o, struct db **out, struct err *err)
 {
-	opts.path = f->path;
-	ok(db_sqlite_open(&opts, &f->db, ERR));
+	return db_sqlite_open(&(struct db_sqlite_opts){ .path = f->path, .wait_ms = o->wait_ms, .readers_max = o->readers_max }, out, err);
+}
+
+static unsigned
+syncs_of_disk(struct fixture *f)
+{
+	(void)f;
+	return atomic_load(&sync_count);
+}
+
+static err_code
+open_postgres(const struct fixture *f, const struct open_opts *o, struct db **out, struct err *err)
+{
+	return db_postgres_open(&(struct db_postgres_opts){ .url = f->schema.url, .wait_ms = o->wait_ms, .readers_max = o->readers_max }, out,
+	    err);
+}
+
+/* Each row knows the outer transaction that it came with. */
+static unsigned
+syncs_of_rows(struct fixture *f)
+{
+	char n[32];
+
+	schema_sql(&f->schema, "SELECT count(DISTINCT x) FROM t", n, sizeof n);
+	return (unsigned)strtoul(n, NULL, 10);
+}
+
+static const struct engine engines[] = {
+	{ "sqlite", "INTEGER", true, open_sqlite, syncs_of_disk },
+	{ "postgres", "BIGINT", false, open_postgres, syncs_of_rows },
+};
+const struct engine *engine = &engines[0];
+
+bool
+engine_choose(void)
+{
+	const char *name = getenv("DRAY_TEST_DB");
+
+	log_setup(LOG_ERROR, false); /* that the test's server has fsync=off is known */
+	if (name && strcmp(name, "postgres") == 0)
+		engine = &engines[1];
+	return engine->file || schema_server();
+}
+
+void
+open_db(struct fixture *f, struct open_opts opts)
+{
+	ok(engine->open(f, &opts, &f->db, ERR));
 }
 
 int
@@ -103,12 +151,16 @@ setup(void **state)
 	(void)snprintf(f->dir, sizeof f->dir, "%s/dray-db-XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(f->dir));
 	(void)snprintf(f->path, sizeof f->path, "%s/test.db", f->dir);
-	open_db(f, (struct db_sqlite_opts){ .wait_ms = 0 });
+	if (!engine->file)
+		schema_make(&f->schema);
+	open_db(f, (struct open_opts){ .wait_ms = 0 });
 	tx = begin(f, DB_WRITE);
 	ok(db_script(tx,
 	    "CREATE TABLE t (id INTEGER NOT NULL PRIMARY KEY, v INTEGER CHECK (v >= 0), UNIQUE (v));"
 	    "CREATE TABLE child (id INTEGER REFERENCES t (id));",
 	    ERR));
+	if (!engine->file)
+		ok(db_script(tx, "ALTER TABLE t ADD COLUMN x TEXT DEFAULT pg_current_xact_id()::text", ERR));
 	commit(tx);
 	*state = f;
 	return 0;
@@ -129,6 +181,8 @@ teardown(void **state)
 	struct fixture *f = *state;
 
 	db_free(f->db);
+	if (!engine->file)
+		schema_drop(&f->schema);
 	(void)nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 	free(f);
 	return 0;

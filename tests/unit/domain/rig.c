@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/log.h"
 #include "db/db.h"
 
 static void
@@ -25,40 +26,54 @@ add_device(struct rig *r, const char *name, enum device_kind kind, const char *t
 	return out;
 }
 
+static err_code
+open_postgres(struct rig *r, struct db **db)
+{
+	log_setup(LOG_ERROR, false); /* that the test's server has fsync=off is known */
+	return db_postgres_open(&(struct db_postgres_opts){ .url = r->schema.url }, db, &r->err);
+}
+
+/* The database that rig_setup has made. */
 static struct meta *
-open_sqlite(struct rig *r)
+open_sql(struct rig *r)
 {
 	struct db_sqlite_opts opts = { .path = arena_printf(r->a, "%s/meta.db", r->dir) };
 	struct meta *out;
 	struct db *db;
 
-	assert_ok(r, db_sqlite_open(&opts, &db, &r->err));
+	assert_ok(r, r->dir[0] ? db_sqlite_open(&opts, &db, &r->err) : open_postgres(r, &db));
 	assert_ok(r, db_migrate(db, &db_server_migrations, clock_wall_us(), &r->err));
 	assert_ok(r, meta_sql_open(db, &out, &r->err));
 	return out;
 }
 
-/* With DRAY_TEST_META=sqlite the same tests run over a real database. */
+/* With DRAY_TEST_META=sqlite, or postgres, the same tests run over a real database. */
 static struct meta *
 open_meta(struct rig *r)
 {
 	const char *which = getenv("DRAY_TEST_META");
 	char dir[] = "/tmp/dray-domain-XXXXXX";
 
-	if (!which || strcmp(which, "sqlite") != 0)
+	if (!which)
 		return meta_mem_new();
-	assert_non_null(mkdtemp(dir));
-	snprintf(r->dir, sizeof r->dir, "%s", dir);
-	return open_sqlite(r);
+	if (strcmp(which, "postgres") == 0) {
+		if (!schema_server())
+			exit(SCHEMA_SKIP);
+		schema_make(&r->schema);
+	} else {
+		assert_non_null(mkdtemp(dir));
+		snprintf(r->dir, sizeof r->dir, "%s", dir);
+	}
+	return open_sql(r);
 }
 
 void
 rig_restart(struct rig *r)
 {
 	domain_free(r->d);
-	if (r->dir[0]) {
+	if (r->dir[0] || r->schema.name[0]) {
 		meta_free(r->meta);
-		r->meta = open_sqlite(r);
+		r->meta = open_sql(r);
 	}
 	r->d = domain_open(r->meta, r->store);
 	domain_on_change(r->d, on_change, r);
@@ -109,6 +124,8 @@ rig_teardown(void **state)
 	arena_free(r->a);
 	if (r->dir[0])
 		remove_dir(r->dir);
+	if (r->schema.name[0])
+		schema_drop(&r->schema);
 	free(r);
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "schema.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "server/domain/access.h"
@@ -28,6 +29,7 @@ struct rig {
 	struct device owner, device;
 	char device_token[64], owner_token[64];
 	char dir[64];        /* of the database, if there is one */
+	struct schema schema; /* of PostgreSQL, if that is it */
 	struct arena *a;
 	struct err err;
 	unsigned told;       /* calls of on_change */

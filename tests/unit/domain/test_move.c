@@ -103,18 +103,18 @@ a_path_too_long_refuses_the_whole_move(void **state)
 {
 	struct rig *r = *state;
 	char path[PATH_LEN_MAX + 1], name[NAME_LEN_MAX + 1];
-	size_t len = 1;
+	size_t len = 1, max = meta_path_max(r->meta);
 
 	memset(name, 'n', NAME_LEN_MAX);
 	name[NAME_LEN_MAX] = '\0';
 	rig_commit(r, (struct op[]){ put_dir("d"), put_dir("longer") }, 2);
 	memcpy(path, "d", 2);
-	while (len + 1 + NAME_LEN_MAX <= PATH_LEN_MAX - 10) {
+	while (len + 1 + NAME_LEN_MAX <= max - 10) {
 		len += (size_t)snprintf(path + len, sizeof path - len, "/%s", name);
 		rig_do(r, put_dir(arena_strdup(r->a, path)));
 	}
-	name[PATH_LEN_MAX - len - 1] = '\0';
-	snprintf(path + len, sizeof path - len, "/%s", name); /* 4,096 bytes */
+	name[max - len - 1] = '\0';
+	snprintf(path + len, sizeof path - len, "/%s", name); /* the longest */
 	rig_do(r, put_dir(arena_strdup(r->a, path)));
 	assert_int_equal(rig_one(r, mv_at(r, "d", "dd")).code, ERR_PATH_TOO_LONG);
 	assert_int_equal(rig_one(r, mv_at(r, "d", "longer/d")).code, ERR_PATH_TOO_LONG);

@@ -1,0 +1,266 @@
+/*
+ * Statements on PostgreSQL: prepared once a connection, found again by the address of their text and the kinds of their values, which
+ * are the types of its parameters.  Values and columns travel in binary: numbers as int8, text and bytes as they are.
+ *
+ * A result is taken whole.  The statements above are bounded by their LIMIT, so that is some thousand rows at most, which go into the
+ * transaction's arena anyway.
+ */
+#include "db/postgres_internal.h"
+
+#include <assert.h>
+#include <endian.h>
+
+/* Of pg_type: numbers that never change. */
+enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25 };
+
+static struct pg_stmt *
+stmt_of(struct db_stmt *st)
+{
+	return (struct pg_stmt *)st;
+}
+
+/* ---- the cache ----------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_same(const struct pg_stmt *s, const char *sql, const struct db_value *values, size_t n)
+{
+	if (s->sql != sql || s->n != n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (s->kinds[i] != values[i].kind)
+			return false;
+	}
+	return true;
+}
+
+/* The slot of ${sql} with values of these kinds, or the free one where it belongs. */
+static struct pg_stmt **
+slot_of(struct pg_conn *c, const char *sql, const struct db_value *values, size_t n)
+{
+	size_t i = (size_t)(((uintptr_t)sql * UINT64_C(0x9e3779b97f4a7c15)) >> 32) % PG_STMT_SLOTS;
+
+	while (c->stmts[i] && !is_same(c->stmts[i], sql, values, n))
+		i = (i + 1) % PG_STMT_SLOTS;
+	return &c->stmts[i];
+}
+
+static void
+name_of(const struct pg_stmt *s, char name[static 16])
+{
+	(void)snprintf(name, 16, "s%u", s->number);
+}
+
+static err_code
+prepare(struct pg_conn *c, struct pg_stmt *s, struct err *err)
+{
+	static const Oid types[] = { [DB_VALUE_NULL] = 0, [DB_VALUE_I64] = OID_INT8, [DB_VALUE_TEXT] = OID_TEXT, [DB_VALUE_BYTES] = OID_BYTEA };
+	Oid param[DB_PARAMS_MAX];
+	PGresult *res;
+	char name[16];
+
+	for (unsigned i = 0; i < s->n; i++)
+		param[i] = types[s->kinds[i]];
+	name_of(s, name);
+	res = PQprepare(c->pg, name, s->sql, (int)s->n, param);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		return pg_fail(c, s->sql, res, err);
+	PQclear(res);
+	return ERR_OK;
+}
+
+static err_code
+stmt_new(struct pg_conn *c, const char *sql, const struct db_value *values, size_t n, struct pg_stmt **out, struct err *err)
+{
+	struct pg_stmt *s;
+	err_code rc;
+
+	assert(c->stmt_count < PG_STMT_SLOTS / 2); /* texts are static: db_script runs what is not */
+	s = xcalloc(1, sizeof *s);
+	*s = (struct pg_stmt){ .base.ops = c->base.ops, .conn = c, .sql = sql, .number = c->stmt_count, .n = (unsigned)n };
+	for (size_t i = 0; i < n; i++)
+		s->kinds[i] = (uint8_t)values[i].kind;
+	rc = prepare(c, s, err);
+	if (rc) {
+		free(s);
+		return rc;
+	}
+	c->stmt_count++;
+	*out = s;
+	return ERR_OK;
+}
+
+void
+pg_stmts_free(struct pg_conn *c)
+{
+	for (size_t i = 0; i < PG_STMT_SLOTS; i++) {
+		assert(!c->stmts[i] || !c->stmts[i]->busy);
+		free(c->stmts[i]);
+		c->stmts[i] = NULL;
+	}
+	c->stmt_count = 0;
+}
+
+/* ---- run ----------------------------------------------------------------------------------------------------------------- */
+
+err_code
+pg_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st, struct err *err)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+	struct pg_stmt **slot = slot_of(c, sql, values, n), *s;
+
+	assert(n <= DB_PARAMS_MAX);
+	if (!*slot) {
+		err_code rc = stmt_new(c, sql, values, n, slot, err);
+
+		if (rc)
+			return rc;
+	}
+	s = *slot;
+	assert(!s->busy);
+	for (size_t i = 0; i < n; i++)
+		s->values[i] = values[i];
+	s->row = -1;
+	s->affected = 0;
+	s->busy = true;
+	c->busy_count++;
+	*st = &s->base;
+	return ERR_OK;
+}
+
+/* A column of a type that db_i64, db_text and db_bytes do not know is a mistake in the statement: sum() needs a CAST, for one. */
+static err_code
+check_columns(struct pg_stmt *s, struct err *err)
+{
+	struct err own;
+
+	for (int i = 0; i < PQnfields(s->res); i++) {
+		switch (PQftype(s->res, i)) {
+		case OID_BOOL:
+		case OID_BYTEA:
+		case OID_INT8:
+		case OID_INT2:
+		case OID_INT4:
+		case OID_TEXT:
+			break;
+		default:
+			(void)err_set(&own, ERR_DB, "%.200s: column %d has a type without meaning here (%u)", s->sql, i, PQftype(s->res, i));
+			return db_tx_fail(&s->conn->base, &own, err);
+		}
+	}
+	return ERR_OK;
+}
+
+static int64_t
+count_of(const char *digits)
+{
+	int64_t n = 0;
+
+	for (; *digits >= '0' && *digits <= '9'; digits++)
+		n = n * 10 + (*digits - '0');
+	return n;
+}
+
+static err_code
+execute(struct pg_stmt *s, struct err *err)
+{
+	const char *value[DB_PARAMS_MAX] = { 0 };
+	int len[DB_PARAMS_MAX] = { 0 }, binary[DB_PARAMS_MAX] = { 0 };
+	uint64_t number[DB_PARAMS_MAX];
+	ExecStatusType status;
+	char name[16];
+
+	for (unsigned i = 0; i < s->n; i++) {
+		const struct db_value *v = &s->values[i];
+
+		binary[i] = 1;
+		if (v->kind == DB_VALUE_I64) {
+			number[i] = htobe64((uint64_t)v->i64);
+			value[i] = (const char *)&number[i];
+			len[i] = sizeof number[i];
+		} else if (v->kind != DB_VALUE_NULL) {
+			assert(v->len <= INT32_MAX);
+			value[i] = v->len ? v->p : ""; /* no bytes are not NULL */
+			len[i] = (int)v->len;
+		}
+	}
+	name_of(s, name);
+	s->res = PQexecPrepared(s->conn->pg, name, (int)s->n, value, len, binary, 1);
+	status = PQresultStatus(s->res);
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+		return pg_fail(s->conn, s->sql, TAKE(s->res), err);
+	s->affected = count_of(PQcmdTuples(s->res));
+	return check_columns(s, err);
+}
+
+err_code
+pg_step(struct db_stmt *st, bool *row, struct err *err)
+{
+	struct pg_stmt *s = stmt_of(st);
+	err_code rc = ERR_OK;
+
+	*row = false;
+	if (!s->res)
+		rc = execute(s, err);
+	if (rc)
+		return rc;
+	*row = ++s->row < PQntuples(s->res);
+	return ERR_OK;
+}
+
+int64_t
+pg_affected(struct db_stmt *st)
+{
+	return stmt_of(st)->affected;
+}
+
+void
+pg_reset(struct db_stmt *st)
+{
+	struct pg_stmt *s = stmt_of(st);
+
+	assert(s->busy);
+	PQclear(TAKE(s->res));
+	s->busy = false;
+	s->conn->busy_count--;
+}
+
+err_code
+pg_script(struct db_tx *tx, const char *sql, struct err *err)
+{
+	return pg_exec(pg_conn_of(tx), sql, err);
+}
+
+/* ---- columns --------------------------------------------------------------------------------------------------------------- */
+
+/* Numbers come in network order, in as many bytes as their type has. */
+int64_t
+pg_i64(struct db_stmt *st, int col)
+{
+	struct pg_stmt *s = stmt_of(st);
+	const uint8_t *p = (const uint8_t *)PQgetvalue(s->res, s->row, col);
+	int len = PQgetlength(s->res, s->row, col);
+	uint64_t n;
+
+	if (len < 1 || len > 8)
+		return 0; /* NULL */
+	n = p[0] & 0x80 && PQftype(s->res, col) != OID_BOOL ? UINT64_MAX : 0;
+	for (int i = 0; i < len; i++)
+		n = n << 8 | p[i];
+	return (int64_t)n;
+}
+
+const char *
+pg_text(struct db_stmt *st, int col, size_t *len)
+{
+	struct pg_stmt *s = stmt_of(st);
+
+	if (len)
+		*len = (size_t)PQgetlength(s->res, s->row, col);
+	return PQgetvalue(s->res, s->row, col); /* libpq ends it with a NUL; NULL is "" */
+}
+
+const uint8_t *
+pg_bytes(struct db_stmt *st, int col, size_t *len)
+{
+	return (const uint8_t *)pg_text(st, col, len);
+}

@@ -1,0 +1,291 @@
+/*
+ * Transactions on PostgreSQL.
+ *
+ * Writers.  One connection writes, behind the queue of writer.c, and each outer transaction takes an advisory lock first, so that
+ * the writers of several processes on one database take turns as well.  READ COMMITTED: the statements after the lock see
+ * all that was committed before it was given, and nobody else writes until this transaction has ended (docs/adr/0008).
+ *
+ * Readers.  REPEATABLE READ from the first statement, which begin sends along: the instant is that of db_begin.
+ *
+ * Lost connections.
+ *   at begin         nothing has been done: it is made again, within the deadline
+ *   midway           the server takes the transaction back: UNAVAILABLE
+ *   at commit        the transaction's number was noted at its beginning, and the server says what became of it, once it can be asked
+ * Serialization failures, deadlocks and lock timeouts come from foreign sessions alone; they are as a connection that is lost midway.
+ */
+#include "db/postgres_internal.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+
+#include <assert.h>
+#include <sys/socket.h>
+
+/* ---- beginning ------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+begin_once(struct pg_conn *c, struct err *err)
+{
+	struct pg_answer xid = { c->xid, sizeof c->xid };
+	err_code rc;
+
+	c->base.failure.code = ERR_OK;
+	if (pg_lost(c)) {
+		rc = pg_connect(c, err);
+		if (rc)
+			return rc;
+	}
+	if (c->mode == DB_WRITE)
+		return pg_ask(c, c->begin, &xid, 1, err);
+	return pg_exec(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1", err);
+}
+
+/* Back to where the connection can begin again, or lost. */
+static void
+end_quietly(struct pg_conn *c)
+{
+	if (!pg_lost(c) && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+		(void)pg_exec(c, "ROLLBACK", NULL);
+}
+
+/* The first failure of a connection that lay idle says only that the server was restarted: no rest before the second attempt. */
+static err_code
+begin_until(struct pg_conn *c, int64_t deadline_ms, struct err *err)
+{
+	err_code rc;
+
+	for (unsigned times = 0;; times++) {
+		rc = begin_once(c, err);
+		if (!rc)
+			return ERR_OK;
+		end_quietly(c);
+		if (rc != ERR_UNAVAILABLE || clock_mono_ms() >= deadline_ms || (times && !pg_rest(times - 1, deadline_ms)))
+			return rc;
+	}
+}
+
+/* ---- the writer ------------------------------------------------------------------------------------------------------------ */
+
+static err_code
+write_begin(struct db_tx *tx, struct err *err)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+
+	return begin_until(c, clock_mono_ms() + c->db->wait_ms, err);
+}
+
+static err_code
+write_save(struct db_tx *tx, struct err *err)
+{
+	return pg_exec(pg_conn_of(tx), "SAVEPOINT t", err);
+}
+
+static err_code
+write_release(struct db_tx *tx, struct err *err)
+{
+	return pg_exec(pg_conn_of(tx), "RELEASE SAVEPOINT t", err);
+}
+
+static bool
+write_undo(struct db_tx *tx)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+
+	return !pg_lost(c) && !pg_exec(c, "ROLLBACK TO SAVEPOINT t; RELEASE SAVEPOINT t", NULL);
+}
+
+static void
+write_rollback(struct db_tx *tx)
+{
+	end_quietly(pg_conn_of(tx));
+}
+
+static bool
+write_alive(struct db_tx *tx)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+
+	return !pg_lost(c) && PQtransactionStatus(c->pg) == PQTRANS_INTRANS;
+}
+
+/* ---- a commit whose answer was lost ------------------------------------------------------------------------------------------ */
+
+/* What became of ${xid}: "committed", "aborted", "in progress", or "" when the server does not know. */
+static err_code
+status_of(struct pg_conn *c, const char *xid, char status[static 16], struct err *err)
+{
+	struct pg_answer out = { status, 16 };
+	char sql[96];
+
+	(void)snprintf(sql, sizeof sql, "SELECT coalesce(pg_xact_status('%s'::xid8), '')", xid);
+	return pg_ask(c, sql, &out, 1, err);
+}
+
+/* Its session may wait for a client that has gone; without it, nobody can commit any more. */
+static void
+terminate(struct pg_conn *c, const char *xid)
+{
+	char sql[160];
+
+	(void)snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = '%s'::xid8::xid", xid);
+	(void)pg_exec(c, sql, NULL);
+}
+
+/* "" until the server has said "committed" or "aborted", and it is the same server as before. */
+static void
+ask_outcome(struct pg_conn *c, const char *xid, const char *timeline, char status[static 16], struct err *err)
+{
+	int64_t deadline_ms = clock_mono_ms() + c->db->wait_ms;
+
+	for (unsigned times = 0;; times++) {
+		bool in_progress;
+
+		status[0] = '\0';
+		if ((pg_lost(c) && pg_connect_until(c, deadline_ms, err)) || strcmp(timeline, c->timeline) != 0)
+			return;
+		if (status_of(c, xid, status, err))
+			status[0] = '\0';
+		in_progress = strcmp(status, "in progress") == 0;
+		if (!in_progress && (status[0] || !pg_lost(c)))
+			return;
+		if (in_progress)
+			terminate(c, xid);
+		if (!pg_rest(times, deadline_ms)) {
+			status[0] = '\0';
+			return;
+		}
+	}
+}
+
+static err_code
+settle(struct pg_conn *c, struct err *err)
+{
+	char xid[PG_XID_LEN], timeline[PG_TIMELINE_LEN], status[16];
+
+	memcpy(xid, c->xid, sizeof xid);
+	memcpy(timeline, c->timeline, sizeof timeline);
+	ask_outcome(c, xid, timeline, status, err);
+	if (strcmp(status, "committed") == 0)
+		return ERR_OK;
+	if (strcmp(status, "aborted") == 0)
+		return err_set(err, ERR_UNAVAILABLE, "the connection to PostgreSQL was lost, and the commit did not take effect");
+	return err_set(err, ERR_UNAVAILABLE,
+	    "the connection to PostgreSQL was lost: it is not known whether the commit took effect");
+}
+
+/* Deliberate faults: the line is cut before the server has heard of the commit, or when it has done it and not yet said so. */
+static void
+cut_line(struct pg_conn *c)
+{
+	if (FAULT("db.lose_answer"))
+		PQclear(PQexec(c->pg, "COMMIT"));
+	if (FAULT("db.lose_answer") || FAULT("db.lose_commit"))
+		(void)shutdown(PQsocket(c->pg), SHUT_RDWR);
+}
+
+static err_code
+write_commit(struct db_tx *tx, struct err *err)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+	PGresult *res;
+	err_code rc;
+
+	cut_line(c);
+	res = PQexec(c->pg, "COMMIT");
+	if (pg_lost(c)) {
+		PQclear(res);
+		return settle(c, err);
+	}
+	if (PQresultStatus(res) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(res), "COMMIT") == 0) {
+		PQclear(res);
+		return ERR_OK;
+	}
+	rc = pg_fail(c, "COMMIT", res, err); /* "ROLLBACK" is no error of PostgreSQL's: it would be one of ours */
+	end_quietly(c);
+	return rc;
+}
+
+static void
+write_settled(struct db_tx *tx)
+{
+	(void)tx;
+}
+
+const struct writer_ops pg_writer = {
+	.begin = write_begin,
+	.save = write_save,
+	.release = write_release,
+	.undo = write_undo,
+	.commit = write_commit,
+	.rollback = write_rollback,
+	.alive = write_alive,
+	.settled = write_settled,
+};
+
+/* ---- readers --------------------------------------------------------------------------------------------------------------- */
+
+static void
+read_end(struct pg_conn *c)
+{
+	end_quietly(c); /* it has changed nothing */
+	pool_give(&c->db->readers, &c->item);
+}
+
+static err_code
+read_begin(struct pg *db, struct db_tx **tx, struct err *err)
+{
+	struct pool_item *item;
+	struct pg_conn *c;
+	err_code rc;
+
+	rc = pool_take(&db->readers, &item, err);
+	if (rc)
+		return rc;
+	c = item ? pg_conn_of_item(item) : pg_conn_new(db, DB_READ);
+	rc = begin_until(c, clock_mono_ms() + db->wait_ms, err);
+	if (rc)
+		pool_give(&db->readers, &c->item);
+	else
+		*tx = &c->base;
+	return rc;
+}
+
+/* ---- the driver's methods -------------------------------------------------------------------------------------------------- */
+
+err_code
+pg_begin(struct db *base, enum db_mode mode, struct db_tx **tx, struct err *err)
+{
+	struct pg *db = (struct pg *)base;
+	err_code rc;
+
+	if (mode == DB_READ)
+		return read_begin(db, tx, err);
+	rc = writer_begin(&db->writer, err);
+	if (!rc)
+		*tx = db->writer.tx;
+	return rc;
+}
+
+err_code
+pg_commit(struct db_tx *tx, struct err *err)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+
+	assert(c->busy_count == 0); /* every statement has been reset */
+	if (c->mode == DB_WRITE)
+		return writer_commit(&c->db->writer, err);
+	read_end(c);
+	return ERR_OK;
+}
+
+void
+pg_abort(struct db_tx *tx)
+{
+	struct pg_conn *c = pg_conn_of(tx);
+
+	assert(c->busy_count == 0);
+	if (c->mode == DB_WRITE)
+		writer_abort(&c->db->writer);
+	else
+		read_end(c);
+}

@@ -1,0 +1,117 @@
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/database.h"
+
+#define VARIABLE "DRAYD_DB"
+#define FILE_NAME "meta.db"
+
+const char *
+database_url(const struct command_line *line)
+{
+	const char *url = command_value(line, 'b');
+
+	if (!url)
+		url = getenv(VARIABLE);
+	return url && *url ? url : NULL;
+}
+
+/* "//user:password@", or password= among the parameters. */
+static bool
+has_password(const char *url)
+{
+	const char *start = strstr(url, "://"), *at = strchr(url, '@');
+
+	if (strstr(url, "password="))
+		return true;
+	return start && at && memchr(start + 3, ':', (size_t)MAX(at - start - 3, 0));
+}
+
+void
+database_warn(const struct command_line *line)
+{
+	const char *url = command_value(line, 'b');
+
+	if (url && has_password(url))
+		log_event(LOG_WARN, "the password in --db can be read in the list of processes; put the URL into " VARIABLE
+		                    ", or the password into a file (PGPASSFILE, service=)",
+		    LOG_STR("option", "--db"));
+}
+
+static bool
+is_postgres(const char *url)
+{
+	return strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0;
+}
+
+/* A server that forgot --db must not start with an empty database beside its chunks, nor one that has meta.db with an empty --db. */
+static err_code
+check_place(const struct data *d, const char *url, struct err *err)
+{
+	struct id id;
+	err_code rc = data_installation_read(d, &id, err);
+
+	if (url && !is_postgres(url))
+		return err_set(err, ERR_USAGE, "--db takes postgresql://USER@HOST:PORT/DATABASE");
+	if (rc == ERR_OK && !url)
+		return err_set(err, ERR_USAGE, "the metadata of %s is in PostgreSQL: say where, with --db or " VARIABLE, d->path);
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	if (url && faccessat(d->dir, FILE_NAME, F_OK, 0) == 0)
+		return err_set(err, ERR_USAGE, "%s has its metadata in " FILE_NAME "; --db needs a data directory of its own", d->path);
+	return ERR_OK;
+}
+
+/* The file last: a start that was cut short before it leaves a database that nobody has used, and that the next one may have. */
+static err_code
+check_pair(const struct data *d, struct db *db, struct err *err)
+{
+	struct id of_db, of_data;
+	bool fresh;
+	err_code rc, known;
+
+	known = data_installation_read(d, &of_data, err);
+	if (known && known != ERR_NOT_FOUND)
+		return known;
+	rc = db_identity(db, clock_wall_us(), &of_db, &fresh, err);
+	if (rc)
+		return rc;
+	if (known && !fresh)
+		return err_set(err, ERR_USAGE,
+		    "the database belongs to another data directory: start with that, or put its installation.json into %s", d->path);
+	if (!known && !id_eq(&of_db, &of_data))
+		return err_set(err, ERR_USAGE, "%s belongs to another database", d->path);
+	return known ? data_installation_write(d, &of_db, err) : ERR_OK;
+}
+
+static err_code
+open_engine(const struct data *d, const char *url, struct db **out, struct err *err)
+{
+	AUTO(freep) char *path = data_path(d, FILE_NAME);
+
+	if (url)
+		return db_postgres_open(&(struct db_postgres_opts){ .url = url }, out, err);
+	return db_sqlite_open(&(struct db_sqlite_opts){ .path = path }, out, err);
+}
+
+err_code
+database_open(const struct data *d, const char *url, struct db **out, struct err *err)
+{
+	struct db *db;
+	err_code rc;
+
+	rc = check_place(d, url, err);
+	if (!rc)
+		rc = open_engine(d, url, &db, err);
+	if (rc)
+		return rc;
+	rc = db_migrate(db, &db_server_migrations, clock_wall_us(), err);
+	if (!rc && url)
+		rc = check_pair(d, db, err);
+	if (rc)
+		db_free(db);
+	else
+		*out = db;
+	return rc;
+}

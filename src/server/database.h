@@ -1,0 +1,21 @@
+#pragma once
+/**
+ * Where a server's metadata is: meta.db in its data directory, or the PostgreSQL that a URL names.  Chunks are in the data directory either
+ * way, so a database and a directory belong together: both know the installation's id, and neither is used with another.
+ */
+
+#include "base/command.h"
+#include "db/db.h"
+#include "server/data.h"
+
+/** database_url(line): what --db says, or DRAYD_DB, or NULL. */
+const char *database_url(const struct command_line *line);
+
+/** database_warn(line): says so when a password stands on the command line, where everybody on the machine can read it. */
+void database_warn(const struct command_line *line);
+
+/**
+ * database_open(d, url, out, err): open, with every migration applied.
+ * Errors     USAGE: what ${url} says cannot be, or ${d} and the database do not belong together; those of db.h.
+ */
+err_code database_open(const struct data *d, const char *url, struct db **out, struct err *err);
