@@ -10,6 +10,7 @@
 #include "server/domain/access.h"
 #include "server/domain/commit.h"
 #include "server/domain/tree.h"
+#include "server/domain/view.h"
 #include "server/route/range.h"
 #include "server/route/route.h"
 #include "server/route/target.h"
@@ -140,8 +141,22 @@ err_code reply_body(struct call *c, struct body *b, struct err *err);
 
 /** object_file(a, f, list, out): as the wire has it; text in ${a}.  ${list} NULL or empty: no extents.  NULL ${a}: static buffer ${path}. */
 err_code object_file(struct arena *a, const struct file *f, const struct blocklist *list, struct wire_file *out, struct err *err);
+/** object_beneath(f, out): and what lies beneath it, where it is a directory. */
+void object_beneath(const struct file *f, struct wire_file *out);
+/** object_files(a, jw, page, beneath, err): the member "files" of an object. */
+err_code object_files(struct arena *a, struct jw *jw, const struct tree_page *page, bool beneath, struct err *err);
 void object_project(struct jw *jw, const struct project *p);
 const char *object_role(enum role role, enum device_kind kind);
+
+/* ---- places in people's views (place.c) ------------------------------------------------------------------------------------------ */
+
+/**
+ * The cursor of a view that is not in clock order: a place, and a sum over it and over ${scope}, the hash of what it is a place in.  So
+ * what was cut short or changed, or is of another listing, is told from a cursor (CURSOR_INVALID); nothing is kept secret by it.
+ */
+#define PLACE_TEXT_MAX (PATH_LEN_MAX)
+void place_write(struct jw *jw, const char *key, const struct hash *scope, const struct view_place *p);
+err_code place_read(struct call *c, const char *s, size_t len, const struct hash *scope, struct view_place *out, struct err *err);
 
 /* ---- requests in flight (inflight.c) -------------------------------------------------------------------------------------------- */
 
