@@ -53,19 +53,19 @@ def commit(api, operations):
 
 def prepare(api):
     """The flat directory: 50 contents, copied, so that no bytes are sent for most of it."""
-    if api.call("GET", "/files?dir=flat&limit=1")[0] == 200:
+    if api.call("GET", "/files?dir=many/000&limit=1")[0] == 200:
         return
-    commit(api, [{"op": "put", "path": p, "kind": "dir"} for p in ("flat", "many")])
+    commit(api, [{"op": "put", "path": "flat", "kind": "dir"}])
     sources = [json.loads(api.call("PUT", f"/content/source-{i}", b"x" * (i * i + 1), raw=True)[1]) for i in range(SIZES)]
     took = []
     for n in range(0, FLAT, 10_000):
         took.append(commit(api, [{"op": "put", "path": f"flat/{(i * 7919) % FLAT:06}-take.mov", "kind": "file",
                                   "size": sources[i % SIZES]["size"], "content_hash": sources[i % SIZES]["content_hash"],
                                   "mtime": f"2026-{i % 12 + 1:02}-{i % 28 + 1:02}T00:00:{i % 60:02}Z",
-                                  "from": {"id": sources[i % SIZES]["id"], "version": sources[i % SIZES]["version"]}}
+                                  "from": {"file": sources[i % SIZES]["id"], "version": sources[i % SIZES]["version"]}}
                                  for i in range(n, n + 10_000)]))
     print(f"commit of 10,000 copies over HTTP: median {statistics.median(took):.3f} s of {len(took)}")
-    operations = []
+    operations = [{"op": "put", "path": "many", "kind": "dir"}]
     for i in range(500):
         operations += [{"op": "put", "path": f"many/{i:03}", "kind": "dir"}] + \
             [{"op": "put", "path": f"many/{i:03}/{k}", "kind": "dir"} for k in range(9)]
