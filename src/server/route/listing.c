@@ -3,6 +3,7 @@
  * prefix or search, or none of them.
  */
 #include "server/route/content.h"
+#include "server/route/place.h"
 
 struct listing {
 	unsigned limit;
@@ -141,7 +142,7 @@ read_place(struct call *c, const char *cursor, size_t len, struct listing *l, st
 	if (rc || cursor == NULL)
 		return rc;
 	l->has_place = true;
-	rc = place_read(c, cursor, len, &l->scope, &l->place, err);
+	rc = place_read(cursor, len, &l->scope, c->a, &l->place, err);
 	if (rc)
 		return rc;
 	text = l->place.text;
@@ -175,10 +176,12 @@ read_listing(struct call *c, struct listing *l, struct err *err)
 static void
 write_next(struct jw *jw, const struct listing *l, const struct view_page *v)
 {
+	char text[PLACE_CODED_MAX + 1];
+
 	if (!l->is_dir && !l->is_search)
 		reply_cursor(jw, "next_cursor", v->page.next, &v->page.project.epoch);
 	else if (v->page.has_more)
-		place_write(jw, "next_cursor", &l->scope, &v->last);
+		jw_kstr(jw, "next_cursor", place_write(&v->last, &l->scope, text));
 	else
 		jw_kstr(jw, "next_cursor", NULL);
 }

@@ -6,12 +6,12 @@
  *   key[8]     little-endian
  *   text       up to PLACE_TEXT_MAX bytes
  */
-#include "server/route/route_internal.h"
+#include "server/route/place.h"
+
+#include <assert.h>
 
 #define SUM_LEN 8
 #define TEXT_AT (SUM_LEN + 1 + 8)
-#define PLACE_MAX (TEXT_AT + PLACE_TEXT_MAX)
-#define CODED_MAX ((PLACE_MAX * 4 + 2) / 3)
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -57,7 +57,7 @@ decode(const char *s, size_t len, uint8_t *out, size_t *out_len)
 static void
 sum_of(const struct hash *scope, const uint8_t *place, size_t len, uint8_t sum[static SUM_LEN])
 {
-	uint8_t text[sizeof scope->b + PLACE_MAX];
+	uint8_t text[sizeof scope->b + PLACE_LEN_MAX];
 	struct hash h;
 
 	memcpy(text, scope->b, sizeof scope->b);
@@ -66,36 +66,45 @@ sum_of(const struct hash *scope, const uint8_t *place, size_t len, uint8_t sum[s
 	memcpy(sum, h.b, SUM_LEN);
 }
 
-void
-place_write(struct jw *jw, const char *key, const struct hash *scope, const struct view_place *p)
+char *
+place_write(const struct view_place *p, const struct hash *scope, char out[static PLACE_CODED_MAX + 1])
 {
-	uint8_t place[PLACE_MAX];
-	char coded[CODED_MAX + 1];
-	size_t len = MIN(strlen(p->text), (size_t)PLACE_TEXT_MAX);
+	uint8_t place[PLACE_LEN_MAX];
+	size_t len = strlen(p->text);
 
+	assert(len <= PLACE_TEXT_MAX); /* path_check has let it in */
 	place[SUM_LEN] = p->files;
 	for (size_t i = 0; i < 8; i++)
 		place[SUM_LEN + 1 + i] = (uint8_t)((uint64_t)p->key >> (8 * i));
 	memcpy(place + TEXT_AT, p->text, len);
 	sum_of(scope, place, TEXT_AT + len, place);
-	encode(place, TEXT_AT + len, coded);
-	jw_kstr(jw, key, coded);
+	encode(place, TEXT_AT + len, out);
+	return out;
+}
+
+static bool
+is_whole(const uint8_t *place, size_t len, const struct hash *scope)
+{
+	uint8_t sum[SUM_LEN];
+
+	if (len < TEXT_AT || len > PLACE_LEN_MAX)
+		return false;
+	sum_of(scope, place, len, sum);
+	return memcmp(sum, place, SUM_LEN) == 0 && place[SUM_LEN] <= 1 && !memchr(place + TEXT_AT, '\0', len - TEXT_AT);
 }
 
 err_code
-place_read(struct call *c, const char *s, size_t len, const struct hash *scope, struct view_place *out, struct err *err)
+place_read(const char *s, size_t len, const struct hash *scope, struct arena *a, struct view_place *out, struct err *err)
 {
-	uint8_t place[PLACE_MAX + 3], sum[SUM_LEN];
+	uint8_t place[PLACE_LEN_MAX + 3];
 	uint64_t key = 0;
 	size_t n = 0;
 
-	if (len > CODED_MAX || !decode(s, len, place, &n) || n < TEXT_AT || n > PLACE_MAX)
-		return err_set(err, ERR_CURSOR_INVALID, "the cursor is not one of this listing");
-	sum_of(scope, place, n, sum);
-	if (memcmp(sum, place, SUM_LEN) != 0 || place[SUM_LEN] > 1 || memchr(place + TEXT_AT, '\0', n - TEXT_AT))
+	if (len > PLACE_CODED_MAX || !decode(s, len, place, &n) || !is_whole(place, n, scope))
 		return err_set(err, ERR_CURSOR_INVALID, "the cursor is not one of this listing");
 	for (size_t i = 8; i-- > 0;)
 		key = key << 8 | place[SUM_LEN + 1 + i];
-	*out = (struct view_place){ .files = place[SUM_LEN], .key = (int64_t)key, .text = arena_strndup(c->a, (const char *)place + TEXT_AT, n - TEXT_AT) };
+	*out = (struct view_place){ .files = place[SUM_LEN], .key = (int64_t)key };
+	out->text = arena_strndup(a, (const char *)place + TEXT_AT, n - TEXT_AT);
 	return out->text ? ERR_OK : err_set(err, ERR_NO_MEM, "a cursor");
 }

@@ -10,7 +10,6 @@
 #include "server/domain/access.h"
 #include "server/domain/commit.h"
 #include "server/domain/tree.h"
-#include "server/domain/view.h"
 #include "server/route/range.h"
 #include "server/route/route.h"
 #include "server/route/target.h"
@@ -147,16 +146,6 @@ void object_beneath(const struct file *f, struct wire_file *out);
 err_code object_files(struct arena *a, struct jw *jw, const struct tree_page *page, bool beneath, struct err *err);
 void object_project(struct jw *jw, const struct project *p);
 const char *object_role(enum role role, enum device_kind kind);
-
-/* ---- places in people's views (place.c) ------------------------------------------------------------------------------------------ */
-
-/**
- * The cursor of a view that is not in clock order: a place, and a sum over it and over ${scope}, the hash of what it is a place in.  So
- * what was cut short or changed, or is of another listing, is told from a cursor (CURSOR_INVALID); nothing is kept secret by it.
- */
-#define PLACE_TEXT_MAX (PATH_LEN_MAX)
-void place_write(struct jw *jw, const char *key, const struct hash *scope, const struct view_place *p);
-err_code place_read(struct call *c, const char *s, size_t len, const struct hash *scope, struct view_place *out, struct err *err);
 
 /* ---- requests in flight (inflight.c) -------------------------------------------------------------------------------------------- */
 
