@@ -38,6 +38,7 @@ struct fill {
 	struct id device;
 	int64_t clock; /* the last that was given out */
 	unsigned room; /* rows until the transaction ends */
+	struct beneath *beneath; /* what lies beneath each directory, by its number */
 	struct arena *arena;
 };
 
@@ -190,9 +191,37 @@ add_tree(struct fill *f, unsigned files)
 		if (path.failed || dir_len == 0)
 			check(err_set(&err, ERR_INTERNAL, "a path is too long"));
 		add(f, sbuf_str(&path), KIND_FILE, file_size(n));
+		f->beneath[n / PER_DIR].files++;
+		f->beneath[n / PER_DIR].bytes += file_size(n);
 	}
 	sbuf_fini(&path);
 	batch_end(f);
+}
+
+/* What lies beneath each directory: its own files are counted, so it goes from the last directory up into its parent. */
+static void
+add_counts(struct fill *f, unsigned dirs)
+{
+	struct sbuf path = SBUF(PATH_LEN_MAX + 1);
+
+	for (unsigned dir = dirs; dir-- > 0;) {
+		const struct beneath *b = &f->beneath[dir];
+		struct beneath *up = dir ? &f->beneath[(dir - 1) / SUBDIRS] : NULL;
+
+		if (up) {
+			up->files += b->files;
+			up->dirs += b->dirs + 1;
+			up->bytes += b->bytes;
+		}
+		sbuf_reset(&path);
+		dir_path(dir, &path);
+		if (!f->tx)
+			check(meta_begin(f->meta, META_WRITE, &f->tx, &err));
+		check(meta_file_counts(f->tx, &f->p.id, sbuf_str(&path), b, &err));
+		if (dir % BATCH == 0)
+			batch_end(f);
+	}
+	sbuf_fini(&path);
 }
 
 /* ---- the project -------------------------------------------------------------------------------------------------------------- */
@@ -241,7 +270,10 @@ main(int argc, char **argv)
 	f.meta = open_meta(argv[1]);
 	f.arena = arena_new(64 * KIB);
 	add_project(&f, argc > 3 ? argv[3] : "filled");
+	f.beneath = xcalloc(files / PER_DIR + 1, sizeof *f.beneath);
 	add_tree(&f, (unsigned)files);
+	add_counts(&f, (unsigned)((files + PER_DIR - 1) / PER_DIR));
+	free(f.beneath);
 	arena_free(f.arena);
 	meta_free(f.meta);
 	printf("%s\n", id_hex(&f.p.id, hex));

@@ -49,6 +49,7 @@
 /* The API. */
 #define PAGE_LIMIT_MAX 1000       /* rows */
 #define PAGE_LIMIT_DEFAULT 500
+#define SEARCH_ROWS_MAX 20000     /* rows that one page of a search looks at: some 30 ms */
 #define COMMIT_OPS_MAX 10000
 #define TRANSFERS_PER_DEVICE_MAX 1000
 #define TRANSFER_CHUNKS_MAX (4 * 1024 * 1024 + 1024) /* of a 16 TiB file */

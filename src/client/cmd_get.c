@@ -80,7 +80,7 @@ tree(struct get *g, const struct wire_file *f, struct err *err)
 	rc = open_root(g, g->to, err);
 	if (rc == ERR_OK && made && f && fchmod(g->root, (f->mode | 0700) & 0777 & ~g->mask) < 0)
 		rc = err_errno(err, "%s", g->to);
-	return rc ? rc : listing_tree(g->session->remote, g->from, listed, g, err);
+	return rc ? rc : listing_tree(g->session->remote, g->from, NULL, listed, g, err);
 }
 
 /* ---- the command ----------------------------------------------------------------------------------------------------------------- */

@@ -2,8 +2,10 @@
 
 #define PAGE_MEMORY (16 * MIB)
 
+static const struct remote_view by_name;
+
 err_code
-listing_dir(struct remote *remote, const char *dir, listing_fn fn, void *ctx, struct err *err)
+listing_dir(struct remote *remote, const char *dir, const struct remote_view *view, listing_fn fn, void *ctx, struct err *err)
 {
 	AUTO(arena_freep) struct arena *a = arena_new(PAGE_MEMORY);
 	AUTO(freep) char *after = NULL;
@@ -15,7 +17,7 @@ listing_dir(struct remote *remote, const char *dir, listing_fn fn, void *ctx, st
 		err_code rc;
 
 		arena_reset(a);
-		rc = remote_dir(remote, dir, after, a, &files, &n, &next, err);
+		rc = remote_dir(remote, dir, view ? view : &by_name, after, a, &files, &n, &next, err);
 		for (size_t i = 0; rc == ERR_OK && i < n; i++)
 			rc = fn(ctx, &files[i], err);
 		if (rc)
@@ -28,6 +30,7 @@ listing_dir(struct remote *remote, const char *dir, listing_fn fn, void *ctx, st
 
 struct descent {
 	struct remote *remote;
+	const struct remote_view *view;
 	listing_fn fn;
 	void *ctx;
 };
@@ -41,14 +44,14 @@ descend(void *ctx, const struct wire_file *f, struct err *err)
 	if (rc || f->kind != ENTRY_DIR)
 		return rc;
 	/* As deep as a path may be (PATH_DEPTH_MAX), since every path has been checked. */
-	rc = listing_dir(d->remote, f->path, descend, d, err);
+	rc = listing_dir(d->remote, f->path, d->view, descend, d, err);
 	return rc == ERR_NOT_FOUND ? ERR_OK : rc; /* gone since its parent was listed */
 }
 
 err_code
-listing_tree(struct remote *remote, const char *dir, listing_fn fn, void *ctx, struct err *err)
+listing_tree(struct remote *remote, const char *dir, const struct remote_view *view, listing_fn fn, void *ctx, struct err *err)
 {
-	struct descent d = { .remote = remote, .fn = fn, .ctx = ctx };
+	struct descent d = { .remote = remote, .view = view, .fn = fn, .ctx = ctx };
 
-	return listing_dir(remote, dir, descend, &d, err);
+	return listing_dir(remote, dir, view, descend, &d, err);
 }

@@ -219,7 +219,7 @@ plan_tree(struct put *p, struct err *err)
 	if (remote && remote->kind != ENTRY_DIR)
 		return err_set(err, ERR_NAME_EXISTS, "%s is not a directory in the project", p->to);
 	if (remote || !*p->to)
-		rc = listing_tree(p->session->remote, p->to, listed, p, err);
+		rc = listing_tree(p->session->remote, p->to, NULL, listed, p, err);
 	if (rc)
 		return rc;
 	if (*p->to && !remote) {

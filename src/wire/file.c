@@ -93,6 +93,33 @@ wire_extents_read(struct json_in *in, struct arena *a, struct wire_extent **out,
 
 /* ---- files ------------------------------------------------------------------------------------------------------------------ */
 
+static void
+beneath_write(struct jw *jw, const struct wire_beneath *b)
+{
+	jw_key(jw, "beneath");
+	jw_object(jw);
+	jw_ki64(jw, "files", b->files);
+	jw_ki64(jw, "dirs", b->dirs);
+	jw_ki64(jw, "total_size", b->bytes);
+	jw_end_object(jw);
+}
+
+static err_code
+beneath_read(struct json_in *file, struct wire_file *out, struct err *err)
+{
+	struct json_in in;
+	err_code rc = json_get_object(file, "beneath", "beneath", &in, &out->has_beneath, err);
+
+	if (rc || !out->has_beneath)
+		return rc;
+	rc = json_need_i64(&in, "files", 0, INT64_MAX, &out->beneath.files, err);
+	if (!rc)
+		rc = json_need_i64(&in, "dirs", 0, INT64_MAX, &out->beneath.dirs, err);
+	if (!rc)
+		rc = json_need_i64(&in, "total_size", 0, INT64_MAX, &out->beneath.bytes, err);
+	return rc ? err_wrap(err, "%s", file->where) : ERR_OK;
+}
+
 void
 wire_file_write(struct jw *jw, const struct wire_file *f)
 {
@@ -116,6 +143,8 @@ wire_file_write(struct jw *jw, const struct wire_file *f)
 		jw_kbool(jw, "unportable", true);
 	if (f->extents != NULL)
 		wire_extents_write(jw, f->extents, f->extent_count);
+	if (f->has_beneath)
+		beneath_write(jw, &f->beneath);
 	jw_end_object(jw);
 }
 
@@ -203,6 +232,8 @@ wire_file_read(json_t *value, const char *where, struct arena *a, struct wire_fi
 		rc = json_get_bool(&in, "unportable", &out->unportable, err);
 	if (!rc)
 		rc = wire_extents_read(&in, a, &extents, &out->extent_count, &present, err);
+	if (!rc)
+		rc = beneath_read(&in, out, err);
 	out->extents = extents;
 	return rc;
 }

@@ -63,7 +63,7 @@ err_code wire_extents_read(struct json_in *in, struct arena *a, struct wire_exte
 
 /**
  * {id, path, kind: "file"|"dir"|"link", size, mtime, mode, version, content_hash, target?, created_at, changed_at, changed_by,
- *  state: "live"|"deleted", unportable?, extents?}
+ *  state: "live"|"deleted", unportable?, extents?, beneath?: {files, dirs, total_size}}
  */
 struct wire_file {
 	struct id id;
@@ -82,6 +82,11 @@ struct wire_file {
 	/* With ?extents=1, files of up to BLOCKLIST_PAGE_BLOCKS blocks: where their blocks lie.  NULL and 0: ask …/blocks. */
 	const struct wire_extent *extents;
 	uint32_t extent_count;
+	/* Of a directory, in people's views: how much lies anywhere beneath it. */
+	bool has_beneath;
+	struct wire_beneath {
+		int64_t files, dirs, bytes; /* files and links; directories; the sum of sizes */
+	} beneath;
 };
 
 void wire_file_write(struct jw *jw, const struct wire_file *f);

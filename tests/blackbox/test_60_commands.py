@@ -127,6 +127,30 @@ def test_many_names_are_listed_page_by_page(there):
     assert len(text) == 1201 and text[0].endswith("  n0000") and text[0].startswith("-0644")
 
 
+def test_sorted_searched_and_counted(there):
+    for i, name in enumerate(("b", "C", "a")):
+        (there.cwd / name).write_text("x" * (i * 5 % 3 + 1))
+        os.utime(there.cwd / name, (1_700_000_000 + i, 1_700_000_000 + i))
+        there.run("put", name, f"shots/{name}")
+    there.run("put", "a", "shots/sub/Deep.mov")
+    assert there.names("shots") == ["shots/C", "shots/a", "shots/b", "shots/sub"]
+    for args, want in ((("--sort", "name"), "sub C a b"), (("--reverse",), "sub b a C"), (("--sort", "size"), "sub C a b"),
+                       (("--sort", "size", "--reverse"), "sub b a C"), (("--sort", "time"), "sub a C b"), (("--sort", "time", "-b"), "sub b C a"),
+                       (("--sort", "changed"), "sub a C b")):
+        assert there.names("shots", *args) == ["shots/" + name for name in want.split()], args
+    assert there.names("-R", "--sort", "size") == ["shots", "shots/sub", "shots/sub/Deep.mov", "shots/C", "shots/a", "shots/b"]
+    assert there.names("--search", "deep") == ["shots/sub/Deep.mov"] == there.names("shots/sub", "-S", ".MOV")
+    assert there.names("--search", "s") == ["shots", "shots/sub"] and there.names("--search", "%") == []
+    assert there.run("ls", "--search", "deep").stdout == "shots/sub/Deep.mov\n"
+    entry = there.json("ls", "--sort", "name")["entries"][0]
+    assert entry["beneath"] == {"files": 4, "dirs": 1, "total_size": sum(e["size"] for e in there.json("ls", "-R")["entries"])}
+    assert there.run("ls", "-l").stdout.rstrip().endswith("  shots/  (4 files, 1 dirs)")
+    for bad in (("--sort", "sizes"), ("--search", ""), ("--search", "a/b"), ("--search", "x" * 256), ("--search", "x", "--sort", "name"),
+                ("--search", "x", "-R"), ("--search", "x", "--reverse")):
+        there.run("ls", *bad, expect=2)
+    there.run("ls", "nowhere", "--sort", "size", expect=1)
+
+
 def test_in_a_linked_folder(make):
     (a,) = make("a")
     a.write("shots/one", "1")

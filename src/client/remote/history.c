@@ -52,27 +52,44 @@ get_files(struct remote_http *r, const char *path, struct arena *a, struct wire_
 	return files_check(*out, *n, err);
 }
 
-/* Whether ${path} lies directly in ${dir}. */
+/* Whether ${path} lies in ${dir}: directly, or with ${deep} anywhere beneath it. */
 static bool
-directly_in(const char *path, const char *dir)
+lies_in(const char *path, const char *dir, bool deep)
 {
 	size_t len = strlen(dir);
 
 	if (len > 0 && (strncmp(path, dir, len) != 0 || path[len] != '/'))
 		return false;
-	return strchr(path + len + (len > 0), '/') == NULL;
+	return deep || strchr(path + len + (len > 0), '/') == NULL;
+}
+
+/* The query of a view; what is looked for beneath a directory begins with its path and a slash. */
+static void
+add_view(struct sbuf *path, const char *dir, const struct remote_view *view)
+{
+	sbuf_add(path, view->search ? "&prefix=" : "&dir=");
+	add_escaped(path, dir);
+	if (view->search) {
+		sbuf_add(path, *dir ? "/&search=" : "&search=");
+		add_escaped(path, view->search);
+	} else if (view->sort) {
+		sbuf_addf(path, "&sort=%s&desc=%d", view->sort, view->desc);
+	} else {
+		sbuf_add(path, "&order=path");
+	}
 }
 
 err_code
-request_dir(struct remote *base, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
-    const char **next, struct err *err)
+request_dir(struct remote *base, const char *dir, const struct remote_view *view, const char *after, struct arena *a,
+    struct wire_file **out, size_t *n, const char **next, struct err *err)
 {
 	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf path = SBUF(HTTP_URI_MAX);
+	bool may_be_empty = view->search || view->sort;
 	err_code rc;
 
-	sbuf_addf(&path, "/projects/%s/files?order=path&limit=%d&dir=", r->project, DIR_PAGE);
-	add_escaped(&path, dir);
+	sbuf_addf(&path, "/projects/%s/files?limit=%d", r->project, DIR_PAGE);
+	add_view(&path, dir, view);
 	if (after) {
 		sbuf_add(&path, "&cursor=");
 		add_escaped(&path, after);
@@ -81,9 +98,9 @@ request_dir(struct remote *base, const char *dir, const char *after, struct aren
 		return err_set(err, ERR_PATH_TOO_LONG, "the path is too long for a request");
 	rc = get_files(r, sbuf_str(&path), a, out, n, next, err);
 	for (size_t i = 0; !rc && i < *n; i++)
-		if (!directly_in((*out)[i].path, dir))
+		if (!lies_in((*out)[i].path, dir, view->search != NULL))
 			rc = err_set(err, ERR_PROTOCOL, "the server lists %s, which was not asked for", (*out)[i].path);
-	if (!rc && *next && (*n == 0 || (after && strcmp(after, *next) == 0)))
+	if (!rc && *next && ((*n == 0 && !may_be_empty) || (after && strcmp(after, *next) == 0)))
 		rc = err_set(err, ERR_PROTOCOL, "a page of a directory that does not lead on");
 	return rc;
 }

@@ -159,10 +159,11 @@ remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct aren
 }
 
 err_code
-remote_dir(struct remote *r, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n, const char **next,
-    struct err *err)
+remote_dir(struct remote *r, const char *dir, const struct remote_view *view, const char *after, struct arena *a,
+    struct wire_file **out, size_t *n, const char **next, struct err *err)
 {
-	return r->backend->dir(r, dir, after, a, out, n, next, err);
+	assert(!view->search || !view->sort);
+	return r->backend->dir(r, dir, view, after, a, out, n, next, err);
 }
 
 err_code

@@ -94,13 +94,19 @@ err_code remote_blocks_fetch(struct remote *r, const struct wire_extent *runs, s
 
 /* ---- people's views of the tree, and its history (history.c) ------------------------------------------------------------------ */
 
+/** How a directory is sorted, and what is looked for beneath it instead. */
+struct remote_view {
+	const char *sort;   /* "name", "size", "mtime", "changed": directories first, then files by that; NULL: all by name */
+	bool desc;          /* from the other end; with ${sort} only */
+	const char *search; /* names that hold this, anywhere beneath the directory; with neither of those.  NULL: what lies directly in it */
+};
 /**
- * remote_dir: a page of what lies directly in ${dir} ("" is the top), by name, in ${a}.  ${after}: *next of the page before, NULL at first;
- * *next is NULL on the last page.
- * Errors     NOT_FOUND: no such directory.
+ * remote_dir: a page of what lies in ${dir} ("" is the top), in ${a}.  ${after}: *next of the page before, NULL at first; *next is NULL on
+ * the last page.  A page of a search may be empty and lead on.
+ * Errors     NOT_FOUND: no such directory (a search finds nothing there).
  */
-err_code remote_dir(struct remote *r, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
-    const char **next, struct err *err);
+err_code remote_dir(struct remote *r, const char *dir, const struct remote_view *view, const char *after, struct arena *a,
+    struct wire_file **out, size_t *n, const char **next, struct err *err);
 /** remote_at: the live entry at ${path}, if there is one, then those that were deleted there, the newest first.  NOT_FOUND: neither. */
 err_code remote_at(struct remote *r, const char *path, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
 /** remote_versions: a page of a file's kept versions older than ${before} (INT64_MAX: all), the newest first; *more. */

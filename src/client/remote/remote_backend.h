@@ -27,8 +27,8 @@ struct remote_backend {
 	err_code (*chunk_range)(struct remote *r, const struct hash *chunk, uint64_t off, uint8_t *buf, size_t cap, size_t *got,
 	    uint64_t *total, struct err *err);
 	err_code (*chunk_all)(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err);
-	err_code (*dir)(struct remote *r, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
-	    const char **next, struct err *err);
+	err_code (*dir)(struct remote *r, const char *dir, const struct remote_view *view, const char *after, struct arena *a,
+	    struct wire_file **out, size_t *n, const char **next, struct err *err);
 	err_code (*at)(struct remote *r, const char *path, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
 	err_code (*versions)(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out,
 	    size_t *n, bool *more, struct err *err);

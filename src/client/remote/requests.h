@@ -29,8 +29,8 @@ err_code answer_bad(struct err *err, const char *what);
 
 /* ---- history.c --------------------------------------------------------------------------------------------------------------- */
 
-err_code request_dir(struct remote *base, const char *dir, const char *after, struct arena *a, struct wire_file **out, size_t *n,
-    const char **next, struct err *err);
+err_code request_dir(struct remote *base, const char *dir, const struct remote_view *view, const char *after, struct arena *a,
+    struct wire_file **out, size_t *n, const char **next, struct err *err);
 err_code request_at(struct remote *base, const char *at, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
 err_code request_versions(struct remote *base, const struct id *file, int64_t before, struct arena *a, struct wire_version **out,
     size_t *n, bool *more, struct err *err);

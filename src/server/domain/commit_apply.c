@@ -149,7 +149,7 @@ apply_change(struct apply *ap, const struct file *before, struct file *after, st
 	if (!after->deleted_at)
 		sums_add(&ap->sums, after);
 	ap->changes++;
-	return ERR_OK;
+	return ap->beneath ? ERR_OK : counts_change(ap, before, after, err);
 }
 
 static err_code
@@ -309,6 +309,8 @@ end(struct apply *ap, struct err *err)
 	struct commit *c = ap->run->c;
 	err_code rc = transfers_end(ap, err);
 
+	if (!rc)
+		rc = counts_write(ap, err);
 	if (!rc && ap->changes > 0)
 		rc = meta_project_total(ap->tx, ap->run->project, &ap->sums.digest, ap->sums.file_count, ap->sums.total_bytes, err);
 	if (!rc)
@@ -369,7 +371,9 @@ commit_transact(struct commit_run *run, struct idem *idem, struct err *err)
 	err_code rc;
 
 	ap->run = run;
+	ap->counts = counts_new();
 	rc = transact(ap, idem, err);
+	counts_free(ap->counts);
 	meta_abort(&ap->tx);
 	return rc;
 }

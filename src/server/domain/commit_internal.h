@@ -10,6 +10,7 @@
  *   commit_op.c       put, delete, restore on the present tree
  *   commit_move.c     move, with all that lies beneath
  *   commit_place.c    paths and parents
+ *   commit_counts.c   what directories count beneath them
  */
 
 #include "server/domain/domain_internal.h"
@@ -91,6 +92,8 @@ struct apply {
 	struct meta_tx *tx;
 	struct project project; /* as it was when the transaction began */
 	struct sums sums;       /* as they are with what has been applied */
+	struct counts *counts;  /* what directories count, as far as it is not written yet */
+	bool beneath;           /* what lies beneath a directory moves with it */
 	int64_t now_us, now_ns;
 	int64_t clock, clock_last; /* the last one given, the last one taken */
 	int64_t early, early_last; /* of the fault domain.clock_early */
@@ -127,6 +130,17 @@ err_code op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err
 err_code op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_restore(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_move(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
+
+/* ---- commit_counts.c --------------------------------------------------------------------------------------------- */
+
+struct counts *counts_new(void);
+void counts_free(struct counts *c);
+/** counts_change(ap, before, after, err): note a change that has been written (apply_change's arguments). */
+err_code counts_change(struct apply *ap, const struct file *before, const struct file *after, struct err *err);
+/** counts_move(ap, before, after, err): what lies beneath a directory is about to move with it. */
+err_code counts_move(struct apply *ap, const struct file *before, const struct file *after, struct err *err);
+/** counts_write(ap, err): what has been noted goes into the directories' rows. */
+err_code counts_write(struct apply *ap, struct err *err);
 
 /* ---- commit_place.c ---------------------------------------------------------------------------------------------- */
 

@@ -101,12 +101,14 @@ move_beneath(struct moving *m, struct err *err)
 	err_code rc = ERR_OK;
 
 	m->after_dir[0] = m->after_name[0] = '\0';
+	m->ap->beneath = true;
 	while (!rc && n == ROWS_PAGE) {
 		rc = next_page(m, &rows, &n, err);
 		m->ap->want = (unsigned)n;
 		for (size_t i = 0; !rc && i < n; i++)
 			rc = move_one(m, &rows[i], err);
 	}
+	m->ap->beneath = false;
 	return rc;
 }
 
@@ -127,6 +129,8 @@ move_dir(struct apply *ap, const struct file *f, struct file *after, const struc
 	rc = all_fit(m, &fit, err);
 	if (!rc && !fit)
 		return result_fail(r, ERR_PATH_TOO_LONG, NULL, "something beneath the directory would have too long a path");
+	if (!rc)
+		rc = counts_move(ap, f, after, err);
 	if (!rc)
 		rc = apply_change(ap, f, after, err); /* parents before what is in them */
 	if (!rc)

@@ -177,6 +177,15 @@ err_code transfer_mine(struct meta_tx *tx, const struct id *project, const struc
 err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const struct id *device, const struct id *id,
     struct transfer *out, struct err *err);
 
+/* ---- tree.c ------------------------------------------------------------------------------------------------------ */
+
+struct tree_page;
+/** tree_page_fill(…): what a page of ${n} rows becomes in the caller's arena; rows past ${limit} only say that there is more. */
+err_code tree_page_fill(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, unsigned limit,
+    bool want_extents, struct arena *a, struct tree_page *out, struct err *err);
+/** dir_check(tx, project, dir, err): NOT_FOUND unless ${dir} is a live directory; "" always is. */
+err_code dir_check(struct meta_tx *tx, const struct id *project, const char *dir, struct err *err);
+
 /* ---- history.c --------------------------------------------------------------------------------------------------- */
 
 /** version_in(tx, project, file, version, out, err): a kept version that is no tombstone, or NOT_FOUND. */

@@ -32,9 +32,8 @@ small_list(struct meta_tx *tx, const struct id *project, const struct file *f, s
 	return ERR_OK;
 }
 
-/* What a page of ${n} rows becomes in the caller's arena; rows past ${limit} only say that there is more. */
-static err_code
-page_fill(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, unsigned limit, bool want_extents,
+err_code
+tree_page_fill(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, unsigned limit, bool want_extents,
     struct arena *a, struct tree_page *out, struct err *err)
 {
 	struct blocklist *lists = NULL;
@@ -93,7 +92,7 @@ page_by_clock(struct domain *d, const struct id *project, by_clock_fn read, int6
 	if (!rc)
 		rc = read(tx, project, after, limit + 1, &rows, &n, err);
 	if (!rc)
-		rc = page_fill(tx, project, rows, n, limit, want_extents, a, out, err);
+		rc = tree_page_fill(tx, project, rows, n, limit, want_extents, a, out, err);
 	if (rc)
 		return rc;
 	out->next = page_end(out, rows, &p);
@@ -117,7 +116,7 @@ tree_changes(struct domain *d, const struct id *project, int64_t since, unsigned
 	return page_by_clock(d, project, meta_file_changes, since, limit, want_extents, a, out, err);
 }
 
-static err_code
+err_code
 dir_check(struct meta_tx *tx, const struct id *project, const char *dir, struct err *err)
 {
 	struct file f;
@@ -130,34 +129,6 @@ dir_check(struct meta_tx *tx, const struct id *project, const char *dir, struct 
 		rc = meta_file_at(tx, project, dir, &f, err);
 	if (rc == ERR_NOT_FOUND || (!rc && f.kind != KIND_DIR))
 		return err_set(err, ERR_NOT_FOUND, "there is no such directory here");
-	return rc;
-}
-
-err_code
-tree_dir(struct domain *d, const struct id *project, const char *dir, const char *after_name, unsigned limit,
-    struct arena *a, struct tree_page *out, struct err *err)
-{
-	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	struct project p;
-	struct file *rows;
-	size_t n;
-	err_code rc;
-
-	*out = (struct tree_page){ 0 };
-	rc = limit_check(limit, err);
-	if (!rc)
-		rc = meta_begin(d->meta, META_READ, &tx, err);
-	if (!rc)
-		rc = project_in(tx, project, &p, err);
-	if (!rc)
-		rc = dir_check(tx, project, dir, err);
-	if (!rc)
-		rc = meta_file_dir(tx, project, dir, after_name ? after_name : "", limit + 1, &rows, &n, err);
-	if (!rc)
-		rc = project_copy(a, &p, &out->project, err);
-	if (!rc)
-		rc = page_fill(tx, project, rows, n, limit, false, a, out, err);
-	out->next = out->project.clock;
 	return rc;
 }
 
@@ -264,7 +235,7 @@ tree_at(struct domain *d, const struct id *project, const char *path, unsigned l
 		return rc;
 	if (n == 0)
 		return err_set(err, ERR_NOT_FOUND, "there is no such file here, nor has it been deleted here lately");
-	return page_fill(tx, project, rows, n, limit, false, a, out, err);
+	return tree_page_fill(tx, project, rows, n, limit, false, a, out, err);
 }
 
 /* Page ${page} of a content into ${out}; *there says whether it has one. */

@@ -23,10 +23,6 @@ struct tree_page {
 err_code tree_list(struct domain *d, const struct id *project, int64_t after, unsigned limit, bool want_extents,
     struct arena *a, struct tree_page *out, struct err *err);
 
-/** tree_dir: what lies directly in ${dir} after ${after_name}, by name.  NOT_FOUND when ${dir} is not a live directory ("" always is). */
-err_code tree_dir(struct domain *d, const struct id *project, const char *dir, const char *after_name, unsigned limit,
-    struct arena *a, struct tree_page *out, struct err *err);
-
 /**
  * tree_changes: the latest state of each file that changed after ${since}, in clock order, tombstones included; at the end
  * next = the project's clock even when the last changes were elsewhere.

@@ -104,8 +104,13 @@ err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *
 /**
  * Insert or replace the row of file->id.  EXISTS when another live file has the path.  0 < created_at ≤ version; deleted_at is 0 or the
  * version; only a file has a size; no two files of a project share a version (else DB or EXISTS, and the transaction is spent).
+ * What a row counts beneath it stays as it is, whatever ${file} says; a tombstone counts nothing.
  */
 err_code meta_file_put(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err);
+
+/** meta_file_counts(tx, project, path, delta, err): what lies beneath the live directory ${path} has changed by ${delta}.  NOT_FOUND. */
+err_code meta_file_counts(struct meta_tx *tx, const struct id *project, const char *path, const struct beneath *delta,
+    struct err *err);
 
 /** Live files with version > after, by version: the listing in clock order. */
 err_code meta_file_page(struct meta_tx *tx, const struct id *project, int64_t after, unsigned limit, struct file **out,
@@ -122,6 +127,35 @@ err_code meta_file_tree(struct meta_tx *tx, const struct id *project, const char
 /** Live entries anywhere beneath ${dir}, which is not itself among them, after (after_dir, after_name) in that order. */
 err_code meta_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir,
     const char *after_name, unsigned limit, struct file **out, size_t *n, struct err *err);
+
+/* ---- the tree as people look at it ------------------------------------------------------------------------------------------ */
+
+/** Live directories directly in ${dir} whose name is past ${after_name} (NULL: from the start), by name; with ${desc} from the other end. */
+err_code meta_file_dirs(struct meta_tx *tx, const struct id *project, const char *dir, bool desc, const char *after_name,
+    unsigned limit, struct file **out, size_t *n, struct err *err);
+/** As meta_file_dir from the other end: names < before_name (NULL: all), the last first. */
+err_code meta_file_dir_back(struct meta_tx *tx, const struct id *project, const char *dir, const char *before_name,
+    unsigned limit, struct file **out, size_t *n, struct err *err);
+
+/** What the files and links of a directory are sorted by: that, and equal ones by name. */
+enum file_key { FILE_SIZE, FILE_MTIME, FILE_VERSION };
+/** A place in that order; ${name} says nothing with FILE_VERSION, of which no two are equal. */
+struct file_place {
+	int64_t key;
+	const char *name;
+};
+/** Live files and links directly in ${dir} past ${after} (NULL: from the start) by ${key}; with ${desc} from the other end. */
+err_code meta_file_sorted(struct meta_tx *tx, const struct id *project, const char *dir, enum file_key key, bool desc,
+    const struct file_place *after, unsigned limit, struct file **out, size_t *n, struct err *err);
+
+/** No more than where a live entry is: what a search looks at. */
+struct file_name {
+	struct id id;
+	const char *dir, *name;
+};
+/** Live entries from (dir, name) on, that one included, in the order of meta_file_tree. */
+err_code meta_file_names(struct meta_tx *tx, const struct id *project, const char *dir, const char *name, unsigned limit,
+    struct file_name **out, size_t *n, struct err *err);
 
 /* ---- versions and their blocks ----------------------------------------------------------------------------------------------- */
 

@@ -3,8 +3,8 @@
 
 /* ---- files ------------------------------------------------------------------------------------------------------------- */
 
-static void
-path_key(struct mem_key *k, const struct id *project, const char *dir, const char *name)
+void
+mem_path_key(struct mem_key *k, const struct id *project, const char *dir, const char *name)
 {
 	mem_key_of_id(k, project);
 	mem_key_text(k, dir);
@@ -62,7 +62,7 @@ mem_file_at(struct meta_tx *tx, const struct id *project, const char *path, stru
 		return err_set(err, ERR_NOT_FOUND, "no such path");
 	memcpy(dir, path, dir_len);
 	dir[dir_len] = '\0';
-	path_key(&k, project, dir, name);
+	mem_path_key(&k, project, dir, name);
 	row = mem_get(tx, MEM_FILE_PATH, &k);
 	if (!row)
 		return err_set(err, ERR_NOT_FOUND, "no such path");
@@ -98,7 +98,7 @@ file_check(struct meta_tx *tx, const struct id *project, const struct file *file
 	rc = mem_need_project(tx, project, err);
 	if (rc)
 		return rc;
-	path_key(&k, project, file->dir, file->name);
+	mem_path_key(&k, project, file->dir, file->name);
 	if (!file->deleted_at && taken(tx, MEM_FILE_PATH, &k, file))
 		return err_set(err, ERR_EXISTS, "another file has the path");
 	clock_key(&k, project, file->version);
@@ -117,8 +117,24 @@ file_unindex(struct meta_tx *tx, const struct id *project, const struct file *ol
 	mem_table_del(mem_writable(tx, MEM_FILE_VERSION), &k);
 	if (old->deleted_at)
 		return;
-	path_key(&k, project, old->dir, old->name);
+	mem_path_key(&k, project, old->dir, old->name);
 	mem_table_del(mem_writable(tx, MEM_FILE_PATH), &k);
+}
+
+/* A new row takes the place of an old one under all its keys; mem_file_put has taken away those that it has no more. */
+static void
+file_index(struct meta_tx *tx, const struct id *project, const struct file *row)
+{
+	struct mem_key k;
+
+	mem_key_of_ids(&k, project, &row->id);
+	mem_put(tx, MEM_FILE, &k, row);
+	clock_key(&k, project, row->version);
+	mem_put(tx, MEM_FILE_VERSION, &k, row);
+	if (row->deleted_at)
+		return;
+	mem_path_key(&k, project, row->dir, row->name);
+	mem_put(tx, MEM_FILE_PATH, &k, row);
 }
 
 err_code
@@ -126,7 +142,6 @@ mem_file_put(struct meta_tx *tx, const struct id *project, const struct file *fi
 {
 	const struct file *old = file_row(tx, project, &file->id);
 	struct file *row;
-	struct mem_key k;
 	err_code rc;
 
 	rc = file_check(tx, project, file, err);
@@ -138,19 +153,31 @@ mem_file_put(struct meta_tx *tx, const struct id *project, const struct file *fi
 	row->dir = mem_keep_text(tx, file->dir);
 	row->name = mem_keep_text(tx, file->name);
 	row->target = mem_keep_text(tx, file->target);
-	mem_key_of_ids(&k, project, &file->id);
-	mem_put(tx, MEM_FILE, &k, row);
-	clock_key(&k, project, file->version);
-	mem_put(tx, MEM_FILE_VERSION, &k, row);
-	if (!file->deleted_at) {
-		path_key(&k, project, file->dir, file->name);
-		mem_put(tx, MEM_FILE_PATH, &k, row);
-	}
+	row->beneath = old && !file->deleted_at ? old->beneath : (struct beneath){ 0 };
+	file_index(tx, project, row);
 	return ERR_OK;
 }
 
-static void
-file_push(struct meta_tx *tx, struct file **out, size_t *n, const struct file *row)
+err_code
+mem_file_counts(struct meta_tx *tx, const struct id *project, const char *path, const struct beneath *delta, struct err *err)
+{
+	struct file f, *row;
+	err_code rc = mem_file_at(tx, project, path, &f, err);
+
+	if (rc || f.kind != KIND_DIR)
+		return err_set(err, ERR_NOT_FOUND, "no such directory");
+	row = mem_keep(tx, file_row(tx, project, &f.id), sizeof *row);
+	row->beneath.files += delta->files;
+	row->beneath.dirs += delta->dirs;
+	row->beneath.bytes += delta->bytes;
+	if (row->beneath.files < 0 || row->beneath.dirs < 0 || row->beneath.bytes < 0)
+		return err_set(err, ERR_DB, "the counts beneath a directory break a constraint of file_index");
+	file_index(tx, project, row);
+	return ERR_OK;
+}
+
+void
+mem_file_push(struct meta_tx *tx, struct file **out, size_t *n, const struct file *row)
 {
 	*out = mem_grow(tx, *out, *n, sizeof **out);
 	(*out)[(*n)++] = file_out(tx, row);
@@ -170,7 +197,7 @@ by_clock(struct meta_tx *tx, const struct id *project, int64_t after, unsigned l
 	*n = 0;
 	for (size_t pos = mem_table_after(t, &k); *n < limit && (row = mem_table_at(t, pos, &prefix)); pos++) {
 		if (tombstones || !row->deleted_at)
-			file_push(tx, out, n, row);
+			mem_file_push(tx, out, n, row);
 	}
 }
 
@@ -253,7 +280,7 @@ by_path(struct meta_tx *tx, const struct mem_key *prefix, const struct mem_key *
 	for (size_t pos = mem_table_after(t, after); *n < limit && (row = mem_table_at(t, pos, prefix)); pos++) {
 		if (within && !beneath_within(within, row->dir))
 			break;
-		file_push(tx, out, n, row);
+		mem_file_push(tx, out, n, row);
 	}
 }
 
@@ -282,7 +309,7 @@ mem_file_tree(struct meta_tx *tx, const struct id *project, const char *after_di
 
 	(void)err;
 	mem_key_of_id(&prefix, project);
-	path_key(&after, project, after_dir ? after_dir : "", after_name ? after_name : "");
+	mem_path_key(&after, project, after_dir ? after_dir : "", after_name ? after_name : "");
 	*out = NULL;
 	*n = 0;
 	by_path(tx, &prefix, &after, NULL, limit, out, n);
@@ -310,9 +337,9 @@ mem_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, 
 	beneath_first(dir, first);
 	mem_key_of_id(&prefix, project);
 	if (strcmp(from, first) < 0)
-		path_key(&after, project, first, "");
+		mem_path_key(&after, project, first, "");
 	else
-		path_key(&after, project, from, name);
+		mem_path_key(&after, project, from, name);
 	by_path(tx, &prefix, &after, first, limit, out, n);
 	return ERR_OK;
 }

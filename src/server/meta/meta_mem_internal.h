@@ -83,6 +83,11 @@ void mem_key_of_id(struct mem_key *k, const struct id *id);
 void mem_key_of_ids(struct mem_key *k, const struct id *a, const struct id *b);
 void mem_key_of_hash(struct mem_key *k, const struct id *id, const struct hash *h);
 
+void mem_path_key(struct mem_key *k, const struct id *project, const char *dir, const char *name); /* of MEM_FILE_PATH */
+
+/** mem_file_push(tx, out, n, row): a copy of the row at the end of *out, texts in the transaction's arena. */
+void mem_file_push(struct meta_tx *tx, struct file **out, size_t *n, const struct file *row);
+
 /** NOT_FOUND unless it is there. */
 err_code mem_need_project(struct meta_tx *tx, const struct id *project, struct err *err);
 err_code mem_need_device(struct meta_tx *tx, const struct id *device, struct err *err);

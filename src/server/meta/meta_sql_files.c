@@ -3,12 +3,10 @@
 
 /* ---- files ------------------------------------------------------------------------------------------------------------- */
 
-#define FILE_COLUMNS \
-	"id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by, deleted_at"
-#define FROM_FILES "SELECT " FILE_COLUMNS " FROM file_index"
+#define FROM_FILES "SELECT " SQL_FILE_COLUMNS ", " SQL_BENEATH_COLUMNS " FROM file_index"
 
-static void
-read_file(struct row *r, void *out)
+void
+sql_read_file(struct row *r, void *out)
 {
 	struct file *f = out;
 
@@ -25,6 +23,9 @@ read_file(struct row *r, void *out)
 	f->created_at = row_i64(r);
 	row_id(r, &f->changed_by);
 	f->deleted_at = row_i64(r);
+	f->beneath.files = row_i64(r);
+	f->beneath.dirs = row_i64(r);
+	f->beneath.bytes = row_i64(r);
 }
 
 err_code
@@ -35,7 +36,7 @@ sql_file_get(struct meta_tx *tx, const struct id *project, const struct id *id, 
 	err_code rc;
 
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(id));
-	return rc ? rc : sql_one(tx, st, read_file, out, "file", err);
+	return rc ? rc : sql_one(tx, st, sql_read_file, out, "file", err);
 }
 
 err_code
@@ -48,7 +49,7 @@ sql_file_at(struct meta_tx *tx, const struct id *project, const char *path, stru
 	err_code rc;
 
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXTN(path, dir_len), DB_TEXT(name));
-	return rc ? rc : sql_one(tx, st, read_file, out, "path", err);
+	return rc ? rc : sql_one(tx, st, sql_read_file, out, "path", err);
 }
 
 /* The unique index would refuse it too, but an error of the engine ends the transaction, and this is an ordinary answer. */
@@ -77,12 +78,15 @@ err_code
 sql_file_put(struct meta_tx *tx, const struct id *project, const struct file *f, struct err *err)
 {
 	static const char sql[] =
-	    "INSERT INTO file_index (project_id, " FILE_COLUMNS ")"
+	    "INSERT INTO file_index (project_id, " SQL_FILE_COLUMNS ")"
 	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 	    " ON CONFLICT (project_id, id) DO UPDATE SET dir = excluded.dir, name = excluded.name, kind = excluded.kind,"
 	    " version = excluded.version, size = excluded.size, mode = excluded.mode, mtime_ns = excluded.mtime_ns,"
 	    " content = excluded.content, target = excluded.target, created_at = excluded.created_at,"
-	    " changed_by = excluded.changed_by, deleted_at = excluded.deleted_at";
+	    " changed_by = excluded.changed_by, deleted_at = excluded.deleted_at,"
+	    " files_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.files_beneath ELSE 0 END,"
+	    " dirs_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.dirs_beneath ELSE 0 END,"
+	    " bytes_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.bytes_beneath ELSE 0 END";
 	err_code rc = ERR_OK;
 
 	if (!f->deleted_at)
@@ -92,6 +96,22 @@ sql_file_put(struct meta_tx *tx, const struct id *project, const struct file *f,
 	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_ID(&f->id), DB_TEXT(f->dir), DB_TEXT(f->name), DB_I64(f->kind),
 	    DB_I64(f->version), DB_I64(f->size), DB_I64(f->mode), DB_I64(f->mtime_ns), DB_HASH(&f->content), DB_TEXT(f->target),
 	    DB_I64(f->created_at), DB_ID(&f->changed_by), DB_I64(f->deleted_at));
+}
+
+err_code
+sql_file_counts(struct meta_tx *tx, const struct id *project, const char *path, const struct beneath *delta, struct err *err)
+{
+	static const char sql[] =
+	    "UPDATE file_index SET files_beneath = files_beneath + $4, dirs_beneath = dirs_beneath + $5, bytes_beneath = bytes_beneath + $6"
+	    " WHERE project_id = $1 AND dir = $2 AND name = $3 AND kind = 1 AND deleted_at = 0";
+	size_t dir_len;
+	const char *name = path_split(path, &dir_len);
+	int64_t affected = 0;
+	err_code rc;
+
+	rc = sql_run(tx, &affected, err, sql, DB_ID(project), DB_TEXTN(path, dir_len), DB_TEXT(name), DB_I64(delta->files),
+	    DB_I64(delta->dirs), DB_I64(delta->bytes));
+	return sql_found(rc, affected, "directory", err);
 }
 
 /* ---- listings ---------------------------------------------------------------------------------------------------------- */
@@ -107,7 +127,7 @@ by_clock(struct meta_tx *tx, const char *sql, const struct id *project, int64_t 
 	*n = 0;
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_I64(after), DB_I64(limit));
 	if (!rc)
-		rc = sql_all(tx, st, read_file, sizeof **out, &array, n, err);
+		rc = sql_all(tx, st, sql_read_file, sizeof **out, &array, n, err);
 	*out = array;
 	return rc;
 }
@@ -141,7 +161,7 @@ dir_rows(struct meta_tx *tx, const struct id *project, const char *dir, const ch
 	err_code rc;
 
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(dir), DB_TEXT(after_name), DB_I64(limit));
-	return rc ? rc : sql_all(tx, st, read_file, sizeof(struct file), array, n, err);
+	return rc ? rc : sql_all(tx, st, sql_read_file, sizeof(struct file), array, n, err);
 }
 
 static err_code
@@ -154,7 +174,7 @@ tree_rows(struct meta_tx *tx, const struct id *project, const char *dir, const c
 	err_code rc;
 
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(dir), DB_TEXT(name), DB_I64(limit));
-	return rc ? rc : sql_all(tx, st, read_file, sizeof(struct file), array, n, err);
+	return rc ? rc : sql_all(tx, st, sql_read_file, sizeof(struct file), array, n, err);
 }
 
 err_code

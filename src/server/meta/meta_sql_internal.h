@@ -61,6 +61,10 @@ err_code sql_project_stored(struct meta_tx *tx, const struct id *id, int64_t del
 /** Readers of rows that more than one file needs. */
 sql_read_fn sql_read_bytes; /* of one column, into a struct sql_bytes */
 sql_read_fn sql_read_chunk; /* of SQL_CHUNK_COLUMNS, into a struct chunk */
+sql_read_fn sql_read_file;  /* of SQL_FILE_COLUMNS, SQL_BENEATH_COLUMNS, into a struct file */
+#define SQL_FILE_COLUMNS \
+	"id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by, deleted_at"
+#define SQL_BENEATH_COLUMNS "files_beneath, dirs_beneath, bytes_beneath"
 #define SQL_CHUNK_COLUMNS "id, stored_len, raw_len, block_count, created_at, used_at"
 struct sql_bytes {
 	const uint8_t *p;

@@ -47,6 +47,11 @@ struct grant {
 	enum role role;
 };
 
+/** How much lies anywhere beneath a directory: files and links, directories, and the sum of their sizes. */
+struct beneath {
+	int64_t files, dirs, bytes;
+};
+
 /** An entry of a project's tree as it is now; a tombstone when deleted_at is set. */
 struct file {
 	struct id id;        /* stable across renames */
@@ -62,6 +67,7 @@ struct file {
 	int64_t created_at;  /* the clock of its first version */
 	struct id changed_by; /* device */
 	int64_t deleted_at;  /* clock of the tombstone; 0: live */
+	struct beneath beneath; /* of a live directory; meta keeps it, meta_file_counts changes it */
 };
 
 /** A state that a file has had. */

@@ -47,6 +47,32 @@ object_file(struct arena *a, const struct file *f, const struct blocklist *list,
 }
 
 void
+object_beneath(const struct file *f, struct wire_file *out)
+{
+	out->has_beneath = f->kind == KIND_DIR && !f->deleted_at;
+	out->beneath = (struct wire_beneath){ f->beneath.files, f->beneath.dirs, f->beneath.bytes };
+}
+
+err_code
+object_files(struct arena *a, struct jw *jw, const struct tree_page *page, bool beneath, struct err *err)
+{
+	jw_key(jw, "files");
+	jw_array(jw);
+	for (size_t i = 0; i < page->n; i++) {
+		struct wire_file f;
+		err_code rc = object_file(a, &page->files[i], page->lists ? &page->lists[i] : NULL, &f, err);
+
+		if (rc)
+			return rc;
+		if (beneath)
+			object_beneath(&page->files[i], &f);
+		wire_file_write(jw, &f);
+	}
+	jw_end_array(jw);
+	return ERR_OK;
+}
+
+void
 object_project(struct jw *jw, const struct project *p)
 {
 	jw_object(jw);

@@ -140,6 +140,10 @@ err_code reply_body(struct call *c, struct body *b, struct err *err);
 
 /** object_file(a, f, list, out): as the wire has it; text in ${a}.  ${list} NULL or empty: no extents.  NULL ${a}: static buffer ${path}. */
 err_code object_file(struct arena *a, const struct file *f, const struct blocklist *list, struct wire_file *out, struct err *err);
+/** object_beneath(f, out): and what lies beneath it, where it is a directory. */
+void object_beneath(const struct file *f, struct wire_file *out);
+/** object_files(a, jw, page, beneath, err): the member "files" of an object. */
+err_code object_files(struct arena *a, struct jw *jw, const struct tree_page *page, bool beneath, struct err *err);
 void object_project(struct jw *jw, const struct project *p);
 const char *object_role(enum role role, enum device_kind kind);
 

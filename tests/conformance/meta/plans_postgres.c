@@ -190,6 +190,14 @@ plans(void **state)
 	check_seek(pg, "dir = $2 AND name > $3", "file_index_path", "((project_id = $1) AND (dir = $2) AND (name > $3))");
 	check_seek(pg, "(dir, name) > ($2, $3)", "file_index_path", "((project_id = $1) AND (ROW(dir, name) > ROW($2, $3)))");
 	check_seek(pg, "name = $3 AND deleted_at = 0", "file_index_path", "((project_id = $1) AND (dir = $2) AND (name = $3))");
+	check_seek(pg, "(dir, name) >= ($2, $3)", "file_index_path", "((project_id = $1) AND (ROW(dir, name) >= ROW($2, $3)))");
+	check_seek(pg, "kind = 1 AND name > $3", "file_index_dirs", "((project_id = $1) AND (dir = $2) AND (name > $3))");
+	check_seek(pg, "kind = 1 AND name < $3", "file_index_dirs", "((project_id = $1) AND (dir = $2) AND (name < $3))");
+	check_seek(pg, "(size, name) > ($3, $4)", "file_index_size", "((project_id = $1) AND (dir = $2) AND (ROW(size, name) > ROW($3, $4)))");
+	check_seek(pg, "(size, name) < ($3, $4)", "file_index_size", "((project_id = $1) AND (dir = $2) AND (ROW(size, name) < ROW($3, $4)))");
+	check_seek(pg, "(mtime_ns, name) > ($3, $4)", "file_index_mtime",
+	    "((project_id = $1) AND (dir = $2) AND (ROW(mtime_ns, name) > ROW($3, $4)))");
+	check_seek(pg, "kind <> 1 AND version > $3", "file_index_changed", "((project_id = $1) AND (dir = $2) AND (version > $3))");
 	check_seek(pg, "deleted_at <> 0 ORDER BY version LIMIT 1", "file_index_tombstones", "(project_id = $1)");
 	check_seek(pg, "path = $2 AND deleted = 1", "file_versions_gone", "((project_id = $1) AND (path = $2))");
 	check_seek(pg, "n >= $2", "file_transfer_chunks_pkey", "((transfer_id = $1) AND (n >= $2))");

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/map.h"
 #include "db/db.h"
 
 static void
@@ -382,17 +383,56 @@ rig_assert_text(struct rig *r, const char *path, const char *want)
 	assert_memory_equal(buf, want, got);
 }
 
+/* ${f} counts in every directory above it. */
+static void
+count_up(struct map *counts, struct arena *a, const struct file *f)
+{
+	const char *dir = f->dir;
+	size_t len = strlen(dir);
+
+	while (len > 0) {
+		struct beneath *b = map_get(counts, dir, len);
+
+		if (!b) {
+			b = arena_must(a, sizeof *b);
+			*b = (struct beneath){ 0 };
+			map_put(counts, dir, len, b);
+		}
+		b->files += f->kind != KIND_DIR;
+		b->dirs += f->kind == KIND_DIR;
+		b->bytes += f->size;
+		while (len > 0 && dir[len - 1] != '/')
+			len--;
+		len -= len > 0;
+	}
+}
+
+static void
+assert_counts(struct map *counts, const struct file *f)
+{
+	static const struct beneath none;
+	char path[FILE_PATH_MAX];
+	const struct beneath *b = f->kind == KIND_DIR ? map_get(counts, file_path(f, path), strlen(file_path(f, path))) : NULL;
+
+	b = b ? b : &none;
+	if (f->beneath.files != b->files || f->beneath.dirs != b->dirs || f->beneath.bytes != b->bytes)
+		fail_msg("%s counts %lld files, %lld directories, %lld bytes beneath it; there are %lld, %lld, %lld", file_path(f, path),
+		    (long long)f->beneath.files, (long long)f->beneath.dirs, (long long)f->beneath.bytes, (long long)b->files,
+		    (long long)b->dirs, (long long)b->bytes);
+}
+
 size_t
 rig_assert_sums(struct rig *r)
 {
 	AUTO(arena_freep) struct arena *a = arena_new(256 * MIB);
+	AUTO(map_freep) struct map *counts = map_new();
+	AUTO(freep) struct file *all = xcalloc((size_t)rig_project(r).file_count + 1, sizeof *all);
 	struct hash sum = { 0 };
 	int64_t bytes = 0, after = 0;
 	size_t n = 0;
 	struct tree_page page;
 
 	do {
-		arena_reset(a);
 		assert_ok(r, tree_list(r->d, &r->project, after, 700, false, a, &page, &r->err));
 		for (size_t i = 0; i < page.n; i++) {
 			struct hash h = file_digest(&page.files[i]);
@@ -401,12 +441,16 @@ rig_assert_sums(struct rig *r)
 			after = page.files[i].version;
 			digest_add(&sum, &h);
 			bytes += page.files[i].size;
-			n++;
+			assert_true((int64_t)n < page.project.file_count);
+			count_up(counts, a, &page.files[i]);
+			all[n++] = page.files[i];
 		}
 	} while (page.has_more);
 	assert_true(hash_eq(&sum, &page.project.digest));
 	assert_int_equal(page.project.total_bytes, bytes);
 	assert_int_equal(page.project.file_count, (int64_t)n);
 	assert_int_equal(page.next, page.project.clock);
+	for (size_t i = 0; i < n; i++)
+		assert_counts(counts, &all[i]);
 	return n;
 }

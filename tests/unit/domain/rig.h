@@ -96,5 +96,5 @@ struct project rig_project(struct rig *r);
 /** The content of a file, which must be ${want}. */
 void rig_assert_text(struct rig *r, const char *path, const char *want);
 
-/** The project's digest, count and bytes are those of a full listing; returns the number of live entries. */
+/** The project's digest, count and bytes, and what each directory counts beneath it, are those of a full listing; returns the number of live entries. */
 size_t rig_assert_sums(struct rig *r);

@@ -29,31 +29,6 @@ pages_of_a_listing(void **state)
 }
 
 static void
-directories(void **state)
-{
-	struct rig *r = *state;
-	struct tree_page page;
-
-	rig_commit(r, (struct op[]){ put_dir("d"), put_dir("d/sub"), put_text(r, "d/b", "x"), put_text(r, "d/a", "x"),
-	    put_text(r, "d/sub/deep", "x"), put_text(r, "d!", "x"), put_text(r, "top", "x") }, 7);
-	assert_ok(r, tree_dir(r->d, &r->project, "", NULL, 10, r->a, &page, &r->err));
-	assert_int_equal(page.n, 3);
-	assert_string_equal(page.files[0].name, "d");
-	assert_string_equal(page.files[1].name, "d!");
-	assert_ok(r, tree_dir(r->d, &r->project, "d", "", 2, r->a, &page, &r->err));
-	assert_int_equal(page.n, 2);
-	assert_true(page.has_more);
-	assert_string_equal(page.files[0].name, "a");
-	assert_ok(r, tree_dir(r->d, &r->project, "d", "b", 2, r->a, &page, &r->err));
-	assert_int_equal(page.n, 1);
-	assert_false(page.has_more);
-	assert_string_equal(page.files[0].name, "sub");
-	assert_code(r, ERR_NOT_FOUND, tree_dir(r->d, &r->project, "no", "", 2, r->a, &page, &r->err));
-	assert_code(r, ERR_NOT_FOUND, tree_dir(r->d, &r->project, "top", "", 2, r->a, &page, &r->err));
-	assert_code(r, ERR_PATH_INVALID, tree_dir(r->d, &r->project, "d/", "", 2, r->a, &page, &r->err));
-}
-
-static void
 extents_of_small_files(void **state)
 {
 	struct rig *r = *state;
@@ -188,7 +163,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(pages_of_a_listing), T(directories), T(extents_of_small_files), T(pages_of_a_block_list), T(one_file), T(cursors),
+		T(pages_of_a_listing), T(extents_of_small_files), T(pages_of_a_block_list), T(one_file), T(cursors),
 		T(waiting),
 	};
 
