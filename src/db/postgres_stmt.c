@@ -100,6 +100,21 @@ pg_stmts_free(struct pg_conn *c)
 	c->stmt_count = 0;
 }
 
+/*
+ * A plan that was made for an empty table takes any index for as good as another, and would stay until somebody analyses the table: a
+ * first sync writes a hundred thousand rows before that.  So plans are made again after so many statements, which by then see how large
+ * the tables have become; less and less often.
+ */
+static err_code
+plans_renew(struct pg_conn *c, struct err *err)
+{
+	if (++c->runs < c->renew_at || PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+		return ERR_OK;
+	c->runs = 0;
+	c->renew_at = MIN(2 * c->renew_at, PG_RENEW_LAST);
+	return pg_exec(c, "DISCARD PLANS", err);
+}
+
 /* ---- run ----------------------------------------------------------------------------------------------------------------- */
 
 err_code
@@ -107,14 +122,14 @@ pg_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_
 {
 	struct pg_conn *c = pg_conn_of(tx);
 	struct pg_stmt **slot = slot_of(c, sql, values, n), *s;
+	err_code rc;
 
 	assert(n <= DB_PARAMS_MAX);
-	if (!*slot) {
-		err_code rc = stmt_new(c, sql, values, n, slot, err);
-
-		if (rc)
-			return rc;
-	}
+	rc = plans_renew(c, err);
+	if (!rc && !*slot)
+		rc = stmt_new(c, sql, values, n, slot, err);
+	if (rc)
+		return rc;
 	s = *slot;
 	assert(!s->busy);
 	for (size_t i = 0; i < n; i++)

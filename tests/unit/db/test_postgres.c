@@ -449,12 +449,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(processes_take_turns), /* first: others change DRAY_FAULT */
 		TN(lost_while_idle),
 		TN(lost_midway),
 		TN(group_is_lost),
 		T(commit_is_lost),
 		T(answer_is_lost),
-		T(processes_take_turns),
 		T(another_process_holds_on),
 		T(stranger_holds_a_row),
 		T(settings),
