@@ -273,7 +273,7 @@ pg_connect(struct pg_conn *c, struct err *err)
 		return err_set(err, ERR_UNAVAILABLE, "PostgreSQL at %s: %s", db->where, text);
 	}
 	c->runs = 0;
-	c->renew_at = PG_RENEW_FIRST;
+	c->look_at = PG_LOOK_FIRST;
 	(void)PQsetNoticeProcessor(c->pg, on_notice, c->db);
 	rc = configure(c, err);
 	if (rc)
