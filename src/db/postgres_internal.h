@@ -11,6 +11,8 @@
 #include "db/writer.h"
 
 #define PG_STMT_SLOTS 512 /* of a connection's cache, by address of the text and kinds of its values */
+#define PG_LOOK_FIRST 256
+#define PG_LOOK_LAST 16384
 #define PG_XID_LEN 24     /* digits of a 64-bit number, and to spare */
 #define PG_TIMELINE_LEN 16
 
@@ -38,9 +40,11 @@ struct pg_conn {
 	enum db_mode mode;
 	struct pg_stmt *stmts[PG_STMT_SLOTS];
 	unsigned stmt_count, busy_count;
+	unsigned runs, look_at; /* the writer's statements since it looked at how large the tables are, and when it is time again */
 	/* the writer's */
 	char xid[PG_XID_LEN];           /* of the outer transaction: what its commit is asked after by, should the answer be lost */
 	char timeline[PG_TIMELINE_LEN]; /* of the server's log: another one knows other transactions by the same numbers */
+	bool saved;                     /* the savepoint of a member that has committed is still to be given up */
 	bool unsafe;                    /* the server runs with fsync=off */
 	char begin[160];                /* the statements that begin a transaction: they name the lock of this schema */
 };

@@ -100,6 +100,28 @@ pg_stmts_free(struct pg_conn *c)
 	c->stmt_count = 0;
 }
 
+/*
+ * A planner without statistics takes any index of a table for as good as another, and the server analyses a table a minute after it has grown
+ * at the soonest: a first sync writes a hundred thousand rows before that, each of them slower than the last.  So the writer looks now and
+ * then, less and less often, for tables that have become four times as large as when they were analysed last, and analyses those.  That makes
+ * every connection plan anew.
+ */
+static err_code
+growth_analyse(struct pg_conn *c, struct err *err)
+{
+	static const char look[] =
+	    "DO $$DECLARE t regclass; BEGIN FOR t IN SELECT oid::regclass FROM pg_class WHERE relkind = 'r'"
+	    " AND relnamespace = current_schema()::regnamespace"
+	    " AND pg_relation_size(oid) > 4 * current_setting('block_size')::bigint * greatest(relpages, 2)"
+	    " LOOP EXECUTE format('ANALYZE %s', t); END LOOP; END$$";
+
+	if (c->mode == DB_READ || ++c->runs < c->look_at || PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+		return ERR_OK;
+	c->runs = 0;
+	c->look_at = MIN(2 * c->look_at, PG_LOOK_LAST);
+	return pg_exec(c, look, err);
+}
+
 /* ---- run ----------------------------------------------------------------------------------------------------------------- */
 
 err_code
@@ -107,14 +129,14 @@ pg_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_
 {
 	struct pg_conn *c = pg_conn_of(tx);
 	struct pg_stmt **slot = slot_of(c, sql, values, n), *s;
+	err_code rc;
 
 	assert(n <= DB_PARAMS_MAX);
-	if (!*slot) {
-		err_code rc = stmt_new(c, sql, values, n, slot, err);
-
-		if (rc)
-			return rc;
-	}
+	rc = growth_analyse(c, err);
+	if (!rc && !*slot)
+		rc = stmt_new(c, sql, values, n, slot, err);
+	if (rc)
+		return rc;
 	s = *slot;
 	assert(!s->busy);
 	for (size_t i = 0; i < n; i++)

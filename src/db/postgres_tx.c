@@ -30,6 +30,7 @@ begin_once(struct pg_conn *c, struct err *err)
 	err_code rc;
 
 	c->base.failure.code = ERR_OK;
+	c->saved = false;
 	if (pg_lost(c)) {
 		rc = pg_connect(c, err);
 		if (rc)
@@ -74,16 +75,27 @@ write_begin(struct db_tx *tx, struct err *err)
 	return begin_until(c, clock_mono_ms() + c->db->wait_ms, err);
 }
 
+/*
+ * A message there and back is what a member of a group costs, so a savepoint is given up in the message that makes the next one, or by the
+ * commit.  Nothing can refuse that but a lost connection, and then all of the group are lost, its member too.
+ */
 static err_code
 write_save(struct db_tx *tx, struct err *err)
 {
-	return pg_exec(pg_conn_of(tx), "SAVEPOINT t", err);
+	struct pg_conn *c = pg_conn_of(tx);
+	err_code rc;
+
+	rc = pg_exec(c, c->saved ? "RELEASE SAVEPOINT t; SAVEPOINT t" : "SAVEPOINT t", err);
+	c->saved = false;
+	return rc;
 }
 
 static err_code
 write_release(struct db_tx *tx, struct err *err)
 {
-	return pg_exec(pg_conn_of(tx), "RELEASE SAVEPOINT t", err);
+	(void)err;
+	pg_conn_of(tx)->saved = true;
+	return ERR_OK;
 }
 
 static bool

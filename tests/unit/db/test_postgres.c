@@ -390,6 +390,23 @@ unknown_types_are_refused(void **state)
 	db_abort(&tx);
 }
 
+/* A transaction that makes a table large has its statistics before it ends, and not a minute later. */
+static void
+growth_is_analysed(void **state)
+{
+	struct fixture *f = *state;
+	struct db_tx *tx = begin(f, DB_WRITE);
+	char known[16];
+
+	for (int i = 0; i < 3000; i++)
+		ok(put(tx, i, i, ERR));
+	commit(tx);
+	schema_sql(&f->schema, "SELECT CASE WHEN reltuples > 1000 THEN 'yes' ELSE 'no' END FROM pg_class WHERE oid = 't'::regclass", known,
+	    sizeof known);
+	assert_string_equal(known, "yes");
+	assert_int_equal(look(f, 2999), 2999);
+}
+
 /* ---- opening ----------------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -449,18 +466,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(processes_take_turns), /* first: others change DRAY_FAULT */
 		TN(lost_while_idle),
 		TN(lost_midway),
 		TN(group_is_lost),
 		T(commit_is_lost),
 		T(answer_is_lost),
-		T(processes_take_turns),
 		T(another_process_holds_on),
 		T(stranger_holds_a_row),
 		T(settings),
 		T(url_counts),
 		T(text_is_ordered_by_bytes),
 		T(unknown_types_are_refused),
+		T(growth_is_analysed),
 		T(opening),
 		T(encoding),
 	};
