@@ -186,6 +186,32 @@ relaid(const struct gather *g, struct entry *e, const struct entry *other)
 	return true;
 }
 
+/*
+ * Nothing has touched the file, by its stat.  Do its bytes say so too?  When they do not, a disk or a program that sets times has changed
+ * them: nobody's edit, so nothing is planned for it.
+ */
+static err_code
+verify(struct gather *g, const struct entry *found, const struct entry *base, struct err *err)
+{
+	struct entry e = *found;
+	err_code rc = look(g, &e, err);
+
+	if (rc)
+		return rc;
+	if (!e.content_known) {
+		add_problem(g->pass, e.path, "unverified", "it could not be read, or changes");
+		return ERR_OK;
+	}
+	(void)relaid(g, &e, base);
+	if (!entry_same_content(&e, base)) {
+		add_problem(g->pass, e.path, "content_differs", "its bytes are not the agreed ones, though its size and times are");
+		return ERR_OK;
+	}
+	g->pass->verified++;
+	g->pass->verified_bytes += (uint64_t)e.size;
+	return ERR_OK;
+}
+
 static err_code
 same_or_row(struct gather *g, const struct entry *found, struct err *err)
 {
@@ -196,7 +222,7 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 	e.mode = entry_mode_through(base->mode, e.mode, g->mask);
 	if (e.kind == base->kind) {
 		if (e.kind == ENTRY_FILE && entry_same_meta(&e, base) && entry_same_disk(&e, base))
-			return ERR_OK;
+			return g->opts->verify ? verify(g, &e, base, err) : ERR_OK;
 		if (e.kind != ENTRY_FILE && entry_same_content(&e, base) && entry_same_meta(&e, base))
 			return ERR_OK;
 		if (e.kind == ENTRY_FILE && e.size == base->size && e.mtime_ns == base->mtime_ns) {
@@ -206,6 +232,8 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 			(void)relaid(g, &e, base);
 			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
 				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
+				g->pass->verified++;
+				g->pass->verified_bytes += (uint64_t)e.size;
 				e.id = base->id;
 				e.version = base->version;
 				r->entry = *keep(g->pass->arena, &e);

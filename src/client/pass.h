@@ -23,6 +23,7 @@ struct pass {
 	uint64_t scanned;         /* entries on disk */
 	uint64_t known;           /* entries of the base tree */
 	uint64_t deferred;        /* new entries that this pass has left for the next one */
+	uint64_t verified, verified_bytes; /* files that were read and are as agreed */
 	struct map *extents;      /* path -> struct pass_extents, of files to pull */
 };
 
@@ -43,6 +44,7 @@ struct pass_extents {
 struct pass_opts {
 	size_t slice;             /* new names at least; 0: all of them, for a plan that is shown */
 	const struct map *given_up; /* paths that do not count for it; may be NULL */
+	bool verify;              /* read also what nothing has touched; what is not as agreed then is a problem, never an edit */
 	const bool *cancel;
 	struct remote *remote;    /* asked for a list of blocks where only that tells a touched file from an edited one; may be NULL */
 	void (*progress)(void *ctx, uint64_t entries);
