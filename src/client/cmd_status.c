@@ -113,7 +113,7 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 		sbuf_add_visible(&sb, st->offline.msg);
 		sbuf_addc(&sb, '\n');
 	}
-	if (command_has(line, 'V'))
+	if (command_has(line, 'c'))
 		sbuf_addf(&sb, "Verified  %" PRIu64 " files, %s read and as agreed\n", st->pass->verified,
 		    size_human(st->pass->verified_bytes, size));
 	if (st->identical)
@@ -142,10 +142,10 @@ show_status(const struct command_line *line, int *code, struct err *err)
 		rc = folder_open(path, &f, err);
 	if (rc)
 		return rc;
-	rc = find_out(f, command_has(line, 'V'), &st, err);
+	rc = find_out(f, command_has(line, 'c'), &st, err);
 	if (rc == ERR_OK) {
 		if (command_has(line, 'j'))
-			show_json(f, command_has(line, 'V'), &st);
+			show_json(f, command_has(line, 'c'), &st);
 		else
 			show_text(line, f, &st);
 		*code = st.identical ? EXIT_IN_SYNC : EXIT_REMAINS;
@@ -167,7 +167,7 @@ const struct command COMMAND_STATUS = {
 	.name = "status",
 	.args = "[DIR]",
 	.summary = "Tell whether a linked folder is in sync, and what differs",
-	.options = "jvV",
+	.options = "cjv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,

@@ -8,6 +8,7 @@
 #include "client/state/state_internal.h"
 
 #define STATE_PATH_MAX 8192
+#define WRITER_CACHE_KIB (20 * 1024) /* the index of contents is in no order: of a million files it is 100 MiB, and what is not at hand is read */
 #define READERS_MAX 8 /* a walk, a look-up beside it, two packers, the rest in reserve */
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
@@ -16,7 +17,7 @@ static err_code
 open_db(struct state *s, const char *dotdray, bool read_only, struct err *err)
 {
 	AUTO(sbuf_fini) struct sbuf path = SBUF(STATE_PATH_MAX);
-	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .read_only = read_only };
+	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .writer_cache_kib = WRITER_CACHE_KIB, .read_only = read_only };
 	err_code rc;
 
 	sbuf_addf(&path, "%s/state.db", dotdray);
