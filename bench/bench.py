@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """make bench: dray's figures, each beside a peer or a limit of this machine in the same run, as ratios.
 
-Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, tree, large, syncthing (default: all)
+Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, tree, large, million, syncthing (default: all)
 
 BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a ninth of the free space holds),
-BENCH_RUNS how often the whole file is sent (3), BENCH_FILES how large the projects of the row tree are (10000,100000).
+BENCH_RUNS how often the whole file is sent (3), BENCH_FILES how many files there are in the rows tree and
+million (10000,100000).
 
 Prints a table and appends one line of JSON to bench/history/bench.jsonl.  Nothing here passes or fails.
 """
@@ -24,6 +25,7 @@ import tempfile
 import time
 
 from large import bench_large, bench_syncthing
+from million import bench_million
 from rig import BIN, MIB, ROOT, RUNS, drayd, figures, link, own_loopback, row, rsyncd, timed
 from tree import bench_tree
 
@@ -239,7 +241,7 @@ def bench_api(tmp):
 
 
 ROWS = {"small": bench_small, "folder": bench_folder, "chunks": bench_chunks, "memory": bench_memory, "api": bench_api, "tree": bench_tree, "large": bench_large,
-        "syncthing": bench_syncthing}
+        "million": bench_million, "syncthing": bench_syncthing}
 
 
 def machine():

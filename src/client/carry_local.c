@@ -1,6 +1,6 @@
 /*
  * The local half of a plan.  What happens at once (directories, links, moves, deletions, modes) goes first, in the plan's order;
- * then contents are fetched and installed in batches.  A base row is written only after what it says is durable on disk: the
+ * then contents are fetched and installed in batches (carry_install.c).  A base row is written only after what it says is durable on disk: the
  * records wait for apply_flush, or for apply_install, which flushes what it installs.
  */
 
@@ -8,10 +8,6 @@
 
 #include "base/fault.h"
 #include "client/carry_internal.h"
-
-#define INSTALL_BATCH 256          /* files that share a flush */
-#define INSTALL_BATCH_BYTES (64 * MIB)
-#define KEPT_FROM ((int64_t)BLOCK_LEN_MAX) /* files at least so large keep their temporaries; a batch of smaller ones is 4 chunks at most */
 
 /* ---- records -------------------------------------------------------------------------------------------------------------- */
 
@@ -26,8 +22,7 @@ record_add(struct carry *c)
 	return &c->records[c->record_count++];
 }
 
-/* ${installed} is now on disk as the server's ${remote}. */
-static void
+void
 record_put(struct carry *c, const struct entry *installed, const struct entry *remote)
 {
 	struct record *r = record_add(c);
@@ -55,7 +50,7 @@ record_remove(struct carry *c, const struct entry *base)
 	r->settled = base->id;
 }
 
-static err_code
+err_code
 write_records(struct carry *c, struct err *err)
 {
 	struct state *s = c->env->folder->state;
@@ -78,8 +73,7 @@ write_records(struct carry *c, struct err *err)
 	return rc;
 }
 
-/* The directory that holds ${path} gets its agreed time back when all is done. */
-static void
+void
 touch_parent(struct carry *c, const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -265,78 +259,6 @@ all_at_once(struct carry *c, struct err *err)
 
 /* ---- contents ----------------------------------------------------------------------------------------------------------------- */
 
-/** Files that have been fetched and wait to be installed together. */
-struct install {
-	struct carry *c;
-	struct apply_install items[INSTALL_BATCH];
-	const struct pull_file *files[INSTALL_BATCH];
-	char names[INSTALL_BATCH][APPLY_TEMP_NAME_MAX];
-	size_t n;
-	uint64_t bytes;
-};
-
-static err_code
-install_batch(struct install *in, struct err *err)
-{
-	struct carry *c = in->c;
-
-	if (in->n == 0)
-		return ERR_OK;
-	apply_install(c->apply, in->items, in->n);
-	for (size_t i = 0; i < in->n; i++) {
-		const struct apply_install *item = &in->items[i];
-		err_code rc = item->code;
-		if (rc == ERR_OK) {
-			record_put(c, &item->installed, item->want);
-			touch_parent(c, item->want->path);
-			c->env->result->pulled++;
-			c->env->result->content_down += (uint64_t)item->want->size;
-			continue;
-		}
-		rc = carry_failed(c, item->want->path, rc, &item->err, err);
-		if (rc)
-			return rc;
-	}
-	in->n = 0;
-	in->bytes = 0;
-	return write_records(c, err);
-}
-
-static err_code
-open_temp(void *ctx, const struct pull_file *f, int *fd, char *name, struct err *err)
-{
-	struct install *in = ctx;
-
-	if (f->want->size >= KEPT_FROM)
-		return apply_temp_kept(in->c->apply, &f->want->id, fd, name, err);
-	return apply_temp(in->c->apply, fd, name, err);
-}
-
-static err_code
-fetched(void *ctx, const struct pull_file *f, const char *name, err_code code, const struct err *why, struct err *err)
-{
-	struct install *in = ctx;
-	const struct plan_op *op = f->op;
-
-	if (code) {
-		/* What was fetched is kept for the next attempt, unless it may not be what it seems to be (I6). */
-		if (name && (code == ERR_IO || !apply_temp_stays(name)))
-			apply_temp_drop(in->c->apply, name);
-		return carry_failed(in->c, op->path, code, why, err);
-	}
-	memcpy(in->names[in->n], name, strlen(name) + 1);
-	in->items[in->n] = (struct apply_install){
-		.temp = in->names[in->n],
-		.want = f->want,
-		.expect = op->act == ACT_CONFLICT ? NULL : op->local, /* a conflict has moved it aside */
-	};
-	in->files[in->n++] = f;
-	in->bytes += (uint64_t)f->want->size;
-	if (in->n == INSTALL_BATCH || in->bytes >= INSTALL_BATCH_BYTES)
-		return install_batch(in, err);
-	return ERR_OK;
-}
-
 /* Where an older version of what is fetched is, as the last sync left it or a conflict has renamed it. */
 static void
 set_old(struct carry *c, struct pull_file *f)
@@ -402,13 +324,14 @@ copies_last(struct carry *c, struct pull_file *files, size_t n)
 static err_code
 fetch_some(struct install *in, const struct transfer_env *env, const struct pull_file *files, size_t n, struct err *err)
 {
-	struct err ignored;
-	err_code rc = pull_run(env, files, n, open_temp, fetched, err);
+	struct err why;
+	err_code rc = pull_run(env, files, n, install_open_temp, install_fetched, err), installed = install_finish(in, &why);
 
-	if (rc == ERR_OK)
-		return install_batch(in, err);
-	(void)!install_batch(in, &ignored);
-	return rc;
+	if (rc || !installed)
+		return rc;
+	if (err)
+		*err = why;
+	return installed;
 }
 
 static err_code
@@ -431,15 +354,16 @@ fetch_all(struct carry *c, struct err *err)
 	if (n == 0)
 		return ERR_OK;
 	firsts = copies_last(c, files, n);
-	in = xcalloc(1, sizeof *in);
-	in->c = c;
+	rc = install_new(c, &in, err);
+	if (rc)
+		return rc;
 	env.ctx = in;
 	report_start(c->env->opts->report, "Receiving", c->progress);
 	rc = fetch_some(in, &env, files, firsts, err);
 	if (rc == ERR_OK)
 		rc = fetch_some(in, &env, files + firsts, n - firsts, err);
 	report_stop(c->env->opts->report);
-	free(in);
+	install_free(in);
 	return rc;
 }
 

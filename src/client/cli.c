@@ -67,6 +67,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'j', "json", NULL, "print the result as one JSON object" },
 	{ 'q', "quiet", NULL, "print errors only" },
 	{ 'v', "verbose", NULL, "list every entry" },
+	{ 'c', "verify", NULL, "read every file, also those that nothing has touched" },
 	{ 0 },
 };
 

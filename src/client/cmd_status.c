@@ -21,9 +21,19 @@ struct status {
 };
 
 static err_code
-find_out(struct folder *f, struct status *st, struct err *err)
+look(struct folder *f, struct remote *remote, bool verify, struct status *st, struct err *err)
 {
-	struct pass_opts opts = { .cancel = cli_cancel() };
+	struct pass_opts opts = { .cancel = cli_cancel(), .verify = verify, .remote = verify && st->online ? remote : NULL };
+	err_code rc = pass_open(f, &opts, &st->pass, err);
+
+	if (rc == ERR_OK)
+		rc = state_totals(f->state, &st->totals, err);
+	return rc ? rc : state_place_get(f->state, &st->place, err);
+}
+
+static err_code
+find_out(struct folder *f, bool verify, struct status *st, struct err *err)
+{
 	struct remote *remote;
 	err_code rc = folder_remote(f, &(struct line_opts){ .retry_ms = RETRY_MS, .cancel = cli_cancel() }, &remote, err);
 
@@ -31,17 +41,12 @@ find_out(struct folder *f, struct status *st, struct err *err)
 		return rc;
 	/* A server that cannot be reached is worth saying, and no reason not to look at the disk. */
 	rc = feed_pull(f->state, remote, true, &st->offline);
-	remote_free(remote);
 	st->online = rc == ERR_OK;
-	if (rc == ERR_CANCELLED || rc == ERR_DB) {
+	if (rc == ERR_CANCELLED || rc == ERR_DB)
 		*err = st->offline;
-		return rc;
-	}
-	rc = pass_open(f, &opts, &st->pass, err);
-	if (rc == ERR_OK)
-		rc = state_totals(f->state, &st->totals, err);
-	if (rc == ERR_OK)
-		rc = state_place_get(f->state, &st->place, err);
+	else
+		rc = look(f, remote, verify, st, err);
+	remote_free(remote);
 	if (rc)
 		return rc;
 	st->identical = st->online && st->pass->plan.n == 0 && st->pass->problem_count == 0 && st->totals.pending == 0 &&
@@ -50,7 +55,7 @@ find_out(struct folder *f, struct status *st, struct err *err)
 }
 
 static void
-show_json(const struct folder *f, const struct status *st)
+show_json(const struct folder *f, bool verify, const struct status *st)
 {
 	struct sbuf sb = SBUF(OUTPUT_MAX);
 	struct jw jw = JW(&sb);
@@ -74,6 +79,10 @@ show_json(const struct folder *f, const struct status *st)
 	jw_ku64(&jw, "files", st->totals.files);
 	jw_ku64(&jw, "bytes", st->totals.bytes);
 	jw_khash(&jw, "digest", &st->totals.digest);
+	if (verify) {
+		jw_ku64(&jw, "verified", st->pass->verified);
+		jw_ku64(&jw, "verified_bytes", st->pass->verified_bytes);
+	}
 	jw_key(&jw, "plan");
 	plan_json(&jw, &st->pass->plan);
 	jw_key(&jw, "unsynced");
@@ -104,6 +113,9 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 		sbuf_add_visible(&sb, st->offline.msg);
 		sbuf_addc(&sb, '\n');
 	}
+	if (command_has(line, 'c'))
+		sbuf_addf(&sb, "Verified  %" PRIu64 " files, %s read and as agreed\n", st->pass->verified,
+		    size_human(st->pass->verified_bytes, size));
 	if (st->identical)
 		sbuf_addf(&sb, "State     identical to the server at %s\n", rfc3339_us(st->place.clock, at));
 	else if (st->pass->plan.n == 0)
@@ -130,10 +142,10 @@ show_status(const struct command_line *line, int *code, struct err *err)
 		rc = folder_open(path, &f, err);
 	if (rc)
 		return rc;
-	rc = find_out(f, &st, err);
+	rc = find_out(f, command_has(line, 'c'), &st, err);
 	if (rc == ERR_OK) {
 		if (command_has(line, 'j'))
-			show_json(f, &st);
+			show_json(f, command_has(line, 'c'), &st);
 		else
 			show_text(line, f, &st);
 		*code = st.identical ? EXIT_IN_SYNC : EXIT_REMAINS;
@@ -155,11 +167,12 @@ const struct command COMMAND_STATUS = {
 	.name = "status",
 	.args = "[DIR]",
 	.summary = "Tell whether a linked folder is in sync, and what differs",
-	.options = "jv",
+	.options = "cjv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,
-	.help = "Looks at the disk and asks the server; changes nothing in the tree.\n\n"
+	.help = "Looks at the disk and asks the server; changes nothing in the tree.  A file whose size and\n"
+	        "times are the agreed ones is taken for unchanged; with --verify it is read.\n\n"
 	        "Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
 	        "the server could not be asked.\n",
 };

@@ -6,7 +6,7 @@
 #include "client/pass.h"
 #include "client/scan/scan.h"
 
-#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 400 bytes each */
+#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 600 bytes each */
 #define HASH_THREADS 2
 
 /** A name that differs somewhere. */
@@ -32,17 +32,35 @@ struct gather {
 		struct refresh *next;
 		struct entry entry;
 	} *refreshed;             /* base rows whose stat is to be recorded anew */
+	struct state_totals totals; /* as the pass begins */
+	uint64_t fresh;           /* rows of what is new here, as far as they count for a slice */
+	uint64_t news;            /* all rows of what is new here */
+	uint64_t *inodes;         /* of the base tree, sorted; NULL until they are needed */
+	size_t inode_count;
 };
 
 static struct entry *
-keep(struct arena *a, const struct entry *e)
+keep_as(struct arena *a, const struct entry *e, const char *path)
 {
 	struct entry *copy = arena_must(a, sizeof *copy);
 
 	*copy = *e;
-	copy->path = arena_strdup(a, e->path);
-	copy->target = e->target ? arena_strdup(a, e->target) : "";
+	copy->path = path;
+	copy->target = e->target && e->target[0] ? arena_strdup(a, e->target) : "";
 	return copy;
+}
+
+static struct entry *
+keep(struct arena *a, const struct entry *e)
+{
+	return keep_as(a, e, arena_strdup(a, e->path));
+}
+
+/* A side of the row: the row's path is kept already. */
+static struct entry *
+keep_in(struct gather *g, const struct row *row, const struct entry *e)
+{
+	return keep_as(g->pass->arena, e, row->item.path);
 }
 
 static struct row *
@@ -127,7 +145,7 @@ base_until(struct gather *g, const char *path, struct err *err)
 	while (g->base && (!path || path_cmp(g->base->path, path) < 0)) {
 		if (!is_frozen(g, g->base->path)) {
 			struct row *row = row_at(g, g->base->path);
-			row->item.base = keep(g->pass->arena, g->base);
+			row->item.base = keep_in(g, row, g->base);
 			row->local_set = true;
 		}
 		err_code rc = next_base(g, err);
@@ -168,6 +186,32 @@ relaid(const struct gather *g, struct entry *e, const struct entry *other)
 	return true;
 }
 
+/*
+ * Nothing has touched the file, by its stat.  Do its bytes say so too?  When they do not, a disk or a program that sets times has changed
+ * them: nobody's edit, so nothing is planned for it.
+ */
+static err_code
+verify(struct gather *g, const struct entry *found, const struct entry *base, struct err *err)
+{
+	struct entry e = *found;
+	err_code rc = look(g, &e, err);
+
+	if (rc)
+		return rc;
+	if (!e.content_known) {
+		add_problem(g->pass, e.path, "unverified", "it could not be read, or changes");
+		return ERR_OK;
+	}
+	(void)relaid(g, &e, base);
+	if (!entry_same_content(&e, base)) {
+		add_problem(g->pass, e.path, "content_differs", "its bytes are not the agreed ones, though its size and times are");
+		return ERR_OK;
+	}
+	g->pass->verified++;
+	g->pass->verified_bytes += (uint64_t)e.size;
+	return ERR_OK;
+}
+
 static err_code
 same_or_row(struct gather *g, const struct entry *found, struct err *err)
 {
@@ -178,7 +222,7 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 	e.mode = entry_mode_through(base->mode, e.mode, g->mask);
 	if (e.kind == base->kind) {
 		if (e.kind == ENTRY_FILE && entry_same_meta(&e, base) && entry_same_disk(&e, base))
-			return ERR_OK;
+			return g->opts->verify ? verify(g, &e, base, err) : ERR_OK;
 		if (e.kind != ENTRY_FILE && entry_same_content(&e, base) && entry_same_meta(&e, base))
 			return ERR_OK;
 		if (e.kind == ENTRY_FILE && e.size == base->size && e.mtime_ns == base->mtime_ns) {
@@ -188,6 +232,8 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 			(void)relaid(g, &e, base);
 			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
 				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
+				g->pass->verified++;
+				g->pass->verified_bytes += (uint64_t)e.size;
 				e.id = base->id;
 				e.version = base->version;
 				r->entry = *keep(g->pass->arena, &e);
@@ -198,8 +244,76 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 		}
 	}
 	row = row_at(g, e.path);
-	row->item.base = keep(g->pass->arena, base);
-	row->item.local = keep(g->pass->arena, &e);
+	row->item.base = keep_in(g, row, base);
+	row->item.local = keep_in(g, row, &e);
+	row->local_set = true;
+	return ERR_OK;
+}
+
+/* ---- slices -------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t
+slice(const struct gather *g)
+{
+	return g->opts->slice ? MAX(g->opts->slice, g->totals.entries / PASS_SLICE_PART) : UINT64_MAX;
+}
+
+static int
+inode_cmp(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static err_code
+read_inodes(struct gather *g, struct err *err)
+{
+	AUTO(state_walk_freep) struct state_walk *walk = NULL;
+	const struct entry *e;
+	err_code rc = state_base_walk(g->folder->state, &walk, err);
+
+	g->inodes = xcalloc(g->totals.entries + 1, sizeof *g->inodes);
+	while (rc == ERR_OK && (rc = state_walk_next(walk, &e, err)) == ERR_OK && e)
+		if (g->inode_count < g->totals.entries)
+			g->inodes[g->inode_count++] = e->ino;
+	qsort(g->inodes, g->inode_count, sizeof *g->inodes, inode_cmp);
+	return rc;
+}
+
+/*
+ * Whether what is new here is left for the next pass.  Directories are not: what is taken may lie in one.  Nor is what has an inode of the base
+ * tree: its old name may be missing, and then it was renamed.
+ */
+static err_code
+defer(struct gather *g, const struct entry *e, bool *deferred, struct err *err)
+{
+	err_code rc = ERR_OK;
+
+	*deferred = false;
+	if (g->fresh < slice(g) || e->kind == ENTRY_DIR || g->totals.pending > 0)
+		return ERR_OK;
+	if (!g->inodes)
+		rc = read_inodes(g, err);
+	*deferred = !rc && !bsearch(&e->ino, g->inodes, g->inode_count, sizeof *g->inodes, inode_cmp);
+	g->pass->deferred += *deferred;
+	return rc;
+}
+
+static err_code
+found_new(struct gather *g, const struct entry *e, struct err *err)
+{
+	struct row *row;
+	bool deferred;
+	err_code rc = defer(g, e, &deferred, err);
+
+	if (rc || deferred)
+		return rc;
+	g->news++;
+	if (!g->opts->given_up || !map_get(g->opts->given_up, e->path, strlen(e->path)))
+		g->fresh++;
+	row = row_at(g, e->path);
+	row->item.local = keep_in(g, row, e);
 	row->local_set = true;
 	return ERR_OK;
 }
@@ -217,10 +331,7 @@ on_found(void *ctx, const struct entry *e, struct err *err)
 		rc = same_or_row(g, e, err);
 		return rc ? rc : next_base(g, err);
 	}
-	struct row *row = row_at(g, e->path);
-	row->item.local = keep(g->pass->arena, e);
-	row->local_set = true;
-	return ERR_OK;
+	return found_new(g, e, err);
 }
 
 static err_code
@@ -261,7 +372,7 @@ fill_from_base(struct gather *g, struct row *row, struct err *err)
 		return ERR_OK;
 	if (rc)
 		return rc;
-	row->item.base = row->item.local = keep(g->pass->arena, &base);
+	row->item.base = row->item.local = keep_in(g, row, &base);
 	return ERR_OK;
 }
 
@@ -286,13 +397,24 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 		return ERR_OK;
 	row = row_at(g, e->path);
 	row->remote_set = true;
-	row->item.remote = keep(g->pass->arena, e);
+	row->item.remote = keep_in(g, row, e);
 	if (extra_len > 0) {
 		struct pass_extents *x = arena_must(g->pass->arena, sizeof *x);
 		x->x = extents_unpack(g->pass->arena, extra, extra_len, &x->count);
 		map_put(g->pass->extents, row->item.path, strlen(row->item.path), x);
 	}
 	return fill_from_base(g, row, err);
+}
+
+/* While there is something new here, all that is new there is looked at: the two may meet at one name. */
+static err_code
+gather_remote(struct gather *g, struct err *err)
+{
+	uint64_t left, max = g->news > 0 ? UINT64_MAX : slice(g);
+	err_code rc = state_pending_each(g->folder->state, max, &left, on_pending, g, err);
+
+	g->pass->deferred += left;
+	return rc;
 }
 
 /* ---- joining ----------------------------------------------------------------------------------------------------------------- */
@@ -404,12 +526,14 @@ gather_all(struct gather *g, struct err *err)
 {
 	struct diff_item *items;
 	size_t n;
-	err_code rc = gather_local(g, err);
+	err_code rc = state_totals(g->folder->state, &g->totals, err);
 
+	if (rc == ERR_OK)
+		rc = gather_local(g, err);
 	if (rc == ERR_OK)
 		rc = record_refreshed(g, err);
 	if (rc == ERR_OK)
-		rc = state_pending_each(g->folder->state, on_pending, g, err);
+		rc = gather_remote(g, err);
 	if (rc)
 		return rc;
 	items = join(g, &n);
@@ -434,6 +558,7 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 	rc = gather_all(&g, err);
 	map_free(g.rows);
 	map_free(g.frozen);
+	free(g.inodes);
 	if (rc == ERR_OK)
 		*out = TAKE(p);
 	return rc;

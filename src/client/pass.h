@@ -22,6 +22,8 @@ struct pass {
 	size_t problem_count;
 	uint64_t scanned;         /* entries on disk */
 	uint64_t known;           /* entries of the base tree */
+	uint64_t deferred;        /* new entries that this pass has left for the next one */
+	uint64_t verified, verified_bytes; /* files that were read and are as agreed */
 	struct map *extents;      /* path -> struct pass_extents, of files to pull */
 };
 
@@ -30,7 +32,19 @@ struct pass_extents {
 	struct wire_extent *x;
 };
 
+/**
+ * A first sync has a million names that differ.  With a slice, a pass takes that many of the new ones, and all else that differs; the rest is
+ * as if it had not been seen, and is there for the next pass.  What may be one of two halves of a rename is never left out, nor is
+ * anything while both sides have something new, so every plan is one that a whole look could have led to.  Slices grow with the
+ * tree, by which the looks that a first sync takes are few, and their sum follows its size.
+ */
+#define PASS_SLICE_MIN 65536 /* about 50 MiB of plan */
+#define PASS_SLICE_PART 4    /* or this part of what is known already */
+
 struct pass_opts {
+	size_t slice;             /* new names at least; 0: all of them, for a plan that is shown */
+	const struct map *given_up; /* paths that do not count for it; may be NULL */
+	bool verify;              /* read also what nothing has touched; what is not as agreed then is a problem, never an edit */
 	const bool *cancel;
 	bool carried_out;         /* the plan will be, so what may only have been touched is read when it is sent, and not before */
 	struct remote *remote;    /* asked for a list of blocks where only that tells a touched file from an edited one; may be NULL */

@@ -74,10 +74,11 @@ copy_problems(struct sync_result *result, const struct pass *pass)
 }
 
 static err_code
-look(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct pass **pass, struct err *err)
+look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size_t slice, const struct map *given_up,
+    struct pass **pass, struct err *err)
 {
-	struct pass_opts look_opts = { .cancel = opts->cancel, .carried_out = !opts->dry_run, .remote = remote,
-		.progress = scanned, .ctx = opts->report };
+	struct pass_opts look_opts = { .slice = slice, .given_up = given_up, .cancel = opts->cancel, .carried_out = !opts->dry_run,
+		.remote = remote, .progress = scanned, .ctx = opts->report };
 	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
 
 	if (rc)
@@ -87,16 +88,44 @@ look(struct folder *f, struct remote *remote, const struct sync_opts *opts, stru
 	return rc;
 }
 
+/* A small tree then takes as many slices as a large one. */
+static size_t
+first_slice(const struct sync_opts *opts)
+{
+	if (opts->dry_run)
+		return 0;
+	return FAULT("client.tiny_slices") ? 8 : PASS_SLICE_MIN;
+}
+
+/*
+ * A pass that has left something for the next one is not a round of its own.  When it has brought nothing forward, what is in its way is
+ * not going to leave: then everything is looked at together.
+ */
+static err_code
+next_slice(struct folder *f, const struct state_totals *before, size_t *slice, struct err *err)
+{
+	struct state_totals now;
+	err_code rc = state_totals(f->state, &now, err);
+
+	if (rc == ERR_OK && now.entries == before->entries && now.pending == before->pending)
+		*slice = 0;
+	return rc;
+}
+
 static err_code
 rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct map *given_up,
     struct err *err)
 {
 	struct carry_env env = { .folder = f, .remote = remote, .opts = opts, .result = result, .given_up = given_up };
+	size_t slice = first_slice(opts);
 	bool again = true;
 
-	for (unsigned round = 0; again && round < ROUNDS_MAX; round++) {
+	for (unsigned round = 0; again && round < ROUNDS_MAX;) {
 		AUTO(pass_freep) struct pass *pass = NULL;
-		err_code rc = look(f, remote, opts, &pass, err);
+		struct state_totals before;
+		err_code rc = look(f, remote, opts, slice, given_up, &pass, err);
+		if (rc == ERR_OK)
+			rc = state_totals(f->state, &before, err);
 		if (rc)
 			return rc;
 		copy_problems(result, pass);
@@ -107,10 +136,18 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		}
 		again = false;
 		rc = carry_out(&env, pass, &again, err);
+		if (rc == ERR_OK && pass->deferred > 0) {
+			again = true;
+			rc = next_slice(f, &before, &slice, err);
+			if (rc)
+				return rc;
+			continue;
+		}
 		if (rc)
 			return rc;
 		if (steps(&pass->plan) == 0)
 			break;
+		round++;
 	}
 	if (again)
 		sync_problem(result, "", "busy", "files kept changing while they were synced; run it again");

@@ -3,7 +3,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+import tempfile
 import time
 import urllib.request
 
@@ -149,3 +151,14 @@ def make(server, tmp_path):
     devices.project = project
     devices.server = server
     return devices
+
+
+@pytest.fixture
+def public_tmp():
+    """A folder that others may enter, unlike pytest's."""
+    made = pathlib.Path(tempfile.mkdtemp(prefix="dray-test-"))
+    made.chmod(0o777)
+    (made / "a").mkdir()
+    os.chown(made / "a", 65534, 65534)
+    yield made
+    shutil.rmtree(made)

@@ -2,7 +2,6 @@
 import fcntl
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
@@ -258,18 +257,6 @@ def test_unreadable_is_not_deleted(server, public_tmp):
     a.sync()
     b.sync()
     assert_same(a.tree(), b.tree())
-
-
-@pytest.fixture
-def public_tmp():
-    """A folder that others may enter, unlike pytest's."""
-    import tempfile
-    made = pathlib.Path(tempfile.mkdtemp(prefix="dray-test-"))
-    made.chmod(0o777)
-    (made / "a").mkdir()
-    os.chown(made / "a", 65534, 65534)
-    yield made
-    shutil.rmtree(made)
 
 
 # ---- the command line -----------------------------------------------------------------------------------------------------------

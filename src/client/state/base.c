@@ -187,6 +187,11 @@ state_base_put(struct state *s, const struct entry *e, struct err *err)
 	if (rc)
 		return rc;
 	totals_add(s, e);
+	if (e->kind == ENTRY_FILE) {
+		mutex_lock(&s->lock);
+		seen_add(&s->seen, &e->content); /* S4 */
+		mutex_unlock(&s->lock);
+	}
 	return db_run(tx, NULL, err, put, DB_PLACE(at), DB_I64(e->kind), DB_I64(e->size), DB_I64(e->mode), DB_I64(e->mtime_ns),
 	    DB_HASH(&e->content), DB_TEXT(e->target ? e->target : ""), DB_ID(&e->id), DB_I64(e->version), DB_I64(e->dev),
 	    DB_I64(e->ino), DB_I64(e->ctime_ns));
@@ -284,8 +289,15 @@ err_code
 state_base_by_content(struct state *s, const struct hash *content, struct arena *a, struct entry *out, struct err *err)
 {
 	struct view v;
-	err_code rc = view_begin(s, &v, err);
+	bool maybe;
+	err_code rc;
 
+	mutex_lock(&s->lock);
+	maybe = seen_maybe(&s->seen, content);
+	mutex_unlock(&s->lock);
+	if (!maybe)
+		return err_set(err, ERR_NOT_FOUND, "such a content is not in the base tree");
+	rc = view_begin(s, &v, err);
 	if (rc)
 		return rc;
 	rc = get_by_content(&v, content, a, out, err);

@@ -79,12 +79,12 @@ pending_entry(struct db_stmt *st, struct entry *e, struct err *err)
 	return ERR_OK;
 }
 
+typedef err_code (*pending_fn)(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err);
+
 static err_code
-pending_rows(struct view *v, err_code (*fn)(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len,
-    struct err *err), void *ctx, struct err *err)
+tell_rows(struct db_stmt *st, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
 {
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	err_code rc = db_query_values(v->tx, &st, err, "SELECT " COLUMNS " FROM pending ORDER BY id", NULL, 0);
+	err_code rc = ERR_OK;
 	bool row = false;
 
 	while (!rc && !(rc = db_step(st, &row, err)) && row) {
@@ -96,20 +96,50 @@ pending_rows(struct view *v, err_code (*fn)(void *ctx, const struct entry *e, bo
 		extra = db_bytes(st, 10, &extra_len);
 		if (!rc)
 			rc = fn(ctx, &e, db_i64(st, 9) != 0, extra, extra_len, err);
+		++*told;
 	}
 	return rc;
 }
 
-err_code
-state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, bool deleted,
-    const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err)
+#define IS_NEW "deleted = 0 AND kind <> 1 AND NOT EXISTS (SELECT 1 FROM base WHERE base.id = pending.id)"
+
+static err_code
+tell_known(struct view *v, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
 {
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc = db_query_values(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE NOT (" IS_NEW ") ORDER BY id", NULL, 0);
+
+	return rc ? rc : tell_rows(st, told, fn, ctx, err);
+}
+
+static err_code
+tell_new(struct view *v, uint64_t max, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE " IS_NEW " ORDER BY id LIMIT $1",
+	    DB_I64(MIN(max, (uint64_t)INT64_MAX)));
+
+	return rc ? rc : tell_rows(st, told, fn, ctx, err);
+}
+
+err_code
+state_pending_each(struct state *s, uint64_t new_max, uint64_t *left, pending_fn fn, void *ctx, struct err *err)
+{
+	struct state_totals totals;
+	uint64_t told = 0;
 	struct view v;
 	err_code rc = view_begin(s, &v, err);
 
+	*left = 0;
 	if (rc)
 		return rc;
-	rc = pending_rows(&v, fn, ctx, err);
+	rc = totals_of(s, &v, &totals, err);
+	if (rc == ERR_OK)
+		rc = tell_known(&v, &told, fn, ctx, err);
+	if (rc == ERR_OK)
+		rc = tell_new(&v, new_max, &told, fn, ctx, err);
+	if (rc == ERR_OK)
+		*left = totals.pending - MIN(told, totals.pending);
 	view_end(&v);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include "client/state/state_internal.h"
 
 #define STATE_PATH_MAX 8192
+#define WRITER_CACHE_KIB (20 * 1024) /* the index of contents is in no order: of a million files it is 100 MiB, and what is not at hand is read */
 #define READERS_MAX 8 /* a walk, a look-up beside it, two packers, the rest in reserve */
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
@@ -16,7 +17,7 @@ static err_code
 open_db(struct state *s, const char *dotdray, bool read_only, struct err *err)
 {
 	AUTO(sbuf_fini) struct sbuf path = SBUF(STATE_PATH_MAX);
-	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .read_only = read_only };
+	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .writer_cache_kib = WRITER_CACHE_KIB, .read_only = read_only };
 	err_code rc;
 
 	sbuf_addf(&path, "%s/state.db", dotdray);
@@ -48,6 +49,18 @@ make_place(struct state *s, struct err *err)
 	return rc ? rc : db_commit(&tx, err);
 }
 
+/* A state without files knows all that it has: nothing. */
+static err_code
+start_seen(struct state *s, struct err *err)
+{
+	struct state_totals totals;
+	err_code rc = state_totals(s, &totals, err);
+
+	if (rc == ERR_OK && totals.files == 0)
+		seen_init(&s->seen);
+	return rc;
+}
+
 err_code
 state_open(const char *dotdray, struct state **out, struct err *err)
 {
@@ -58,6 +71,8 @@ state_open(const char *dotdray, struct state **out, struct err *err)
 	rc = open_db(s, dotdray, false, err);
 	if (rc == ERR_OK)
 		rc = make_place(s, err);
+	if (rc == ERR_OK)
+		rc = start_seen(s, err);
 	if (rc) {
 		state_free(s);
 		return rc;
@@ -73,6 +88,7 @@ state_free(struct state *s)
 		return;
 	assert(!s->tx);
 	db_free(s->db);
+	seen_fini(&s->seen);
 	mutex_fini(&s->lock);
 	free(s);
 }
@@ -220,19 +236,23 @@ state_abort(struct state *s)
 }
 
 err_code
+totals_of(struct state *s, struct view *v, struct state_totals *out, struct err *err)
+{
+	if (v->own)
+		return totals_load(v->tx, out, err);
+	*out = s->totals; /* this thread is the writer: the row is written when it commits */
+	return ERR_OK;
+}
+
+err_code
 state_totals(struct state *s, struct state_totals *out, struct err *err)
 {
 	struct view v;
-	err_code rc;
+	err_code rc = view_begin(s, &v, err);
 
-	if (mine(s)) {
-		*out = s->totals;
-		return ERR_OK;
-	}
-	rc = view_begin(s, &v, err);
 	if (rc)
 		return rc;
-	rc = totals_load(v.tx, out, err);
+	rc = totals_of(s, &v, out, err);
 	view_end(&v);
 	return rc;
 }

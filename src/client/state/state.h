@@ -119,9 +119,12 @@ err_code state_walk_next(struct state_walk *w, const struct entry **e, struct er
 void state_walk_free(struct state_walk *w);
 void state_walk_freep(struct state_walk **w);
 
-/** state_pending_each: every pending row. */
-err_code state_pending_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, bool deleted,
-    const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err);
+/**
+ * state_pending_each(s, new_max, left, fn, ctx, err): every pending row of a deletion, of a directory, and of what the base tree has by its
+ * id; and of the others, which are new, at most ${new_max}, the oldest first.  *left: how many were not told.
+ */
+err_code state_pending_each(struct state *s, uint64_t new_max, uint64_t *left, err_code (*fn)(void *ctx, const struct entry *e,
+    bool deleted, const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err);
 
 struct state_totals {
 	uint64_t entries, files, bytes, pending;

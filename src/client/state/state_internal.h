@@ -6,6 +6,7 @@
  *     written when it commits.
  * S2  A thread inside state_begin … state_commit reads its own writes; all others read what is committed.
  * S3  A list whose content no row of base names is in blocks_stale.
+ * S4  A content that a row of base has, committed or in the writer's transaction, is one that seen_maybe answers with true.
  */
 
 #include "base/limits.h"
@@ -13,11 +14,22 @@
 #include "client/state/state.h"
 #include "db/db.h"
 
+/** A set of contents, by their first bytes; without slots it holds everything. */
+struct seen {
+	uint64_t *slots;
+	size_t mask, n;
+};
+void seen_init(struct seen *s); /* empty */
+void seen_fini(struct seen *s); /* from here on it holds everything */
+void seen_add(struct seen *s, const struct hash *content);
+bool seen_maybe(const struct seen *s, const struct hash *content);
+
 struct state {
 	struct db *db;
-	struct mutex lock;     /* RANK_LEAF; guards tx and owner */
+	struct mutex lock;     /* RANK_LEAF; guards tx, owner and seen */
 	struct db_tx *tx;      /* of the writer, NULL: none */
 	pthread_t owner;       /* its thread */
+	struct seen seen;      /* contents of base (S4) */
 
 	/* the writer's alone */
 	struct state_totals totals;
@@ -36,6 +48,9 @@ struct view {
 };
 err_code view_begin(struct state *s, struct view *v, struct err *err);
 void view_end(struct view *v);
+
+/** totals_of(s, v, out, err): the sums as the view sees them. */
+err_code totals_of(struct state *s, struct view *v, struct state_totals *out, struct err *err);
 
 /** fixed(st, col, out, len): copy a value of exactly ${len} bytes; false when it has another length. */
 bool column_fixed(struct db_stmt *st, int col, void *out, size_t len);

@@ -68,7 +68,7 @@ known_by_list(struct push *p, struct item *it)
 	struct err err;
 	size_t len;
 
-	if ((uint64_t)it->entry.size > SMALL_MAX)
+	if ((uint64_t)it->entry.size > SMALL_MAX || !list_worth(&it->entry))
 		return false;
 	a = arena_new(KNOWN_MEMORY);
 	if (state_blocks_get(p->env->state, &it->entry.content, 0, a, &packed, &len, &weak, &err) ||
@@ -203,8 +203,8 @@ item_list_keep(struct state *s, const struct item *it, struct err *err)
 	uint8_t packed[PAGE_LEN_MAX];
 	struct list_pos pos = { 0 };
 
-	if (it->list_first > 0 || it->has_from)
-		return ERR_OK; /* too long to be kept, or kept already: by the content that it shares */
+	if (it->list_first > 0 || it->has_from || !list_worth(&it->entry))
+		return ERR_OK; /* too long to be kept, or kept already: by the content that it shares, or of one block */
 	for (uint32_t page = 0; pos.block < it->block_count; page++) {
 		struct blocklist l = { .extents = extents, .blocks = it->blocks + pos.block };
 		err_code rc;

@@ -196,7 +196,7 @@ hand_over(struct pull *p, struct landing *l)
 	if (code)
 		return;
 	progress_file(p->env);
-	if (l->blocks)
+	if (l->blocks && list_worth(l->f->want))
 		keep_list(p, l);
 }
 

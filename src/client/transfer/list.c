@@ -3,6 +3,7 @@
  */
 #include <assert.h>
 
+#include "base/pathat.h"
 #include "client/transfer/pull_internal.h"
 
 #define ANSWER_MEMORY (4 * MIB) /* a page of BLOCKLIST_UPLOAD_MAX blocks, packed and unpacked */
@@ -118,6 +119,34 @@ page_resolve(struct pull *p, struct page *pg, struct err *err)
 	return rc;
 }
 
+/*
+ * The list of a file of one block, of which the state keeps none: its extent is told by the feed, and its block is what a file here that
+ * has the same content has.  The list must make the content, as any other.
+ */
+static err_code
+page_of_twin(struct page *pg, struct err *err)
+{
+	AUTO(freep) uint8_t *buf = xmalloc(BLOCK_LEN_MAX);
+	const struct landing *l = pg->file;
+	uint64_t size = (uint64_t)l->f->want->size;
+	struct block b = { .len = (uint32_t)size };
+	struct extent x;
+	size_t got;
+	err_code rc;
+
+	if (pg->count > 0 || l->f->extent_count != 1 || !l->sources || sources_twin(l->sources) < 0)
+		return err_set(err, ERR_NOT_FOUND, "the content's block list is not known");
+	rc = pread_full(sources_at(l->sources, sources_twin(l->sources))->fd, buf, size, 0, &got, err);
+	if (rc == ERR_OK && got != size)
+		rc = err_set(err, ERR_NOT_FOUND, "another content by now");
+	if (rc)
+		return rc;
+	b.hash = hash_of(buf, size);
+	x = (struct extent){ l->f->extents[0].chunk, l->f->extents[0].first, l->f->extents[0].count };
+	page_append(pg, &(struct blocklist){ .blocks = &b, .block_count = 1, .extents = &x, .extent_count = 1 });
+	return ERR_OK;
+}
+
 /* The same from the list that the state has. */
 static err_code
 page_recall(struct pull *p, struct page *pg, struct err *err)
@@ -129,7 +158,11 @@ page_recall(struct pull *p, struct page *pg, struct err *err)
 	const uint32_t *weak;
 	struct blocklist l;
 	size_t len;
-	err_code rc = state_blocks_get(p->env->state, &want->content, (uint32_t)(at / BLOCKLIST_PAGE_BLOCKS), a, &packed, &len, &weak, err);
+	err_code rc;
+
+	if (!list_worth(want))
+		return page_of_twin(pg, err);
+	rc = state_blocks_get(p->env->state, &want->content, (uint32_t)(at / BLOCKLIST_PAGE_BLOCKS), a, &packed, &len, &weak, err);
 
 	if (rc)
 		return rc;
@@ -179,7 +212,7 @@ page_release(struct pull *p, struct page *pg)
 	mutex_unlock(&p->mu);
 	if (!last)
 		return;
-	if (whole && !pg->known)
+	if (whole && !pg->known && list_worth(pg->file->f->want))
 		list_keep(p, &pg->file->f->want->content, pg->index, &l, pg->weak);
 	page_free(pg);
 }

@@ -86,9 +86,9 @@ plan_listed(struct pull *p, struct landing *l)
 
 /* Whether a list that is not the server's makes the content: nothing is built on it unseen.  Trouble with the line stops the pull. */
 static bool
-list_is_right(struct pull *p, const struct pull_file *f, struct lean *lean)
+list_is_right(struct pull *p, const struct pull_file *f, struct sources *s, struct lean *lean)
 {
-	struct landing probe = { .f = f, .lean = lean };
+	struct landing probe = { .f = f, .sources = s, .lean = lean };
 	uint64_t size = (uint64_t)f->want->size, index = 0, offset = 0;
 	struct content_hash c;
 	struct hash content;
@@ -117,9 +117,9 @@ list_is_right(struct pull *p, const struct pull_file *f, struct lean *lean)
 
 /* Whether the list that we kept of the content is whole.  Our own database, and yet it is looked at. */
 static bool
-list_is_known(struct pull *p, const struct pull_file *f)
+list_is_known(struct pull *p, const struct pull_file *f, struct sources *s)
 {
-	return list_is_right(p, f, NULL);
+	return list_is_right(p, f, s, NULL);
 }
 
 /* The list of a file of which an older version is here, if it comes out right without the hashes of its blocks. */
@@ -128,7 +128,7 @@ list_by_extents(struct pull *p, const struct pull_file *f)
 {
 	struct lean *l = lean_open(p, f);
 
-	if (l && !list_is_right(p, f, l)) {
+	if (l && !list_is_right(p, f, NULL, l)) {
 		lean_free(l);
 		return NULL;
 	}
@@ -253,7 +253,7 @@ plan_by_what_is_here(struct pull *p, const struct pull_file *f)
 	uint64_t size = (uint64_t)f->want->size;
 	struct sources *s = sources_open(p, f);
 
-	if (s && sources_twin(s) >= 0 && list_is_known(p, f)) {
+	if (s && sources_twin(s) >= 0 && list_is_known(p, f, s)) {
 		plan_known(p, f, s);
 		return true;
 	}
@@ -272,7 +272,7 @@ plan_large(struct pull *p, const struct pull_file *f)
 	struct sources *s = sources_open(p, f);
 	struct landing *l;
 
-	if (s && sources_twin(s) >= 0 && list_is_known(p, f)) {
+	if (s && sources_twin(s) >= 0 && list_is_known(p, f, s)) {
 		plan_known(p, f, s);
 		return;
 	}

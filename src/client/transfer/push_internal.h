@@ -121,6 +121,7 @@ struct push {
 	unsigned parallel;
 	struct step *steps;           /* the committer's: of the batch at hand */
 	size_t step_count, step_cap;
+	bool flushed;                 /* the committer's: everything was made durable after the plan's scan */
 
 	struct map *gone_inode;       /* dev, ino -> the entry that is gone from its name; built before any thread runs */
 	struct map *gone_name;        /* last part of its path -> entry */
@@ -271,7 +272,7 @@ void parcel_free(struct parcel *parcel);
 /* ---- flush.c ---------------------------------------------------------------------------------------------------------------- */
 
 /** push_flush(p, items, n, err): make durable here what the server is about to be told has happened here (I8).  IO. */
-err_code push_flush(const struct push *p, struct item *const *items, size_t n, struct err *err);
+err_code push_flush(struct push *p, struct item *const *items, size_t n, struct err *err);
 
 /* ---- batch.c ---------------------------------------------------------------------------------------------------------------- */
 

@@ -36,6 +36,16 @@ transfer_cancelled(const struct transfer_env *env)
 /** transfer_fatal(code): whether an error of the server or the line concerns everything, and not one file. */
 bool transfer_fatal(err_code code);
 
+/**
+ * list_worth(e): whether the state keeps the block list of a file's content.  Of a file of one block there is nothing to keep of it for a
+ * delta, a copy is found by its content, and a list each would be half of a state of a million small files, in no order.
+ */
+static inline bool
+list_worth(const struct entry *e)
+{
+	return (uint64_t)e->size > BLOCK_LEN_MAX;
+}
+
 /** Count, where somebody watches. */
 void progress_expect(const struct transfer_env *env, uint64_t files, uint64_t bytes);
 /** ${who} has come so much further: an item or a landing; NULL: nobody whose name is shown. */

@@ -338,6 +338,7 @@ test_pending(void **ctx)
 	struct entry a = entry_make("p/a", 2), b = entry_make("p/b", 3);
 	struct seen seen = { .s = f->s, .a = f->a };
 	struct state_totals t;
+	uint64_t left;
 
 	a.dev = a.ino = 0, a.ctime_ns = 0;
 	OK(state_begin(f->s, &err));
@@ -349,7 +350,7 @@ test_pending(void **ctx)
 	OK(state_totals(f->s, &t, &err));
 	assert_int_equal(t.pending, 1);
 	OK(state_commit(f->s, &err));
-	OK(state_pending_each(f->s, on_pending, &seen, &err));
+	OK(state_pending_each(f->s, UINT64_MAX, &left, on_pending, &seen, &err));
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(seen.deleted, 0);
 	assert_int_equal(seen.extra, 5);
@@ -361,6 +362,67 @@ test_pending(void **ctx)
 	assert_int_equal(t.pending, 0);
 }
 
+/* What is new is told a part at a time; what concerns the tree that is here is told always. */
+static void
+test_pending_in_parts(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry known = entry_make("k", 3), gone = entry_make("g", 6), dir = entry_make("d", 1), fresh[3];
+	struct seen seen = { .s = f->s, .a = f->a };
+	uint64_t left;
+
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &known, &err));
+	OK(state_pending_put(f->s, &known, false, NULL, 0, &err));
+	OK(state_pending_put(f->s, &gone, true, NULL, 0, &err));
+	OK(state_pending_put(f->s, &dir, false, NULL, 0, &err));
+	for (unsigned i = 0; i < 3; i++) {
+		fresh[i] = entry_make("f", 9 + 3 * i);
+		OK(state_pending_put(f->s, &fresh[i], false, NULL, 0, &err));
+	}
+	OK(state_commit(f->s, &err));
+	OK(state_pending_each(f->s, 2, &left, on_pending, &seen, &err));
+	assert_int_equal(left, 1);
+	assert_int_equal(seen.n, 5);
+	assert_int_equal(seen.deleted, 1);
+	seen.n = 0;
+	OK(state_pending_each(f->s, 0, &left, on_pending, &seen, &err));
+	assert_int_equal(left, 3);
+	assert_int_equal(seen.n, 3);
+	seen.n = 0;
+	OK(state_pending_each(f->s, 3, &left, on_pending, &seen, &err));
+	assert_int_equal(left, 0);
+	assert_int_equal(seen.n, 6);
+}
+
+/* A state that began without files answers of what it has not been told without looking; one that is opened later looks. */
+static void
+test_contents_by_memory(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry got;
+
+	OK(state_begin(f->s, &err));
+	for (unsigned i = 1; i <= 3000; i++) { /* the table grows twice */
+		struct entry e = entry_make(arena_printf(f->a, "d/%u", i), 3 * i);
+
+		OK(state_base_put(f->s, &e, &err));
+	}
+	OK(state_commit(f->s, &err));
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 1; i <= 3000; i += 7) {
+			struct entry e = entry_make("x", 3 * i);
+
+			OK(state_base_by_content(f->s, &e.content, f->a, &got, &err));
+			assert_true(hash_eq(&got.content, &e.content));
+		}
+		struct entry other = entry_make("x", 30000);
+		assert_int_equal(state_base_by_content(f->s, &other.content, f->a, &got, &err), ERR_NOT_FOUND);
+		state_free(f->s);
+		OK(state_open(f->dir, &f->s, &err));
+	}
+}
+
 /* The cursor and what it covers are there together, or not at all. */
 static void
 test_abort_takes_cursor_and_changes(void **ctx)
@@ -370,6 +432,7 @@ test_abort_takes_cursor_and_changes(void **ctx)
 	struct state_place p = { .clock = 10, .known = true }, got;
 	struct seen seen = { .s = f->s, .a = f->a };
 	struct state_totals t;
+	uint64_t left;
 
 	OK(state_begin(f->s, &err));
 	OK(state_pending_put(f->s, &a, false, NULL, 0, &err));
@@ -377,7 +440,7 @@ test_abort_takes_cursor_and_changes(void **ctx)
 	state_abort(f->s);
 	OK(state_place_get(f->s, &got, &err));
 	assert_false(got.known);
-	OK(state_pending_each(f->s, on_pending, &seen, &err));
+	OK(state_pending_each(f->s, UINT64_MAX, &left, on_pending, &seen, &err));
 	assert_int_equal(seen.n, 0);
 	OK(state_totals(f->s, &t, &err));
 	assert_int_equal(t.pending, 0);
@@ -390,7 +453,7 @@ test_abort_takes_cursor_and_changes(void **ctx)
 	seen.s = f->s;
 	OK(state_place_get(f->s, &got, &err));
 	assert_int_equal(got.clock, 10);
-	OK(state_pending_each(f->s, on_pending, &seen, &err));
+	OK(state_pending_each(f->s, UINT64_MAX, &left, on_pending, &seen, &err));
 	assert_int_equal(seen.n, 1);
 }
 
@@ -722,6 +785,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_base_model, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_path_and_id_meet, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_path, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pending_in_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_contents_by_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort_takes_cursor_and_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),

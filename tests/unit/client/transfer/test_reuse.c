@@ -142,7 +142,7 @@ static void
 test_lists_are_kept(void **ctx)
 {
 	struct rig *r = *ctx;
-	static const size_t lens[] = { 100, 3 * B + 1, 130 * B };
+	static const size_t lens[] = { B + 1, 3 * B + 1, 130 * B };
 
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
 		uint8_t *p = rig_bytes(r, lens[i], i + 1);
