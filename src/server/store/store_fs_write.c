@@ -1,7 +1,7 @@
 /*
  * Bytes on their way to a file in tmp.  Full runs of RUN_LEN go past the page cache (O_DIRECT): they must be on the disk before they
- * are acknowledged anyway, and a server that takes terabytes would copy them into memory first, where they push out what is read.
- * That copy was half of the server's CPU time in an upload (docs/adr/0009).
+ * are acknowledged anyway, and a server that takes terabytes would copy them into memory first, where they push out what is read
+ * (docs/adr/0009).
  *
  * What is less than a run (the tail of an object, most chunks of small edits) and a header that is written last go through the page
  * cache, where those who want them next find them.  Where the file system has no O_DIRECT everything does.
