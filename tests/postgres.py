@@ -115,7 +115,8 @@ class Cluster:
     def kill(self):
         """kill -9 of the postmaster and of every session, as a power cut would have it."""
         group = os.getpgid(self.proc.pid)
-        sessions = [int(p) for p in self.run("ps", "-o", "pid=", "--ppid", self.proc.pid).stdout.split()]
+        children = pathlib.Path(f"/proc/{self.proc.pid}/task/{self.proc.pid}/children")
+        sessions = [int(p) for p in children.read_text().split()]
         for pid in [self.proc.pid, *sessions]:
             try:
                 os.kill(pid, signal.SIGKILL)
