@@ -21,7 +21,7 @@ from test_43_line import sha, sha_of_file
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-TRIALS = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 8))
+TRIALS = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 4))
 RELEASE = BIN.parent / "release"
 PROGRAMS = RELEASE if FULL and (RELEASE / "drayd").exists() else BIN
 MIB = 1 << 20
