@@ -1,5 +1,7 @@
 /* The front: hands each call to the driver. */
-#include "db/db_internal.h"
+#include "db/writer.h"
+
+#include <assert.h>
 
 void
 db_free(struct db *db)
@@ -17,8 +19,15 @@ db_checkpoint(struct db *db, bool truncate, struct err *err)
 err_code
 db_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err)
 {
+	err_code rc;
+
 	*tx = NULL;
-	return db->ops->begin(db, mode, tx, err);
+	if (mode == DB_READ)
+		return db->ops->read_begin(db, tx, err);
+	rc = writer_begin(db->writer, err);
+	if (!rc)
+		*tx = db->writer->tx;
+	return rc;
 }
 
 err_code
@@ -26,7 +35,11 @@ db_commit(struct db_tx **tx, struct err *err)
 {
 	struct db_tx *t = TAKE(*tx);
 
-	return t->ops->commit(t, err);
+	assert(t->busy == 0); /* every statement has been reset */
+	if (t->mode == DB_WRITE)
+		return writer_commit(t->db->writer, err);
+	t->ops->read_end(t);
+	return ERR_OK;
 }
 
 void
@@ -34,8 +47,13 @@ db_abort(struct db_tx **tx)
 {
 	struct db_tx *t = TAKE(*tx);
 
-	if (t)
-		t->ops->abort(t);
+	if (!t)
+		return;
+	assert(t->busy == 0);
+	if (t->mode == DB_WRITE)
+		writer_abort(t->db->writer);
+	else
+		t->ops->read_end(t);
 }
 
 err_code

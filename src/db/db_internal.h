@@ -8,9 +8,9 @@
 struct db_ops {
 	void (*free)(struct db *db);
 	err_code (*checkpoint)(struct db *db, bool truncate, struct err *err);
-	err_code (*begin)(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
-	err_code (*commit)(struct db_tx *tx, struct err *err);
-	void (*abort)(struct db_tx *tx);
+	/** read_begin, read_end: a transaction that reads.  Those that write go by db->writer. */
+	err_code (*read_begin)(struct db *db, struct db_tx **tx, struct err *err);
+	void (*read_end)(struct db_tx *tx);
 
 	/** query: prepared or found in the cache, bound, not yet run. */
 	err_code (*query)(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st,
@@ -29,12 +29,18 @@ struct db_ops {
 	size_t key_max; /* db_key_max */
 };
 
+struct writer;
+
 struct db {
 	const struct db_ops *ops;
+	struct writer *writer; /* within the driver's database */
 };
 
 struct db_tx {
 	const struct db_ops *ops;
+	struct db *db;
+	enum db_mode mode;
+	unsigned busy;      /* statements that are lent out */
 	struct err failure; /* the first error of this transaction; code ERR_OK: none */
 };
 

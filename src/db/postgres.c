@@ -92,9 +92,8 @@ pg_free(struct db *base)
 static const struct db_ops pg_ops = {
 	.free = pg_free,
 	.checkpoint = pg_checkpoint,
-	.begin = pg_begin,
-	.commit = pg_commit,
-	.abort = pg_abort,
+	.read_begin = pg_read_begin,
+	.read_end = pg_read_end,
 	.query = pg_query,
 	.step = pg_step,
 	.affected = pg_affected,
@@ -133,7 +132,7 @@ db_postgres_open(const struct db_postgres_opts *opts, struct db **out, struct er
 	struct pg *db = xcalloc(1, sizeof *db);
 	err_code rc;
 
-	db->base.ops = &pg_ops;
+	db->base = (struct db){ .ops = &pg_ops, .writer = &db->writer };
 	db->wait_ms = opts->wait_ms ? opts->wait_ms : WAIT_MS;
 	pool_init(&db->readers, opts->readers_max ? opts->readers_max : READERS_MAX, db->wait_ms);
 	writer_init(&db->writer, &pg_writer, &pg_conn_new(db, DB_WRITE)->base, db->wait_ms);

@@ -149,9 +149,8 @@ pg_conn_new(struct pg *db, enum db_mode mode)
 {
 	struct pg_conn *c = xcalloc(1, sizeof *c);
 
-	c->base.ops = db->base.ops;
+	c->base = (struct db_tx){ .ops = db->base.ops, .db = &db->base, .mode = mode };
 	c->db = db;
-	c->mode = mode;
 	return c;
 }
 

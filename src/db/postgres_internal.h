@@ -37,9 +37,8 @@ struct pg_conn {
 	struct pool_item item; /* of readers */
 	struct pg *db;
 	PGconn *pg;           /* NULL: not connected */
-	enum db_mode mode;
 	struct pg_stmt *stmts[PG_STMT_SLOTS];
-	unsigned stmt_count, busy_count;
+	unsigned stmt_count;
 	unsigned runs, look_at; /* the writer's statements since it looked at how large the tables are, and when it is time again */
 	/* the writer's */
 	char xid[PG_XID_LEN];           /* of the outer transaction: what its commit is asked after by, should the answer be lost */
@@ -124,9 +123,8 @@ void pg_message(const struct pg *db, const char *text, char out[static 400]);
 /* ---- postgres_tx.c ------------------------------------------------------------------------------------------------------ */
 
 extern const struct writer_ops pg_writer;
-err_code pg_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
-err_code pg_commit(struct db_tx *tx, struct err *err);
-void pg_abort(struct db_tx *tx);
+err_code pg_read_begin(struct db *db, struct db_tx **tx, struct err *err);
+void pg_read_end(struct db_tx *tx);
 
 /* ---- postgres_stmt.c ---------------------------------------------------------------------------------------------------- */
 

@@ -115,7 +115,7 @@ growth_analyse(struct pg_conn *c, struct err *err)
 	    " AND pg_relation_size(oid) > 4 * current_setting('block_size')::bigint * greatest(relpages, 2)"
 	    " LOOP EXECUTE format('ANALYZE %s', t); END LOOP; END$$";
 
-	if (c->mode == DB_READ || ++c->runs < c->look_at || PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+	if (c->base.mode == DB_READ || ++c->runs < c->look_at || PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
 		return ERR_OK;
 	c->runs = 0;
 	c->look_at = MIN(2 * c->look_at, PG_LOOK_LAST);
@@ -144,7 +144,7 @@ pg_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_
 	s->row = -1;
 	s->affected = 0;
 	s->busy = true;
-	c->busy_count++;
+	c->base.busy++;
 	*st = &s->base;
 	return ERR_OK;
 }
@@ -243,7 +243,7 @@ pg_reset(struct db_stmt *st)
 	assert(s->busy);
 	PQclear(TAKE(s->res));
 	s->busy = false;
-	s->conn->busy_count--;
+	s->conn->base.busy--;
 }
 
 err_code

@@ -18,7 +18,6 @@
 #include "base/clock.h"
 #include "base/fault.h"
 
-#include <assert.h>
 #include <sys/socket.h>
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------- */
@@ -36,7 +35,7 @@ begin_once(struct pg_conn *c, struct err *err)
 		if (rc)
 			return rc;
 	}
-	if (c->mode == DB_WRITE)
+	if (c->base.mode == DB_WRITE)
 		return pg_ask(c, c->begin, &xid, 1, err);
 	return pg_exec(c, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1", err);
 }
@@ -217,12 +216,6 @@ write_commit(struct db_tx *tx, struct err *err)
 	return rc;
 }
 
-static void
-write_settled(struct db_tx *tx)
-{
-	(void)tx;
-}
-
 const struct writer_ops pg_writer = {
 	.begin = write_begin,
 	.save = write_save,
@@ -231,21 +224,23 @@ const struct writer_ops pg_writer = {
 	.commit = write_commit,
 	.rollback = write_rollback,
 	.alive = write_alive,
-	.settled = write_settled,
 };
 
 /* ---- readers --------------------------------------------------------------------------------------------------------------- */
 
-static void
-read_end(struct pg_conn *c)
+void
+pg_read_end(struct db_tx *tx)
 {
+	struct pg_conn *c = pg_conn_of(tx);
+
 	end_quietly(c); /* it has changed nothing */
 	pool_give(&c->db->readers, &c->item);
 }
 
-static err_code
-read_begin(struct pg *db, struct db_tx **tx, struct err *err)
+err_code
+pg_read_begin(struct db *base, struct db_tx **tx, struct err *err)
 {
+	struct pg *db = (struct pg *)base;
 	struct pool_item *item;
 	struct pg_conn *c;
 	err_code rc;
@@ -260,44 +255,4 @@ read_begin(struct pg *db, struct db_tx **tx, struct err *err)
 	else
 		*tx = &c->base;
 	return rc;
-}
-
-/* ---- the driver's methods -------------------------------------------------------------------------------------------------- */
-
-err_code
-pg_begin(struct db *base, enum db_mode mode, struct db_tx **tx, struct err *err)
-{
-	struct pg *db = (struct pg *)base;
-	err_code rc;
-
-	if (mode == DB_READ)
-		return read_begin(db, tx, err);
-	rc = writer_begin(&db->writer, err);
-	if (!rc)
-		*tx = db->writer.tx;
-	return rc;
-}
-
-err_code
-pg_commit(struct db_tx *tx, struct err *err)
-{
-	struct pg_conn *c = pg_conn_of(tx);
-
-	assert(c->busy_count == 0); /* every statement has been reset */
-	if (c->mode == DB_WRITE)
-		return writer_commit(&c->db->writer, err);
-	read_end(c);
-	return ERR_OK;
-}
-
-void
-pg_abort(struct db_tx *tx)
-{
-	struct pg_conn *c = pg_conn_of(tx);
-
-	assert(c->busy_count == 0);
-	if (c->mode == DB_WRITE)
-		writer_abort(&c->db->writer);
-	else
-		read_end(c);
 }

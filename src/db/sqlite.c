@@ -154,7 +154,7 @@ configure_all(struct conn *c, struct err *err)
 	if (!rc)
 		rc = pragma(c, "cell_size_check", 1, err); /* a damaged page is an error, not a wild read */
 	if (!rc) {
-		unsigned kib = c->mode == DB_WRITE ? o->writer_cache_kib : o->reader_cache_kib;
+		unsigned kib = c->base.mode == DB_WRITE ? o->writer_cache_kib : o->reader_cache_kib;
 
 		rc = pragma(c, "cache_size", -(long long)kib, err); /* negative: KiB */
 	}
@@ -199,7 +199,7 @@ connect(struct conn *c, struct err *err)
 	}
 	rc = configure_all(c, err);
 	if (!rc)
-		rc = c->mode == DB_WRITE ? configure_writer(c, err) : configure_reader(c, err);
+		rc = c->base.mode == DB_WRITE ? configure_writer(c, err) : configure_reader(c, err);
 	return rc ? err_wrap(err, "%s", path) : ERR_OK;
 }
 
@@ -210,9 +210,8 @@ conn_open(struct sqlite *db, enum db_mode mode, struct conn **out, struct err *e
 	struct err own;
 	err_code rc;
 
-	c->base.ops = db->base.ops;
+	c->base = (struct db_tx){ .ops = db->base.ops, .db = &db->base, .mode = mode };
 	c->db = db;
-	c->mode = mode;
 	rc = connect(c, &own);
 	if (rc) {
 		conn_free(c);
@@ -304,9 +303,8 @@ sqlite_free(struct db *base)
 static const struct db_ops sqlite_ops = {
 	.free = sqlite_free,
 	.checkpoint = sqlite_checkpoint,
-	.begin = sqlite_begin,
-	.commit = sqlite_commit,
-	.abort = sqlite_abort,
+	.read_begin = sqlite_read_begin,
+	.read_end = sqlite_read_end,
 	.query = sqlite_query,
 	.step = sqlite_step,
 	.affected = sqlite_affected,
@@ -362,7 +360,7 @@ db_sqlite_open(const struct db_sqlite_opts *opts, struct db **out, struct err *e
 	if (rc)
 		return rc;
 	db = xcalloc(1, sizeof *db);
-	db->base.ops = &sqlite_ops;
+	db->base = (struct db){ .ops = &sqlite_ops, .writer = &db->writer };
 	db->opts = with_defaults(opts);
 	pool_init(&db->readers, db->opts.readers_max, db->opts.wait_ms);
 	writer_init(&db->writer, &sqlite_writer, NULL, db->opts.wait_ms);

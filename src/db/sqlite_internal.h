@@ -29,9 +29,8 @@ struct conn {
 	struct pool_item item; /* of readers */
 	struct sqlite *db;
 	sqlite3 *h;
-	enum db_mode mode;
 	struct stmt *stmts[STMT_SLOTS];
-	unsigned stmt_count, busy_count;
+	unsigned stmt_count;
 	int log_pages;         /* the writer's: of the write-ahead log, after the last commit */
 };
 
@@ -66,9 +65,8 @@ err_code conn_exec(struct conn *c, const char *sql, struct err *err);
 
 /* sqlite_tx.c */
 extern const struct writer_ops sqlite_writer;
-err_code sqlite_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
-err_code sqlite_commit(struct db_tx *tx, struct err *err);
-void sqlite_abort(struct db_tx *tx);
+err_code sqlite_read_begin(struct db *db, struct db_tx **tx, struct err *err);
+void sqlite_read_end(struct db_tx *tx);
 err_code sqlite_checkpoint(struct db *db, bool truncate, struct err *err);
 
 /* sqlite_stmt.c */

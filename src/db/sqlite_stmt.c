@@ -98,7 +98,7 @@ sqlite_query(struct db_tx *tx, const char *sql, const struct db_value *values, s
 			return sqlite_fail(c, "bind a value", err);
 	}
 	s->busy = true;
-	c->busy_count++;
+	c->base.busy++;
 	*st = &s->base;
 	return ERR_OK;
 }
@@ -133,7 +133,7 @@ sqlite_reset(struct db_stmt *st)
 	sqlite3_reset(s->h); /* repeats the error of step, which has been answered */
 	sqlite3_clear_bindings(s->h); /* they were lent */
 	s->busy = false;
-	s->conn->busy_count--;
+	s->conn->base.busy--;
 }
 
 err_code

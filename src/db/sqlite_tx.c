@@ -1,8 +1,6 @@
 /* Transactions on SQLite: readers from a pool, and the one connection that writes behind the queue of writer.c. */
 #include "db/sqlite_internal.h"
 
-#include <assert.h>
-
 #define LOG_PAGES_DUE 1000        /* 4 MiB: checkpoint what no reader needs any more */
 #define LOG_PAGES_TOO_MANY 16384  /* 64 MiB: readers overlap so that the log never starts over; make them wait a moment */
 #define LOG_RESTART_WAIT_MS 200
@@ -146,22 +144,24 @@ reader_take(struct sqlite *db, struct conn **out, struct err *err)
 	return rc;
 }
 
-static void
-read_end(struct conn *c)
+void
+sqlite_read_end(struct db_tx *tx)
 {
+	struct conn *c = conn_of(tx);
+
 	if (!rolled_back(c))
 		(void)conn_exec(c, "ROLLBACK", NULL); /* it has changed nothing */
 	pool_give(&c->db->readers, &c->item);
 }
 
 /* BEGIN alone would choose the instant at the first read; the contract is now. */
-static err_code
-read_begin(struct sqlite *db, struct db_tx **tx, struct err *err)
+err_code
+sqlite_read_begin(struct db *db, struct db_tx **tx, struct err *err)
 {
 	struct conn *c;
 	err_code rc;
 
-	rc = reader_take(db, &c, err);
+	rc = reader_take((struct sqlite *)db, &c, err);
 	if (rc)
 		return rc;
 	c->base.failure.code = ERR_OK;
@@ -169,49 +169,9 @@ read_begin(struct sqlite *db, struct db_tx **tx, struct err *err)
 	if (!rc)
 		rc = conn_exec(c, "SELECT 1 FROM sqlite_schema LIMIT 1", err);
 	if (rc) {
-		read_end(c);
+		sqlite_read_end(&c->base);
 		return rc;
 	}
 	*tx = &c->base;
 	return ERR_OK;
-}
-
-/* ---- the driver's methods -------------------------------------------------------------------------------------------------------- */
-
-err_code
-sqlite_begin(struct db *base, enum db_mode mode, struct db_tx **tx, struct err *err)
-{
-	struct sqlite *db = (struct sqlite *)base;
-	err_code rc;
-
-	if (mode == DB_READ)
-		return read_begin(db, tx, err);
-	rc = writer_begin(&db->writer, err);
-	if (!rc)
-		*tx = db->writer.tx;
-	return rc;
-}
-
-err_code
-sqlite_commit(struct db_tx *tx, struct err *err)
-{
-	struct conn *c = conn_of(tx);
-
-	assert(c->busy_count == 0); /* every statement has been reset */
-	if (c->mode == DB_WRITE)
-		return writer_commit(&c->db->writer, err);
-	read_end(c);
-	return ERR_OK;
-}
-
-void
-sqlite_abort(struct db_tx *tx)
-{
-	struct conn *c = conn_of(tx);
-
-	assert(c->busy_count == 0);
-	if (c->mode == DB_WRITE)
-		writer_abort(&c->db->writer);
-	else
-		read_end(c);
 }

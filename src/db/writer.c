@@ -321,7 +321,7 @@ writer_commit(struct writer *w, struct err *err)
 	if (leave_to_next(w, w->group, err, &rc))
 		return rc;
 	rc = group_commit(w, err);
-	if (!rc)
+	if (!rc && w->ops->settled)
 		w->ops->settled(w->tx);
 	give(w);
 	return rc;

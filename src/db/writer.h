@@ -22,7 +22,7 @@ struct writer_ops {
 	void (*rollback)(struct db_tx *tx);
 	/** alive: the outer transaction stands and takes statements. */
 	bool (*alive)(struct db_tx *tx);
-	/** settled: after a commit, when those who waited have been answered and before the writer is handed on. */
+	/** settled: after a commit, when those who waited have been answered and before the writer is handed on; NULL: nothing to do. */
 	void (*settled)(struct db_tx *tx);
 };
 
