@@ -60,6 +60,11 @@ def bodies(tree):
     return {p: (kind, what, digest) for p, (kind, _, _, what, digest) in tree.items()}
 
 
+def states(sides):
+    """Every state of a name that is on a disk now."""
+    return {body for side in sides for body in bodies(side.device.tree()).values()}
+
+
 def state_is_sound(device):
     db = sqlite3.connect(f"file:{device.dot('state.db')}", uri=True)
     try:
@@ -136,9 +141,7 @@ def test_client_killed(own_server, tmp_path):
     rng = random.Random(SEED)
     project, sides = pair_of_sides(own_server, tmp_path, SEED)
     span = max(timed_sync(side) for side in sides)
-    written = set()  # every state that a user ever made, from what the timed syncs left on
-    for side in sides:
-        written |= set(bodies(side.device.tree()).values())
+    written = states(sides)  # every state that a user ever made, from what the timed syncs left on
     kills = runs = 0
     while kills < KILLS:
         runs += 1
@@ -147,8 +150,7 @@ def test_client_killed(own_server, tmp_path):
         if not side.unsettled or (runs // SERIES % 3 == 0 and rng.random() < 0.6):
             side.work()
         before = side.device.tree()
-        for s in sides:
-            written |= set(bodies(s.device.tree()).values())
+        written |= states(sides)
         run = side.device.start("--allow-mass-delete")
         if not ended(run, rng.uniform(0.02, span)):
             kills += 1

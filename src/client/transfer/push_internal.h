@@ -39,7 +39,7 @@
 #define READS_MAX 3                      /* of a file that changes while it is read */
 #define SENDS_MAX 3                      /* of a file whose chunks the server then misses: as planned, from its newest list, from nothing */
 #define EXTENT_JSON 512                  /* of a batch's budget: 110 bytes, but 4 of the JSON_VALUES_MAX that the server parses at once */
-#define EXTENTS_INLINE_MAX 4096          /* a large file along a base is committed by its extents up to here: without a hash for each block */
+#define EXTENTS_INLINE_MAX 4096          /* a large file along a base is committed by its extents up to here: without a transfer */
 #define ZERO_RUN 64                      /* blocks of a hole that are sent; the others are named: one extent for each so many */
 
 /** One operation on its way to the server. */

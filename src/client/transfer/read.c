@@ -201,8 +201,8 @@ in_long_hole(const struct reading *r)
 }
 
 /*
- * Along a base a few extents may say all: then no hash of a block is sent, which would be 3 % of what an edit of 2 % costs.  And before there is
- * something new, there may be nothing to tell.
+ * Along a base a few extents may say all: then the commit names them, and needs no transfer and no page.  And before there is something new,
+ * there may be nothing to tell.
  */
 static bool
 list_waits(const struct reading *r)
