@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 
-from large import bench_large, bench_syncthing
+from large import RUNS as LARGE_RUNS, bench_large, bench_syncthing
 from million import bench_million
 from rig import BIN, MIB, ROOT, RUNS, drayd, figures, link, own_loopback, row, rsyncd, timed
 from tree import bench_tree
@@ -257,7 +257,7 @@ def main():
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     if not own_loopback():
         print("not root: bytes on the wire are all that cross this machine's loopback")
-    print(f"{machine()}, commit {commit}, medians of {RUNS} runs; x is dray over its peer\n")
+    print(f"{machine()}, commit {commit}, medians of {RUNS} runs ({LARGE_RUNS} of a large file); x is dray over its peer\n")
     for name in wanted:
         with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_DIR", "/var/tmp"), prefix="dray-bench-") as tmp:
             ROWS[name](pathlib.Path(tmp))

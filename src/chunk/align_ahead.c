@@ -1,51 +1,57 @@
 /*
  * Hashing ahead.  Of a large file nearly every block is where one expects it: behind the one before, as long as the base has it, or on the
- * grid.  So when a piece of the file has been read, the hashes of the blocks that are expected in it are taken at once, half of them by a
- * second thread, and the walk finds them where it would have taken them itself.
+ * grid.  So while a stretch of the file is read, piece by piece, a second thread takes the hashes of the blocks that are expected in it, from
+ * the front; the reader, when all is there, helps from the back; and the walk finds them where it would have taken them itself.
  *
  * A1  A hash ahead is a try like any other: it is paid for, and paid back when it becomes a block's (W2 in align_window.c).
- * A2  Where few of the last ones were of use, because what is there is not what was expected, the next piece is not hashed ahead.
- * A3  The second thread touches only what it was given, and is waited for before the window moves.
+ * A2  Where few of the last ones were of use, because what is there is not what was expected, the next stretch is not hashed ahead.
+ * A3  The second thread touches only what has been read and handed to it, and is waited for before the window moves.
  */
 #include "chunk/align_internal.h"
+
+#include <assert.h>
 
 #include "base/thread.h"
 
 #define AHEAD_FILE_MIN (8 * MIB) /* below, a thread is not worth its start */
 
+/* Of the blocks ${from} … ${to} - 1 those that the other thread has not taken. */
 static void
-hash_range(const struct align *w, unsigned from, unsigned to)
+hash_front(void *arg)
 {
-	for (unsigned i = from; i < to; i++) {
-		struct align_memo *m = &w->ahead->memo[i];
+	const struct ahead_piece *piece = arg;
+	struct align_ahead *h = piece->w->ahead;
 
-		m->hash = hash_of(align_at(w, m->offset), m->len);
-	}
+	for (unsigned i = piece->from; i < piece->to; i++)
+		if (!atomic_exchange(&h->taken[i], true))
+			h->memo[i].hash = hash_of(align_at(piece->w, h->memo[i].offset), h->memo[i].len);
 }
 
+/* From the back, until the other thread is met. */
 static void
-second_half(void *arg)
+hash_back(const struct align *w)
 {
-	const struct align *w = arg;
+	struct align_ahead *h = w->ahead;
 
-	hash_range(w, w->ahead->n / 2, w->ahead->n);
+	for (unsigned i = h->n; i-- > 0 && !atomic_exchange(&h->taken[i], true);)
+		h->memo[i].hash = hash_of(align_at(w, h->memo[i].offset), h->memo[i].len);
 }
 
-/* What is expected from ${done} to ${to}, in the file's order, as far as it may be paid for. */
+/* What is expected from ${done} to ${end}, in the file's order, as far as it may be paid for. */
 static void
-expect(struct align *w)
+expect(struct align *w, uint64_t end)
 {
 	struct align_ahead *h = w->ahead;
 	uint64_t offset = w->done, spent = w->hash_spent;
 	uint32_t i = w->line == ALIGN_NONE ? w->next : w->base->count; /* while the line is sought, the grid from here on */
 
-	h->n = 0;
 	while (h->n < ALIGN_AHEAD) {
 		uint32_t len = i < w->base->count ? w->base->entries[i++].len : (uint32_t)MIN(BLOCK_LEN_MAX, w->size - offset);
 
-		if (len == 0 || offset + len > w->to || !align_affords(w, spent, len))
+		if (len == 0 || offset + len > end || !align_affords(w, spent, len))
 			return;
 		spent += align_cost(len);
+		atomic_store(&h->taken[h->n], false);
 		h->memo[h->n++] = (struct align_memo){ .offset = offset, .len = len };
 		offset += len;
 	}
@@ -80,24 +86,50 @@ align_ahead_fini(struct align *w)
 }
 
 void
-align_ahead(struct align *w)
+align_ahead_begin(struct align *w, uint64_t end)
+{
+	struct align_ahead *h = w->ahead;
+	bool again = h && last_were_of_use(h);
+
+	if (!h)
+		return;
+	h->n = h->handed = h->pieces = 0;
+	if (again) /* A2 */
+		expect(w, end);
+}
+
+void
+align_ahead_read(struct align *w, uint64_t to)
+{
+	struct align_ahead *h = w->ahead;
+	struct ahead_piece *piece;
+
+	if (!h)
+		return;
+	assert(h->pieces < ARRAY_LEN(h->piece));
+	piece = &h->piece[h->pieces];
+	*piece = (struct ahead_piece){ .w = w, .from = h->handed, .to = h->handed };
+	while (piece->to < h->n && h->memo[piece->to].offset + h->memo[piece->to].len <= to)
+		piece->to++;
+	if (piece->to == piece->from)
+		return;
+	h->handed = piece->to;
+	h->pieces++;
+	workq_push(h->second, hash_front, piece);
+}
+
+void
+align_ahead_end(struct align *w, bool all)
 {
 	struct align_ahead *h = w->ahead;
 
 	if (!h)
 		return;
-	if (!last_were_of_use(h)) { /* A2 */
-		h->n = 0;
-		return;
-	}
-	expect(w);
-	if (h->n < 2) {
-		h->n = 0;
-		return;
-	}
-	workq_push(h->second, second_half, w);
-	hash_range(w, 0, h->n / 2);
+	if (all)
+		hash_back(w);
 	workq_drain(h->second); /* A3 */
+	if (!all)
+		h->n = 0;
 	for (unsigned i = 0; i < h->n; i++) {
 		w->counts.hashes++;
 		w->counts.hashed += h->memo[i].len;

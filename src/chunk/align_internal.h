@@ -5,6 +5,8 @@
  * walk (align.c).
  */
 
+#include <stdatomic.h>
+
 #include "chunk/align.h"
 
 /* ---- the rolling sum --------------------------------------------------------------------------------------------------- */
@@ -86,7 +88,8 @@ uint32_t align_base_find(const struct align_base *b, uint32_t weak, uint32_t len
 /* ---- the window -------------------------------------------------------------------------------------------------------- */
 
 #define ALIGN_MEMO 4
-#define ALIGN_AHEAD 32 /* full blocks of one read */
+#define ALIGN_AHEAD 64 /* full blocks of one read */
+#define ALIGN_PIECES 8 /* of one read: the second thread begins when the first of them is there */
 #define ALIGN_OUT 4
 
 struct align_memo {
@@ -95,11 +98,20 @@ struct align_memo {
 	struct hash hash;
 };
 
+/** A piece of the file that has been read: the second thread's work. */
+struct ahead_piece {
+	const struct align *w;
+	unsigned from, to; /* of the memos */
+};
+
 /** Hashes that are taken before they are asked for, of what was read last. */
 struct align_ahead {
 	struct workq *second;
 	struct align_memo memo[ALIGN_AHEAD];
-	unsigned n;
+	atomic_bool taken[ALIGN_AHEAD]; /* by one of the two threads, which alone writes the hash */
+	unsigned n, handed;             /* memos; those of them that the second thread was given */
+	struct ahead_piece piece[ALIGN_PIECES];
+	unsigned pieces;
 };
 
 /** A short block that waits for what follows it. */
@@ -178,8 +190,13 @@ uint32_t align_look(struct align *w, uint64_t offset, uint32_t weak);
 void align_ahead_init(struct align *w);
 void align_ahead_fini(struct align *w);
 
-/** align_ahead(w): after a read: hash what is expected between done and ${to}. */
-void align_ahead(struct align *w);
+/**
+ * Around a read: align_ahead_begin(w, end) before it, of what is expected from done to ${end}; align_ahead_read(w, to) after each piece, at
+ * most ALIGN_PIECES of them; align_ahead_end(w, all): all is there and hashed, or the read failed and nothing is.
+ */
+void align_ahead_begin(struct align *w, uint64_t end);
+void align_ahead_read(struct align *w, uint64_t to);
+void align_ahead_end(struct align *w, bool all);
 
 /** align_ahead_find(w, offset, len): that hash, if it was taken and is not used yet; or NULL. */
 struct align_memo *align_ahead_find(struct align *w, uint64_t offset, uint32_t len);

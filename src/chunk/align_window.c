@@ -13,7 +13,7 @@
 #include "base/fault.h"
 #include "base/pathat.h"
 
-#define READ_LEN (2 * MIB) /* large beside a system call and a word to the second thread, small beside a cache */
+#define READ_LEN (4 * MIB) /* large beside a system call and a word to the second thread, small beside a cache */
 #define KEEP_MAX (8 * BLOCK_LEN_MAX)
 #define HASH_START (4 * MIB)
 #define CHANCE_START (2 * MIB) /* of that for what is probably chance, and an eighth of what comes in */
@@ -46,28 +46,41 @@ drop(struct align *w)
 	w->from = w->low;
 }
 
+/* Up to ${end}, piece by piece. */
+static err_code
+read_on(struct align *w, uint64_t end, struct err *err)
+{
+	while (w->to < end) {
+		size_t len = MIN(READ_LEN / ALIGN_PIECES, end - w->to), got = 0;
+		err_code rc = pread_full(w->fd, w->buf + (w->to - w->from), len, w->to, &got, err);
+
+		if (rc)
+			return rc;
+		w->counts.read += got;
+		if (got < len)
+			return err_reason(err, ERR_IO, "shrunk", "the file ends at %llu of %llu bytes: it changed while it was read",
+			    (unsigned long long)(w->to + got), (unsigned long long)w->size);
+		w->to += len;
+		align_ahead_read(w, w->to);
+	}
+	return ERR_OK;
+}
+
 err_code
 align_load(struct align *w, uint64_t end, struct err *err)
 {
-	size_t len, got = 0;
+	uint64_t to = MIN(w->size, w->to + READ_LEN);
 	err_code rc;
 
 	end = MIN(end, w->size);
 	if (end <= w->to)
 		return ERR_OK;
 	drop(w);
-	len = MIN(READ_LEN, w->size - w->to);
-	rc = pread_full(w->fd, w->buf + (w->to - w->from), len, w->to, &got, err);
-	if (rc)
-		return rc;
-	w->counts.read += got;
-	if (got < len)
-		return err_reason(err, ERR_IO, "shrunk", "the file ends at %llu of %llu bytes: it changed while it was read",
-		    (unsigned long long)(w->to + got), (unsigned long long)w->size);
-	w->to += len;
-	assert(end <= w->to);
-	align_ahead(w);
-	return ERR_OK;
+	align_ahead_begin(w, to);
+	rc = read_on(w, to, err);
+	align_ahead_end(w, rc == ERR_OK);
+	assert(rc || end <= w->to);
+	return rc;
 }
 
 uint32_t

@@ -1,4 +1,5 @@
 """The real drayd for black-box tests, and devices and projects on it."""
+import collections
 import json
 import os
 import pathlib
@@ -22,6 +23,17 @@ TROUBLE = re.compile(r"runtime error|Sanitizer|Assertion .* failed")
 def pytest_configure(config):
     """An assertion that fails in a thread is a failure, not a note at the end."""
     config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
+
+
+def pytest_collection_modifyitems(items):
+    """Files take turns, a test each, so that the few long ones are begun early and no worker has them all at the end."""
+    turn = collections.Counter()
+
+    def place(item):
+        turn[item.path] += 1
+        return turn[item.path]
+
+    items.sort(key=place)
 
 
 class Drayd:

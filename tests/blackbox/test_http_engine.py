@@ -85,7 +85,7 @@ def server(*args, **kw):
         s.proc.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def echo():
     with server("drain=500") as s:
         yield s

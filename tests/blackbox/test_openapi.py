@@ -234,7 +234,7 @@ def check_body(response, answer, said):
             validate(json.loads(line), schema["x-dray-line"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(server):
     return World(server, server.api(server.owner_token))
 
