@@ -1,5 +1,6 @@
 """Devices for black-box tests: a folder, the real dray, and trees compared to the last bit."""
 import hashlib
+import itertools
 import json
 import os
 import pathlib
@@ -9,12 +10,16 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("DRAY_BIN", ROOT / "build/debug"))
+# The search for leaks takes as long as the rest of a short command: one in so many is searched, all of them in a full campaign.
+LEAKS_EVERY = 1 if os.environ.get("DRAY_CAMPAIGN") == "full" else 8
+commands = itertools.count()
 
 
 def run_dray(*args, env=None, bin=BIN, **more):
     """One command to its end; a sanitizer that speaks up fails the test whatever the exit status."""
+    leaks = {"ASAN_OPTIONS": f"detect_leaks={int(next(commands) % LEAKS_EVERY == 0)}"}
     run = subprocess.run([bin / "dray", *map(str, args)], capture_output=True, text=True, errors="surrogateescape",
-                         env=dict(os.environ, **(env or {})), timeout=600, **more)
+                         env={**os.environ, **leaks, **(env or {})}, timeout=600, **more)
     assert "runtime error" not in run.stderr and "Sanitizer" not in run.stderr, run.stderr
     assert run.returncode in (0, 1, 2, 3), f"dray {args}: {run.returncode}\n{run.stderr}"
     return run
