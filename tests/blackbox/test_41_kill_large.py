@@ -25,8 +25,8 @@ TRIALS = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 4))
 RELEASE = BIN.parent / "release"
 PROGRAMS = RELEASE if FULL and (RELEASE / "drayd").exists() else BIN
 MIB = 1 << 20
-SIZES = [(64 * MIB, 80 * MIB)] * 4 + [(192 * MIB, 256 * MIB)] if FULL else [(17 * MIB, 24 * MIB)]  # from 16 MiB on a file has a transfer of its own, which resumes
-PARALLEL = (2, 4, 8) if FULL else (2,)  # requests at once: a file is several times what is in flight
+# From 16 MiB on a file has a transfer of its own, which resumes.  With as many requests at once as keep it several times what is in flight.
+FILES = [(24, 40, 2)] * 6 + [(64, 80, 4)] * 2 + [(64, 80, 8), (192, 256, 8)] if FULL else [(17, 24, 2)]
 CHUNK_MAX = 4 * MIB + 64 * 1024    # CHUNK_LEN_MAX
 FOLDER_TRIALS = 8                  # then a new server, so that the disk does not fill
 PATIENCE = 300
@@ -81,12 +81,13 @@ def trial(scene, n, rng):
     way, victims = rng.choice(["up", "down"]), rng.choice([("client",), ("server",), ("client", "server")])
     name, other = ("a", "b") if way == "up" else ("b", "a")
     device, line = scene.devices[name], scene.lines[name]
-    data = rng.randbytes(rng.randint(*rng.choice(SIZES)))
+    least, most, parallel = rng.choice(FILES)
+    data = rng.randbytes(rng.randint(least * MIB, most * MIB))
     scene.devices["a"].write(f"large {n}", data)
     if way == "down":
         scene.devices[other].sync()
     line.forget()
-    kills, parallel = rng.choice([1, 1, 2]), rng.choice(PARALLEL)
+    kills = rng.choice([1, 1, 2])
     args = ["--timeout", "120", "--parallel", str(parallel)]
     for _ in range(kills):
         kill_in_the_middle(scene, name, victims, int(len(data) / kills * rng.uniform(0, 1.05)), rng, args)

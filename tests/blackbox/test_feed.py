@@ -4,14 +4,13 @@ import http.client
 import json
 import os
 import random
-import sqlite3
 import threading
 
 import pytest
 import zstandard
 
 from conftest import Drayd
-from devices import Device, assert_same
+from devices import Device, settle
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 COMMITS = 20_000 if FULL else 240  # of all writers, of each start of the server
@@ -199,18 +198,6 @@ def test_a_stale_snapshot_and_the_changes_are_the_tree(project):
 
 # ---- 410 ---------------------------------------------------------------------------------------------------------------------------------
 
-def forget_tombstones(server, project):
-    """As if all that has been deleted had been deleted long ago: the server's own rule is tested where time can be given to it."""
-    server.stop()
-    with sqlite3.connect(server.data / "meta.db") as db:
-        (last,) = db.execute("SELECT max(version) FROM file_index WHERE project_id = ? AND deleted_at <> 0", (bytes.fromhex(project),)).fetchone()
-        db.execute("DELETE FROM file_index WHERE project_id = ? AND deleted_at <> 0", (bytes.fromhex(project),))
-        db.execute("UPDATE projects SET horizon = ? WHERE id = ?", (last, bytes.fromhex(project)))
-    db.close()
-    server.start()
-    return last
-
-
 def test_a_cursor_from_before_the_horizon(own_server):
     project = own_server.project("old")
     api = own_server.api(own_server.device(project, "d"))
@@ -223,7 +210,7 @@ def test_a_cursor_from_before_the_horizon(own_server):
     old = made["cursor"]
     gone = made["results"][7]
     commit({"op": "delete", "id": gone["id"], "base": gone["version"]})
-    horizon = forget_tombstones(own_server, project)
+    horizon = own_server.forget_tombstones(project)
     api = own_server.api(api.token)
     answer = api.get(f"{base}/files/changes?since={old}")
     assert answer.status == 410 and answer.code == "cursor_expired"
@@ -260,13 +247,30 @@ def test_a_device_that_was_away_for_too_long(own_server, tmp_path):
     a.path("f3").unlink()
     a.path("f4").unlink()
     a.sync()
-    forget_tombstones(own_server, project)
+    own_server.forget_tombstones(project)
     b.write("f4", "edited while away")
     b.write("new", "made while away")
-    b.sync_any()
+    b.sync()
     assert not b.path("f3").exists()
     assert b.path("f4").read_text() == "edited while away"
-    a.sync_any()
-    b.sync_any()
-    assert_same(a.tree(), b.tree())
+    settle(a, b)
     assert not a.path("f3").exists() and a.path("new").read_text() == "made while away"
+
+
+def test_a_server_that_lost_its_files(own_server, tmp_path):
+    """Most files are not listed, and nothing says that they were deleted: nothing is deleted here."""
+    project = own_server.project("shrunk")
+    a, b = (Device(own_server, project, tmp_path / name, name) for name in "ab")
+    for i in range(300):
+        a.write(f"file {i}", f"{i}")
+    before = settle(a, b)
+    a.write("file 0", "edited")
+    a.path("file 1").unlink()
+    a.sync()
+    own_server.stop()
+    own_server.db.run(("DELETE FROM file_index WHERE project_id = ? AND deleted_at = 0 AND size = 3", bytes.fromhex(project)))
+    own_server.start()
+    own_server.forget_tombstones(project)
+    run = b.dray("sync", "--json", b.folder)
+    assert run.returncode == 1 and "server_shrunk" in run.stdout + run.stderr, run.stdout + run.stderr
+    assert b.tree() == before
