@@ -324,6 +324,11 @@ class DeviceRig:
         assert db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
         db.close()
 
+    def empty_trash(self):
+        """What each trial has replaced would fill the disk."""
+        for day in self.device.dot("trash").iterdir():
+            shutil.rmtree(day)
+
     def check(self):
         for path, (kind, _, _, size, digest) in self.device.tree().items():
             assert kind != "file" or digest in self.known[path], f"{path!r} is neither old nor new: {size} bytes"
@@ -367,6 +372,7 @@ def test_device_loses_power_fetching(device_rig):
         done = rig.device.sync()
         assert (done["content_sent"], done["deleted_there"], done["moved_there"]) == (0, 0, 0), f"what a cut has undone was sent as an edit: {done}"
         assert_same(but_directory_times(rig.device.tree()), but_directory_times(before))
+        rig.empty_trash()
         ledger.add(subject="fetching", seed=SEED, trial=n)
 
 
