@@ -13,6 +13,7 @@
 #define PIECE_FULL (64 * KIB)
 #define TREE_PAGE 256 /* rows: one block of the transaction's arena, which stays, and stays in the processor's cache */
 #define LIST_ARENA_MAX (64 * KIB)
+#define ONE_PAGE_MAX ((int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX)) /* a larger file has a list of more than one page */
 
 struct build {
 	struct domain *d;
@@ -50,7 +51,7 @@ list_of(struct build *b, const struct file *f, struct blocklist *out, bool *has,
 	err_code rc;
 
 	*has = false;
-	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0)
+	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0 || f->size > ONE_PAGE_MAX)
 		return ERR_OK;
 	rc = meta_blocks_get(b->tx, b->project, &f->content, 0, &packed, &len, err);
 	if (rc)
