@@ -6,7 +6,7 @@
 #include "client/pass.h"
 #include "client/scan/scan.h"
 
-#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 600 bytes each */
+#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define HASH_THREADS 2
 
 /** A name that differs somewhere. */
@@ -19,6 +19,7 @@ struct row {
 /** A pass while it is made. */
 struct gather {
 	struct pass *pass;
+	struct arena *arena;      /* what no plan needs: rows, items */
 	struct folder *folder;
 	const struct pass_opts *opts;
 	int64_t now_ns;
@@ -69,7 +70,7 @@ row_at(struct gather *g, const char *path)
 	struct row *row = map_get(g->rows, path, strlen(path));
 
 	if (!row) {
-		row = arena_must(g->pass->arena, sizeof *row);
+		row = arena_must(g->arena, sizeof *row);
 		row->item.path = arena_strdup(g->pass->arena, path);
 		map_put(g->rows, path, strlen(path), row);
 	}
@@ -380,7 +381,7 @@ static err_code
 on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err)
 {
 	struct gather *g = ctx;
-	struct entry base;
+	struct entry base, *remote;
 	struct row *row;
 	err_code rc = state_base_by_id(g->folder->state, &e->id, g->pass->arena, &base, err);
 
@@ -397,12 +398,8 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 		return ERR_OK;
 	row = row_at(g, e->path);
 	row->remote_set = true;
-	row->item.remote = keep_in(g, row, e);
-	if (extra_len > 0) {
-		struct pass_extents *x = arena_must(g->pass->arena, sizeof *x);
-		x->x = extents_unpack(g->pass->arena, extra, extra_len, &x->count);
-		map_put(g->pass->extents, row->item.path, strlen(row->item.path), x);
-	}
+	row->item.remote = remote = keep_in(g, row, e);
+	remote->extents = extents_unpack(g->pass->arena, extra, extra_len);
 	return fill_from_base(g, row, err);
 }
 
@@ -428,7 +425,7 @@ item_cmp(const void *a, const void *b)
 static struct diff_item *
 join(struct gather *g, size_t *n)
 {
-	struct diff_item *items = arena_must(g->pass->arena, (map_count(g->rows) + 1) * sizeof *items);
+	struct diff_item *items = arena_must(g->arena, (map_count(g->rows) + 1) * sizeof *items);
 	size_t pos = 0, key_len;
 	const void *key;
 	void *value;
@@ -552,13 +549,14 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 
 	*out = NULL;
 	p->arena = arena_new(PASS_MEMORY_MAX);
-	p->extents = map_new();
+	g.arena = arena_new(PASS_MEMORY_MAX);
 	g.rows = map_new();
 	g.frozen = map_new();
 	rc = gather_all(&g, err);
 	map_free(g.rows);
 	map_free(g.frozen);
 	free(g.inodes);
+	arena_free(g.arena);
 	if (rc == ERR_OK)
 		*out = TAKE(p);
 	return rc;
@@ -569,7 +567,6 @@ pass_free(struct pass *p)
 {
 	if (!p)
 		return;
-	map_free(p->extents);
 	free(p->problems);
 	arena_free(p->arena);
 	free(p);
