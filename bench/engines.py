@@ -3,13 +3,19 @@ import os
 import pathlib
 import sys
 
-from rig import ROOT
+from rig import ROOT, cpu_s
 
 sys.path.append(str(ROOT / "tests"))
 from postgres import Cluster, bindir  # noqa: E402
 
 
-class Sqlite:
+class Engine:
+    def cpu_s(self, server):
+        """CPU time that the server and its database have had."""
+        return sum(map(cpu_s, [server.process.pid, *self.pids()]))
+
+
+class Sqlite(Engine):
     """In the server's data directory."""
     name, env = "sqlite", {}
 
@@ -20,7 +26,7 @@ class Sqlite:
         pass
 
 
-class Postgres:
+class Postgres(Engine):
     """A cluster of its own on the disk that the other rows use.  It flushes as it would in earnest."""
     name = "postgres"
 

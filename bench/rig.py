@@ -114,6 +114,11 @@ def rsyncd(where, target):
         process.wait()
 
 
+def cpu_s(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def timed(*command):
     os.sync()
     start = time.monotonic()

@@ -75,11 +75,6 @@ class Line:
         return statistics.median(self.get(target, **headers)[0] for _ in range(n)) * 1000
 
 
-def cpu_s(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 LUA = """local requests, n = {}, 0
 function init(args)
   for token in io.lines(args[1]) do requests[#requests + 1] = wrk.format("GET", nil, {Authorization = "Bearer " .. token}) end
@@ -128,7 +123,7 @@ class Bench:
         self.nginx.stop()
 
     def cpu_s(self):
-        return sum(map(cpu_s, [self.pid, *self.engine.pids()]))
+        return self.engine.cpu_s(self.server)
 
     def beside(self, name, ms, body, target, n=100):
         """One figure beside nginx with the same bytes."""
