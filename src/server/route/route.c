@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "server/route/pace.h"
 
 /* ---- who is calling --------------------------------------------------------------------------------------------------------- */
 
@@ -285,6 +286,7 @@ route_open(struct domain *d)
 	r->d = d;
 	r->inflight = inflight_new();
 	r->batches = gate_new();
+	r->polls = pace_new();
 	return r;
 }
 
@@ -295,6 +297,7 @@ route_free(struct route *r)
 		return;
 	inflight_free(r->inflight);
 	gate_free(r->batches);
+	pace_free(r->polls);
 	free(r);
 }
 
