@@ -3,7 +3,7 @@
 
 Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, tree, commits, large, million, syncthing (default: all)
 
-BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a ninth of the free space holds),
+BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a twelfth of the free space holds),
 BENCH_RUNS how often the whole file is sent (3), BENCH_FILES how many files there are in the rows tree and
 million (10000,100000), BENCH_ENGINES where the metadata is in the rows tree and commits (sqlite,postgres).
 

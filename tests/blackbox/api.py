@@ -138,7 +138,9 @@ class Project:
 
     def state(self):
         """All that a caller could see change: compare two of them to show that nothing did."""
+        end = time.monotonic() + PATIENCE
         while (answer := self.call("GET", "/files/changes?limit=1000")).status == 429:
+            assert time.monotonic() < end, answer
             time.sleep(0.05)  # of an empty project there is nothing to tell, and many a test asks for that in a loop
         assert answer.status == 200, answer
         changes = answer.json
