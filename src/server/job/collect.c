@@ -280,11 +280,11 @@ ask_some(struct orphans *o, size_t *i, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	int64_t until = reader_until();
+	size_t first = *i;
 	err_code rc = meta_begin(o->c->meta, META_READ, &tx, err);
 
-	do
-		rc = rc ? rc : meta_object_named(tx, &o->a[*i].key.project, &o->a[*i].key.hash, &o->a[*i].named, err);
-	while (!rc && ++*i < o->n && !reader_over(until));
+	for (; !rc && *i < o->n && (*i == first || !reader_over(until)); ++*i)
+		rc = meta_object_named(tx, &o->a[*i].key.project, &o->a[*i].key.hash, &o->a[*i].named, err);
 	return rc;
 }
 
