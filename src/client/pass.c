@@ -175,16 +175,31 @@ look(struct gather *g, struct entry *e, struct err *err)
 }
 
 /* Whether the bytes of ${e} are those of ${other}, cut in another way; then its content is called what that calls it. */
-static bool
-relaid(const struct gather *g, struct entry *e, const struct entry *other)
+static err_code
+relaid(const struct gather *g, struct entry *e, const struct entry *other, bool *same, struct err *err)
 {
 	struct layout_env env = { .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote,
 		.cancel = g->opts->cancel };
 
-	if (!other || !e->content_known || entry_same_content(e, other) || !layout_same(&env, e, other))
-		return false;
-	e->content = other->content;
-	return true;
+	err_code rc;
+
+	*same = false;
+	if (!other || !e->content_known || entry_same_content(e, other))
+		return ERR_OK;
+	rc = layout_same(&env, e, other, same, err);
+	if (*same)
+		e->content = other->content;
+	return rc;
+}
+
+/* A version that was agreed on, and of which nobody has the list any more: then what is here is called an edit of it. */
+static err_code
+relaid_base(const struct gather *g, struct entry *e, const struct entry *base, struct err *err)
+{
+	bool same;
+	err_code rc = relaid(g, e, base, &same, err);
+
+	return rc == ERR_VERSION_CONFLICT ? ERR_OK : rc;
 }
 
 /*
@@ -203,7 +218,9 @@ verify(struct gather *g, const struct entry *found, const struct entry *base, st
 		add_problem(g->pass, e.path, "unverified", "it could not be read, or changes");
 		return ERR_OK;
 	}
-	(void)relaid(g, &e, base);
+	rc = relaid_base(g, &e, base, err);
+	if (rc)
+		return rc;
 	if (!entry_same_content(&e, base)) {
 		add_problem(g->pass, e.path, "content_differs", "its bytes are not the agreed ones, though its size and times are");
 		return ERR_OK;
@@ -228,9 +245,10 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 			return ERR_OK;
 		if (e.kind == ENTRY_FILE && e.size == base->size && e.mtime_ns == base->mtime_ns) {
 			err_code rc = look(g, &e, err);
+			if (rc == ERR_OK)
+				rc = relaid_base(g, &e, base, err);
 			if (rc)
 				return rc;
-			(void)relaid(g, &e, base);
 			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
 				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
 				g->pass->verified++;
@@ -455,13 +473,16 @@ static void
 hash_job(void *arg)
 {
 	struct hash_job *job = arg;
+	bool same = false;
 
 	if (job->g->opts->cancel && *job->g->opts->cancel)
 		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
 	else
 		job->rc = look(job->g, job->entry, &job->err);
-	if (job->rc == ERR_OK && !relaid(job->g, job->entry, job->item->remote))
-		(void)relaid(job->g, job->entry, job->item->base);
+	if (job->rc == ERR_OK)
+		job->rc = relaid(job->g, job->entry, job->item->remote, &same, &job->err);
+	if (job->rc == ERR_OK && !same)
+		job->rc = relaid_base(job->g, job->entry, job->item->base, &job->err);
 }
 
 /* Where both sides changed a file, whether it is a conflict depends on bytes that nobody has read yet. */

@@ -48,7 +48,7 @@ struct pass_opts {
 
 /**
  * pass_open(f, opts, out, err): scan the folder and plan.  Base rows whose file was touched but is unchanged are refreshed.
- * Errors     IO, CANCELLED, DB.
+ * Errors     IO, CANCELLED, DB, those of the line; VERSION_CONFLICT: the server has moved on since it was last read: read on, and look again.
  */
 err_code pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err);
 void pass_free(struct pass *p);
