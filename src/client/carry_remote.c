@@ -45,8 +45,6 @@ pushed(void *ctx, const struct plan_op *op, err_code code, const struct err *why
 		return rc ? rc : state_pending_remove_from(s, &op->base->id, op->path, err);
 	}
 	rc = state_base_put(s, entry, err);
-	if (!rc && op->base && !id_eq(&op->base->id, &entry->id)) /* deleted there, made anew: what is known of the old one is settled */
-		rc = state_pending_remove_from(s, &op->base->id, op->path, err);
 	return rc ? rc : state_pending_remove(s, &entry->id, err);
 }
 

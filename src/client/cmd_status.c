@@ -5,6 +5,7 @@
 #include "client/cli.h"
 #include "client/feed.h"
 #include "client/plan_show.h"
+#include "client/recover.h"
 
 #define LIST_MAX 20
 #define RETRY_MS 1000 /* who asks for the status wants an answer, not patience */
@@ -40,7 +41,9 @@ find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 	if (rc)
 		return rc;
 	/* A server that cannot be reached is worth saying, and no reason not to look at the disk. */
-	rc = feed_pull(f->state, remote, true, &st->offline);
+	rc = recover_installed(f, remote, cli_cancel(), &st->offline);
+	if (rc == ERR_OK)
+		rc = feed_pull(f->state, remote, true, &st->offline);
 	st->online = rc == ERR_OK;
 	if (rc == ERR_CANCELLED || rc == ERR_DB)
 		*err = st->offline;

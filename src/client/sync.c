@@ -3,6 +3,7 @@
 #include "client/carry.h"
 #include "client/commit/apply.h"
 #include "client/feed.h"
+#include "client/recover.h"
 
 #define ROUNDS_MAX 8              /* a conflict takes two, a moved and edited file two; more means that somebody keeps writing */
 #define RESULT_MEMORY_MAX (1 * GIB)
@@ -248,8 +249,10 @@ static err_code
 run(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct err *err)
 {
 	AUTO(map_freep) struct map *given_up = map_new();
-	err_code rc = rounds(f, remote, opts, result, given_up, err);
+	err_code rc = recover_installed(f, remote, opts->cancel, err);
 
+	if (rc == ERR_OK)
+		rc = rounds(f, remote, opts, result, given_up, err);
 	if (rc || opts->dry_run)
 		return rc;
 	rc = conclude(f, remote, result, err);

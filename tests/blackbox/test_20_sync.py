@@ -268,6 +268,27 @@ def error_of(run):
     return json.loads(run.stdout)["error"]
 
 
+def test_made_anew_under_the_old_name(make):
+    """Another file by its identity: the old one's deletion is settled by it, and no whole listing is needed to find that out."""
+    a, b = make("a", "b")
+    a.write("file", "old")
+    a.sync()
+    b.sync()
+    a.path("file").unlink()
+    a.sync()
+    a.write("file", "new")
+    a.sync()
+    plain = requests_of(b)
+    assert b.path("file").read_text() == "new"
+    a.write("file", "newer")
+    a.sync()
+    assert plain <= requests_of(b)
+
+
+def requests_of(device):
+    return device.sync()["requests"]
+
+
 def test_from_a_subdirectory(make):
     a, b = make("a", "b")
     small(a.folder)

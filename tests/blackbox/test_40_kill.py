@@ -11,6 +11,8 @@ import sqlite3
 import subprocess
 import time
 
+import pytest
+
 from devices import BIN, Device, assert_same, run_dray, settle
 from edits import Chaos
 
@@ -199,6 +201,64 @@ def test_server_killed(own_server, tmp_path):
             assert os.listdir(own_server.data / "tmp") == [], "left by the killed server"
     finish_series(own_server, project, sides, KILLS + 1, tmp_path)
     print(f"{kills} kills; {again} syncs had to be run again; {span:.2f} s each")
+
+
+@pytest.fixture
+def half(server, tmp_path):
+    """Device b after a kill at the worst moment: what the server had new is in place, and b has not recorded it."""
+    project = server.project("half")
+    a, b = (Device(server, project, tmp_path / name, name) for name in "ab")
+    a.write("edited", "one")
+    a.write("large", random.Random(SEED).randbytes(2 * MIB))
+    os.symlink("one", a.path("link"))
+    settle(a, b)
+    a.write("edited", "two")
+    a.write("new", "two")
+    a.write("large", b"in front" + a.path("large").read_bytes())
+    a.path("link").unlink()
+    os.symlink("two", a.path("link"))
+    a.sync()
+    b.dray("status", b.folder)  # reads what is new
+    state = {f.name: f.read_bytes() for f in b.dot().glob("state.db*")}
+    b.sync()
+    for f in b.dot().glob("state.db*"):
+        f.unlink()
+    for name, content in state.items():
+        b.dot(name).write_bytes(content)
+    return a, b
+
+
+NAMES = ["edited", "large", "link", "new"]
+
+
+def test_installed_and_edited_there(half):
+    a, b = half
+    for name in NAMES[:2] + ["new"]:
+        a.write(name, "three")
+    a.path("link").unlink()
+    os.symlink("three", a.path("link"))
+    a.sync()
+    b.dray("status", b.folder)  # is no reason to forget it either
+    assert b.sync()["conflicts"] == []
+    assert_same(a.tree(), b.tree())
+
+
+def test_installed_and_deleted_there(half):
+    a, b = half
+    for name in NAMES:
+        a.path(name).unlink()
+    a.sync()
+    b.sync()
+    assert b.tree() == {}
+
+
+def test_installed_and_edited_here(half):
+    """Which version it was an edit of is not known, so it is a conflict at worst."""
+    a, b = half
+    b.write("new", "mine")
+    b.sync_any()
+    settle(a, b)
+    assert "mine" in [p.read_text() for p in a.folder.glob("new*")]
 
 
 def test_kill_during_link(server, tmp_path):

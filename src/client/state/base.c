@@ -182,6 +182,8 @@ state_base_put(struct state *s, const struct entry *e, struct err *err)
 
 	assert(e->content_known && !id_is_zero(&e->id) && e->version > 0); /* a base row is what both sides agreed on */
 	rc = subtract_path(s, tx, e->path, &id, &found, err);
+	if (rc == ERR_OK && found && !id_eq(&id, &e->id))
+		rc = state_pending_remove_from(s, &id, e->path, err);
 	if (rc == ERR_OK && !(found && id_eq(&id, &e->id)))
 		rc = remove_id(s, tx, &e->id, err);
 	if (rc)

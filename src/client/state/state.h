@@ -48,7 +48,11 @@ void state_abort(struct state *s);
 
 /* inside a transaction */
 err_code state_place_put(struct state *s, const struct state_place *p, struct err *err);
-err_code state_base_put(struct state *s, const struct entry *e, struct err *err);     /* by path; replaces a row of the same id too */
+/**
+ * By path; replaces a row of the same id too.  Where another file's row stood there, what was pending of that one is settled with it
+ * (state_pending_remove_from).
+ */
+err_code state_base_put(struct state *s, const struct entry *e, struct err *err);
 err_code state_base_remove(struct state *s, const char *path, struct err *err);
 /** The server's newest word on file e->id: live at e->path, or ${deleted}.  ${extra}: bytes to keep with it (its extents), opaque here. */
 err_code state_pending_put(struct state *s, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len,
