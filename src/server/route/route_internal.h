@@ -21,6 +21,7 @@ struct gate;
 
 struct route {
 	struct domain *d;
+	struct notify *hub;
 	struct inflight *inflight;
 	struct gate *batches;
 };
