@@ -57,6 +57,7 @@
 #define EVENTS_CHANGE_ROWS 500    /* files of one change message */
 #define EVENTS_RING_MAX (1 * MIB) /* change messages kept for each project that somebody listens to */
 #define EVENTS_CATCH_UP_MAX 10000 /* files that a stream reads behind the ring before it is told to pull instead */
+#define EVENTS_PRESENCE_MAX 64    /* streams of a project whose comings and goings are told: each costs a message to all others */
 #define EVENTS_HEARTBEAT_MS 25000 /* below the minute after which proxies drop what is idle */
 #define EVENTS_PONG_MS 60000      /* without a pong: two pings unanswered */
 #define EVENTS_RECHECK_MS 3000    /* a revoked device is out within 5 s */

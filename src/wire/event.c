@@ -131,6 +131,15 @@ wire_resync_write(struct jw *jw, const struct id *project, const struct cursor *
 }
 
 void
+wire_status_write(struct jw *jw, const struct id *project, const struct id *device, bool online)
+{
+	open_message(jw, "status", project);
+	jw_kid(jw, "device", device);
+	jw_kbool(jw, "online", online);
+	jw_end_object(jw);
+}
+
+void
 wire_event_error_write(struct jw *jw, const struct id *project, const struct err *err)
 {
 	const struct err_info *info = err_info(err->code);

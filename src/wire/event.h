@@ -32,6 +32,9 @@ void wire_hello_write(struct jw *jw, const struct id *project, const struct curs
 /** {type: "resync", project, code, cursor}: what was asked for cannot be told; pull, then go on from here.  ERR_OK: "behind". */
 void wire_resync_write(struct jw *jw, const struct id *project, const struct cursor *at, err_code why);
 
+/** {type: "status", project, device, online}: a device has begun, or ended, to listen to the project. */
+void wire_status_write(struct jw *jw, const struct id *project, const struct id *device, bool online);
+
 /** {type: "error", project?, code, detail}: ${project} NULL: about the message as a whole. */
 void wire_event_error_write(struct jw *jw, const struct id *project, const struct err *err);
 

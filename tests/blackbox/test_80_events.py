@@ -357,6 +357,28 @@ def test_a_revoked_device_is_closed(project):
     assert Stream(project.server.address, "/events", made["token"]).status == 401
 
 
+def test_who_listens(project, listen):
+    """A device that comes hears who is there; the others hear of it, and when it goes: once a device, not once a stream."""
+    made = {name: project.owner.ok("POST", project.base + "/devices", {"name": name}, status=201) for name in "ab"}
+    a = listen(token=made["a"]["token"])
+    assert a.next("hello")
+    b = listen(token=made["b"]["token"])
+    assert b.next("hello")
+    there = {"type": "status", "project": project.id, "device": made["a"]["id"], "online": True}
+    assert b.next() == there
+    here = {**there, "device": made["b"]["id"]}
+    assert a.next() == here
+    twin = listen("/events", token=made["b"]["token"])
+    twin.say(subscribe(project.id))
+    assert twin.next("status") == there
+    twin.say({"unsubscribe": [{"project": project.id}]})
+    twin.send(frame(PING, b"done"))
+    assert twin.read_frame() == (PONG, b"done")
+    b.send(frame(CLOSE))
+    assert b.end().code == 1000
+    assert a.next() == {**here, "online": False}
+
+
 def test_eight_streams_a_device(project, listen):
     streams = [listen() for _ in range(8)]
     assert [s.status for s in streams] == [101] * 8

@@ -306,6 +306,7 @@ loop(void *arg)
 			tick(n);
 		if (is_stopping(n) && run_stop(n))
 			break;
+		topics_turn(n);
 		free_dead(n);
 		topic_tidy(n);
 	}

@@ -19,6 +19,13 @@
 
 struct stream;
 
+/** A device has come, or gone. */
+struct presence {
+	struct presence *next;
+	struct id device;
+	bool online;
+};
+
 /** A project that somebody listens to. */
 struct topic {
 	struct notify *n;
@@ -29,6 +36,8 @@ struct topic {
 	int64_t filling_for;      /* ${clock} when it began */
 	int64_t again_ms;         /* not before: the last reading failed */
 	struct subscription *subs;
+	unsigned sub_count;
+	struct presence *news;    /* devices that have come and gone in this turn, the oldest first */
 };
 
 struct subscription {
@@ -94,7 +103,8 @@ struct question {
 	bool has_since;
 	struct cursor since;
 	struct notify_at at;
-	struct err err; /* code OK: yes */
+	err_code code;   /* OK: yes */
+	struct err *err; /* what else, where that is not yes: a look at all is many questions */
 };
 
 struct job {
@@ -170,6 +180,8 @@ void topic_filled(struct job *j);
 /** topic_tidy(n): forget those that nobody listens to. */
 void topic_tidy(struct notify *n);
 void topics_tick(struct notify *n);
+/** topics_turn(n): what is told once a turn. */
+void topics_turn(struct notify *n);
 
 /* ---- stream.c: a connection's life ------------------------------------------------------------------------------------ */
 
@@ -195,6 +207,16 @@ void send_flush(struct stream *s);
 /** send_fetched(s, job): a page from behind the ring. */
 void send_fetched(struct stream *s, struct job *j);
 void send_heartbeat(struct stream *s);
+
+/* ---- presence.c -------------------------------------------------------------------------------------------------------- */
+
+/** presence_came(sub): just begun: tell it who is there, and the others in the end of the turn.  presence_went(sub): about to end. */
+void presence_came(struct subscription *sub);
+void presence_went(struct subscription *sub);
+/** presence_tell(t): the news of the turn. */
+void presence_tell(struct topic *t);
+/** presence_forget(t): there is nobody to tell. */
+void presence_forget(struct topic *t);
 
 /* ---- subscribe.c ------------------------------------------------------------------------------------------------------ */
 

@@ -29,6 +29,7 @@ subscription_begin(struct stream *s, struct topic *t, const struct cursor *at)
 	if (sub->next)
 		sub->next->prev = sub;
 	t->subs = sub;
+	t->sub_count++;
 	s->subs[s->sub_count++] = sub;
 }
 
@@ -37,6 +38,8 @@ subscription_end(struct subscription *sub)
 {
 	struct stream *s = sub->stream;
 
+	presence_went(sub);
+	sub->topic->sub_count--;
 	for (unsigned i = 0; i < s->sub_count; i++) {
 		if (s->subs[i] != sub)
 			continue;
@@ -146,7 +149,7 @@ beginning(const struct question *q)
 {
 	struct cursor at = { .clock = q->at.clock, .epoch = q->at.epoch, .has_epoch = true };
 
-	if (!q->has_since || q->err.code)
+	if (!q->has_since || q->code)
 		return at;
 	at.clock = MIN(q->since.clock, q->at.clock);
 	at.began = at.clock == 0 ? q->at.clock : q->since.began;
@@ -169,8 +172,10 @@ subscribed(struct stream *s, const struct question *q)
 	topic_moved(t, q->at.clock);
 	wire_hello_write(&jw, &q->project, &now, &q->at.digest);
 	send_text(s, "hello", &sb);
-	if (q->err.code && s->state == STREAM_OPEN)
-		tell_resync(subscription_find(s, &q->project), q->err.code);
+	if (s->state == STREAM_OPEN)
+		presence_came(subscription_find(s, &q->project));
+	if (q->code && s->state == STREAM_OPEN)
+		tell_resync(subscription_find(s, &q->project), q->code);
 }
 
 static bool
@@ -182,7 +187,7 @@ is_about_since(err_code code)
 static bool
 is_revoked(const struct question *q)
 {
-	return q->err.code == ERR_TOKEN_REVOKED || q->err.code == ERR_TOKEN_INVALID || (q->err.code == ERR_NOT_FOUND && !q->has_project);
+	return q->code == ERR_TOKEN_REVOKED || q->code == ERR_TOKEN_INVALID || (q->code == ERR_NOT_FOUND && !q->has_project);
 }
 
 void
@@ -194,8 +199,8 @@ subscribe_answered(struct stream *s, struct job *j)
 
 		if (is_revoked(q))
 			stream_close(s, WS_POLICY, "the device was revoked");
-		else if (q->err.code && !is_about_since(q->err.code))
-			tell_error(s, &q->project, &q->err);
+		else if (q->code && !is_about_since(q->code))
+			tell_error(s, &q->project, q->err);
 		else
 			subscribed(s, q);
 	}
@@ -243,12 +248,12 @@ rechecked(struct stream *s, const struct question *q)
 
 	if (is_revoked(q)) {
 		stream_close(s, WS_POLICY, "the device was revoked");
-	} else if (q->err.code == ERR_NOT_FOUND && sub) {
-		tell_error(s, &q->project, &q->err);
+	} else if (q->code == ERR_NOT_FOUND && sub) {
+		tell_error(s, &q->project, q->err);
 		subscription_end(sub);
 		send_flush(s);
-	} else if (q->err.code && q->err.code != ERR_NOT_FOUND) { /* who cannot be asked about is not served */
-		log_error(&q->err, "whether a device may still listen could not be found out");
+	} else if (q->code && q->code != ERR_NOT_FOUND) { /* who cannot be asked about is not served */
+		log_error(q->err, "whether a device may still listen could not be found out");
 		stream_close(s, WS_TRY_LATER, "connect again");
 	} else if (sub && !id_eq(&sub->topic->epoch, &q->at.epoch)) {
 		stream_close(s, WS_TRY_LATER, "the project's history has begun anew: connect again");

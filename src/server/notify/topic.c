@@ -141,6 +141,7 @@ topic_free(struct topic *t)
 	mutex_unlock(&n->mu);
 	free(w);
 	map_remove(n->topics, &t->project, sizeof t->project);
+	presence_forget(t);
 	ring_fini(&t->ring);
 	free(t);
 }
@@ -178,4 +179,19 @@ topics_tick(struct notify *n)
 
 	while (map_next(n->topics, &pos, &key, &len, &value))
 		fill(value);
+}
+
+void
+topics_turn(struct notify *n)
+{
+	size_t pos = 0, len;
+	const void *key;
+	void *value;
+
+	while (map_next(n->topics, &pos, &key, &len, &value)) {
+		struct topic *t = value;
+
+		if (t->news)
+			presence_tell(t);
+	}
 }

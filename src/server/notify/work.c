@@ -16,6 +16,8 @@ void
 job_free(struct job *j)
 {
 	sbuf_fini(&j->page.text);
+	for (size_t i = 0; i < j->question_count; i++)
+		free(j->questions[i].err);
 	free(j->questions);
 	free(j);
 }
@@ -23,11 +25,14 @@ job_free(struct job *j)
 static void
 ask(struct notify *n, struct question *q)
 {
-	err_code rc = n->source.open(n->source.ctx, &q->device, q->has_project ? &q->project : NULL, q->has_since ? &q->since : NULL, &q->at,
-	    &q->err);
+	struct err err = { 0 };
 
-	if (!rc)
-		q->err.code = ERR_OK;
+	q->code = n->source.open(n->source.ctx, &q->device, q->has_project ? &q->project : NULL, q->has_since ? &q->since : NULL, &q->at,
+	    &err);
+	if (!q->code)
+		return;
+	q->err = xmalloc(sizeof *q->err);
+	*q->err = err;
 }
 
 static void

@@ -98,6 +98,9 @@ messages_are_one_line(void **state)
 	wire_event_error_write(&jw, &p, &err);
 	assert_string_equal(sbuf_str(&sb), "{\"type\":\"error\",\"project\":\"" P1 "\",\"code\":\"not_found\",\"detail\":\"no\"}");
 	sbuf_reset(&sb);
+	wire_status_write(&jw, &p, &p, true);
+	assert_string_equal(sbuf_str(&sb), "{\"type\":\"status\",\"project\":\"" P1 "\",\"device\":\"" P1 "\",\"online\":true}");
+	sbuf_reset(&sb);
 	wire_heartbeat_open(&jw);
 	wire_heartbeat_project(&jw, &p, &c5, 9);
 	wire_heartbeat_close(&jw);
