@@ -297,10 +297,11 @@ hints_that_are_lost(void **state)
 	int fd = join_and_hear(hub);
 
 	(void)state;
-	follow(fd, 1000, commit(hub, 20, false));
+	follow(fd, 1000, commit(hub, 20, true)); /* beyond the reading that a new subscription begins with */
+	follow(fd, 1020, commit(hub, 20, false));
 	notify_changed(hub, &app.project, 5); /* old */
 	notify_changed(hub, &app.project, 5000); /* never committed */
-	follow(fd, 1020, commit(hub, 20, true));
+	follow(fd, 1040, commit(hub, 20, true));
 	close(fd);
 	notify_free(hub);
 }
