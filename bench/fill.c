@@ -3,6 +3,8 @@
  *
  *   fill DATA FILES [NAME]      makes DATA/meta.db when it is missing, adds a project NAME ("filled") of FILES files, prints its id
  *
+ * With DRAYD_DB the project goes into that PostgreSQL, as with drayd, and nothing into DATA.
+ *
  *   build/release/bench/fill /var/tmp/million 1000000 && build/release/drayd serve --data /var/tmp/million
  *
  * The tree: 50 files a directory, six directories in each, so files lie three to six levels deep; names of 10 to 40 bytes, some of them
@@ -226,17 +228,30 @@ add_counts(struct fill *f, unsigned dirs)
 
 /* ---- the project -------------------------------------------------------------------------------------------------------------- */
 
-static struct meta *
-open_meta(const char *dir)
+static struct db *
+open_db(const char *dir)
 {
+	const char *url = getenv("DRAYD_DB");
 	char path[4096];
-	struct meta *m;
 	struct db *db;
 
+	if (url) {
+		check(db_postgres_open(&(struct db_postgres_opts){ .url = url }, &db, &err));
+		return db;
+	}
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		check(err_errno(&err, "make %s", dir));
 	(void)snprintf(path, sizeof path, "%s/meta.db", dir);
 	check(db_sqlite_open(&(struct db_sqlite_opts){ .path = path }, &db, &err));
+	return db;
+}
+
+static struct meta *
+open_meta(const char *dir)
+{
+	struct db *db = open_db(dir);
+	struct meta *m;
+
 	check(db_migrate(db, &db_server_migrations, clock_wall_us(), &err));
 	check(meta_sql_open(db, &m, &err));
 	return m;

@@ -31,10 +31,10 @@ def row(name, value, unit, peer=None, peer_name="", target=""):
 # ---- processes ----------------------------------------------------------------------------------------------------------
 
 class Drayd:
-    def __init__(self, data):
-        self.data = pathlib.Path(data)
+    def __init__(self, data, env=None):
+        self.data, self.env = pathlib.Path(data), {**os.environ, **(env or {})}
         self.process = subprocess.Popen([BIN / "drayd", "serve", "--data", self.data, "--listen", "127.0.0.1:0"],
-                                        stderr=subprocess.DEVNULL)
+                                        stderr=subprocess.DEVNULL, env=self.env)
         address = self.data / "server.json"
         while not address.exists() or not address.read_text().strip():
             if self.process.poll() is not None:
@@ -46,7 +46,7 @@ class Drayd:
         self.owner = (self.data / "owner.token").read_text().strip()
 
     def admin(self, *args):
-        out = subprocess.run([BIN / "drayd", *args, "--data", self.data], capture_output=True, text=True, check=True).stdout
+        out = subprocess.run([BIN / "drayd", *args, "--data", self.data], capture_output=True, text=True, check=True, env=self.env).stdout
         return out.split()[-1]
 
     def project(self, name):
@@ -69,9 +69,22 @@ class Drayd:
         self.process.wait()
 
 
+def ask(line, token, method, target, body=None):
+    """One request over a connection; the JSON that was answered.  ${body}: bytes as they are, anything else as JSON."""
+    headers = {"Authorization": f"Bearer {token}"}
+    if body is not None and not isinstance(body, bytes):
+        body, headers["Content-Type"] = json.dumps(body), "application/json"
+    line.request(method, target, body, headers)
+    answer = line.getresponse()
+    text = answer.read()
+    if answer.status not in (200, 201):
+        raise RuntimeError(text.decode())
+    return json.loads(text)
+
+
 @contextlib.contextmanager
-def drayd(where):
-    server = Drayd(where / "data")
+def drayd(where, env=None):
+    server = Drayd(where / "data", env)
     try:
         yield server
     finally:
@@ -99,6 +112,11 @@ def rsyncd(where, target):
     finally:
         process.terminate()
         process.wait()
+
+
+def cpu_s(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def timed(*command):

@@ -58,8 +58,8 @@ def free_port():
 class Cluster:
     """Start it, stop it, kill it as often as you like: it keeps its port and its data."""
 
-    def __init__(self, durable=False, **settings):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dray-postgres-"))
+    def __init__(self, durable=False, where=None, **settings):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="dray-postgres-", dir=where))
         self.reaper = subprocess.Popen([sys.executable, __file__, "--reap", self.dir], stdin=subprocess.PIPE, start_new_session=True)
         self.data, self.log, self.bin, self.proc = self.dir / "data", self.dir / "log", bindir(), None
         self.settings = {**SMALL, **({} if durable else FAST), **settings}

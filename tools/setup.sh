@@ -9,7 +9,7 @@ packages_for() {
 	test) echo python3-pytest python3-pytest-xdist python3-hypothesis python3-requests python3-yaml python3-jsonschema \
 		python3-zstandard python3-websockets postgresql-15 man-db curl jq zstd e2fsprogs mount ;;
 	run) echo curl jq ;;
-	bench) echo rsync curl openssl syncthing wrk nginx-light ;;
+	bench) echo rsync curl openssl syncthing wrk nginx-light postgresql-15 ;;
 	full) echo clang libclang-rt-14-dev ;;
 	lint) echo clang-format clang-tidy ;;
 	*) echo "setup.sh: unknown group $1" >&2; exit 2 ;;

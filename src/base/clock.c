@@ -83,21 +83,21 @@ civil_of(int64_t days)
 {
 	int64_t z = days + DAYS_0000_03_01_TO_1970;
 	int64_t era = floor_div(z, DAYS_PER_ERA);
-	int64_t d = z - era * DAYS_PER_ERA;                              /* 0 to 146,096 */
-	int64_t y = (d - d / 1460 + d / 36524 - d / 146096) / 365;       /* of the era */
-	int64_t in_year = d - (365 * y + y / 4 - y / 100);
-	int64_t m = (5 * in_year + 2) / 153;                             /* from March */
+	unsigned d = (unsigned)(z - era * DAYS_PER_ERA);                 /* 0 to 146,096 */
+	unsigned y = (d - d / 1460 + d / 36524 - d / 146096) / 365;      /* of the era */
+	unsigned in_year = d - (365 * y + y / 4 - y / 100);
+	unsigned m = (5 * in_year + 2) / 153;                            /* from March */
 	struct civil c;
 
-	c.day = (unsigned)(in_year - (153 * m + 2) / 5 + 1);
-	c.month = (unsigned)(m < 10 ? m + 3 : m - 9);
-	c.year = (int)(era * 400 + y + (c.month <= 2));
+	c.day = in_year - (153 * m + 2) / 5 + 1;
+	c.month = m < 10 ? m + 3 : m - 9;
+	c.year = (int)(era * 400 + y) + (c.month <= 2);
 	return c;
 }
 
 /* ${n} digits of ${v} and the byte that follows them; returns where to go on. */
 static char *
-digits(char *p, uint64_t v, size_t n, char after)
+digits(char *p, uint32_t v, size_t n, char after)
 {
 	for (size_t i = n; i-- > 0; v /= 10)
 		p[i] = (char)('0' + v % 10);
@@ -105,16 +105,19 @@ digits(char *p, uint64_t v, size_t n, char after)
 	return p + n + 1;
 }
 
-/* By hand rather than by snprintf: a snapshot of a million files has two million of these. */
+/*
+ * By hand rather than by snprintf, and in 32 bits, which divide in half the time: a snapshot of a million files has three million of
+ * these.
+ */
 static char *
-print(int64_t s, uint64_t fraction, size_t fraction_digits, char *out)
+print(int64_t s, uint32_t fraction, size_t fraction_digits, char *out)
 {
 	int64_t days = floor_div(s, S_PER_DAY);
-	uint64_t in_day = (uint64_t)(s - days * S_PER_DAY);
+	uint32_t in_day = (uint32_t)(s - days * S_PER_DAY);
 	struct civil c = civil_of(days);
 	char *p = out;
 
-	p = digits(p, (uint64_t)c.year, 4, '-');
+	p = digits(p, (uint32_t)c.year, 4, '-');
 	p = digits(p, c.month, 2, '-');
 	p = digits(p, c.day, 2, 'T');
 	p = digits(p, in_day / 3600, 2, ':');
@@ -134,7 +137,7 @@ rfc3339_us(int64_t us, char out[static RFC3339_MAX])
 		return print(S_YEAR_0000, 0, 6, out);
 	if (s > S_YEAR_9999)
 		return print(S_YEAR_9999, US_PER_S - 1, 6, out);
-	return print(s, (uint64_t)(us - s * US_PER_S), 6, out);
+	return print(s, (uint32_t)(us - s * US_PER_S), 6, out);
 }
 
 char *
@@ -143,7 +146,7 @@ rfc3339_ns(int64_t ns, char out[static RFC3339_MAX])
 	int64_t s = floor_div(ns, NS_PER_S);
 	int64_t rest = ns % NS_PER_S; /* not ns - s × 10^9: that product overflows for the least ns */
 
-	return print(s, (uint64_t)(rest < 0 ? rest + NS_PER_S : rest), 9, out);
+	return print(s, (uint32_t)(rest < 0 ? rest + NS_PER_S : rest), 9, out);
 }
 
 /* What is left of the text; every reader below returns false at the first byte that does not fit. */

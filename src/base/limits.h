@@ -78,6 +78,10 @@
 #define BLOCKS_FETCH_MAX CHUNK_BLOCKS_MAX  /* blocks of one …/blocks/fetch: the answer is one container */
 #define BLOCKS_FETCH_RAW_MAX CHUNK_RAW_MAX /* and their raw bytes */
 #define WAIT_MAX_S 60             /* long poll */
+#define POLL_BURST 50             /* answers of "nothing new" to a device that does not wait for them: scripts and a client that starts stay below */
+#define POLL_INTERVAL_US 50000    /* then one more each: 20 a second of a loop without a pause cost next to nothing */
+#define POLL_RETRY_MAX_S 3        /* Retry-After of the others is 1 to this by lot: a fleet that was refused at once does not come back at once */
+#define POLL_DEVICES_MAX 4096     /* whose polls are remembered, in 400 KB: several times a fleet of 500 that has gone stale */
 #define KEEP_VERSIONS_DEFAULT 100 /* states of a file: months of daily work; by age nothing goes unless the owner says so */
 #define KEEP_VERSIONS_MAX 10000   /* counting back is a walk over as many rows */
 #define KEEP_DAYS_MAX 36500       /* a century: far from where microseconds overflow */

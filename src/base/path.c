@@ -120,13 +120,33 @@ is_invisible(const char *s, size_t len)
 	return false;
 }
 
+/* What Windows keeps for itself. */
+static bool
+is_reserved(uint8_t c)
+{
+	switch (c) {
+	case '<':
+	case '>':
+	case ':':
+	case '"':
+	case '|':
+	case '?':
+	case '*':
+	case '\\':
+	case 0x7f:
+		return true;
+	default:
+		return c < 0x20;
+	}
+}
+
 static bool
 has_bad_char(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		uint8_t c = (uint8_t)s[i];
 
-		if (c < 0x20 || c == 0x7f || (c < 0x80 && strchr("<>:\"|?*\\", c)))
+		if (is_reserved(c))
 			return true;
 		if (c >= 0x80 && is_invisible(s + i, len - i))
 			return true;
@@ -151,12 +171,11 @@ is_word(const char *s, size_t len, const char *word)
 static bool
 is_port(const char *s, size_t len)
 {
-	if (len < 4 || (strncasecmp(s, "com", 3) != 0 && strncasecmp(s, "lpt", 3) != 0))
+	if ((len != 4 && len != 5) || (strncasecmp(s, "com", 3) != 0 && strncasecmp(s, "lpt", 3) != 0))
 		return false;
 	if (len == 4)
 		return s[3] >= '0' && s[3] <= '9';
-	return len == 5 && (memcmp(s + 3, "\xc2\xb9", 2) == 0 || memcmp(s + 3, "\xc2\xb2", 2) == 0 ||
-		    memcmp(s + 3, "\xc2\xb3", 2) == 0);
+	return memcmp(s + 3, "\xc2\xb9", 2) == 0 || memcmp(s + 3, "\xc2\xb2", 2) == 0 || memcmp(s + 3, "\xc2\xb3", 2) == 0;
 }
 
 /* Devices of Windows keep their meaning with any extension, and with spaces before it. */

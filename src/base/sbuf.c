@@ -19,21 +19,16 @@ sbuf_reset(struct sbuf *sb)
 		sb->s[0] = '\0';
 }
 
-/* Make room for ${more} bytes and the NUL; false, for good, when that passes the ceiling. */
 static bool
-room(struct sbuf *sb, size_t more)
+more_room(struct sbuf *sb, size_t more)
 {
 	size_t cap;
 	char *s;
 
-	if (sb->failed)
-		return false;
 	if (more > sb->max - sb->len) {
 		sb->failed = true;
 		return false;
 	}
-	if (sb->s && more < sb->cap - sb->len)
-		return true;
 	/* Doubling, but never past the ceiling: a builder with a small one costs no more than that. */
 	cap = MAX(sb->len + more + 1, MAX(2 * sb->cap, CAP_LEAST));
 	cap = MIN(cap, sb->max + 1);
@@ -47,27 +42,50 @@ room(struct sbuf *sb, size_t more)
 	return true;
 }
 
+/* Make room for ${more} bytes and the NUL; false, for good, when that passes the ceiling, which ${cap} never does by more than the NUL. */
+static inline bool
+room(struct sbuf *sb, size_t more)
+{
+	if (sb->failed)
+		return false;
+	return more < sb->cap - sb->len || more_room(sb, more);
+}
+
 void
 sbuf_add(struct sbuf *sb, const char *s)
 {
 	sbuf_addn(sb, s, strlen(s));
 }
 
+char *
+sbuf_grow(struct sbuf *sb, size_t len)
+{
+	char *p;
+
+	if (!room(sb, len))
+		return NULL;
+	p = sb->s + sb->len;
+	sb->len += len;
+	sb->s[sb->len] = '\0';
+	return p;
+}
+
 void
 sbuf_addn(struct sbuf *sb, const void *p, size_t len)
 {
-	if (!room(sb, len))
-		return;
-	if (len)
-		memcpy(sb->s + sb->len, p, len);
-	sb->len += len;
-	sb->s[sb->len] = '\0';
+	char *to = sbuf_grow(sb, len);
+
+	if (to && len)
+		memcpy(to, p, len);
 }
 
 void
 sbuf_addc(struct sbuf *sb, char c)
 {
-	sbuf_addn(sb, &c, 1);
+	char *to = sbuf_grow(sb, 1);
+
+	if (to)
+		*to = c;
 }
 
 void

@@ -23,6 +23,10 @@ void sbuf_reset(struct sbuf *sb); /* empty again, memory kept */
 void sbuf_add(struct sbuf *sb, const char *s);
 void sbuf_addn(struct sbuf *sb, const void *p, size_t len);
 void sbuf_addc(struct sbuf *sb, char c);
+
+/** sbuf_grow(sb, len): ${len} more bytes of text for the caller to set at once; NULL, which sticks as any failed append does. */
+char *sbuf_grow(struct sbuf *sb, size_t len);
+
 void sbuf_addf(struct sbuf *sb, const char *fmt, ...) FORMAT(2, 3);
 void sbuf_addvf(struct sbuf *sb, const char *fmt, va_list ap) FORMAT(2, 0);
 

@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "client/carry_internal.h"
+#include "client/feed.h"
 
 /* ---- records -------------------------------------------------------------------------------------------------------------- */
 
@@ -269,7 +270,7 @@ set_old(struct carry *c, struct pull_file *f)
 	if (!op->base || op->base->kind != ENTRY_FILE || op->base->size == 0)
 		return;
 	f->old_path = aside ? aside : op->path;
-	f->old_content = op->base->content;
+	f->old_content = &op->base->content;
 }
 
 static struct pull_file *
@@ -281,12 +282,12 @@ files_to_fetch(struct carry *c, size_t *n)
 	*n = 0;
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct plan_op *op = &plan->ops[i];
-		const struct pass_extents *x;
+		const struct entry_extents *x;
 		struct pull_file *f = &files[*n];
 
 		if (!fetches(op) || carry_skips(c, op))
 			continue;
-		x = map_get(c->pass->extents, op->path, strlen(op->path));
+		x = op->remote->extents;
 		*f = (struct pull_file){
 			.op = op,
 			.want = op->remote,
@@ -302,21 +303,27 @@ files_to_fetch(struct carry *c, size_t *n)
 
 /* Files of a content that another one of them has go to the end: when that one is here, they need not be fetched.  Returns how many stay. */
 static size_t
-copies_last(struct carry *c, struct pull_file *files, size_t n)
+copies_last(struct pull_file *files, size_t n)
 {
-	struct pull_file *copies = arena_must(c->arena, (n + 1) * sizeof *copies);
+	AUTO(freep) struct pull_file *copies = NULL;
 	AUTO(map_freep) struct map *seen = map_new();
-	size_t firsts = 0, rest = 0;
+	size_t firsts = 0, rest = 0, cap = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct hash *content = &files[i].want->content;
 
-		if (files[i].want->size >= KEPT_FROM && map_put(seen, content->b, sizeof content->b, files))
-			copies[rest++] = files[i];
-		else
+		if (files[i].want->size < KEPT_FROM || !map_put(seen, content->b, sizeof content->b, files)) {
 			files[firsts++] = files[i];
+			continue;
+		}
+		if (rest == cap) {
+			cap = MAX(64, 2 * cap);
+			copies = xrealloc(copies, cap * sizeof *copies);
+		}
+		copies[rest++] = files[i];
 	}
-	memcpy(files + firsts, copies, rest * sizeof *copies);
+	if (rest > 0)
+		memcpy(files + firsts, copies, rest * sizeof *copies);
 	return firsts;
 }
 
@@ -353,7 +360,7 @@ fetch_all(struct carry *c, struct err *err)
 
 	if (n == 0)
 		return ERR_OK;
-	firsts = copies_last(c, files, n);
+	firsts = copies_last(files, n);
 	rc = install_new(c, &in, err);
 	if (rc)
 		return rc;

@@ -54,7 +54,7 @@ err_code
 carry_remote(struct carry *c, struct err *err)
 {
 	const struct plan *plan = &c->pass->plan;
-	struct plan_op *ops = arena_must(c->arena, (plan->n + 1) * sizeof *ops);
+	struct plan_op *ops;
 	struct transfer_env env = {
 		.root = c->env->folder->root,
 		.remote = c->env->remote,
@@ -67,6 +67,12 @@ carry_remote(struct carry *c, struct err *err)
 	size_t n = 0;
 	err_code rc;
 
+	for (size_t i = 0; i < plan->n; i++)
+		n += is_remote(&plan->ops[i]);
+	if (n == 0)
+		return ERR_OK;
+	ops = arena_must(c->arena, n * sizeof *ops);
+	n = 0;
 	for (size_t i = 0; i < plan->n; i++)
 		if (is_remote(&plan->ops[i]) && !carry_skips(c, &plan->ops[i]))
 			ops[n++] = plan->ops[i];

@@ -20,21 +20,22 @@ extents_pack(struct arena *a, const struct wire_extent *x, uint32_t n, size_t *l
 	return out;
 }
 
-struct wire_extent *
-extents_unpack(struct arena *a, const uint8_t *p, size_t len, uint32_t *n)
+struct entry_extents *
+extents_unpack(struct arena *a, const uint8_t *p, size_t len)
 {
-	struct wire_extent *x;
+	uint32_t n = (uint32_t)(len / EXTENT_LEN);
+	struct entry_extents *to;
 
-	*n = (uint32_t)(len / EXTENT_LEN);
-	if (*n == 0)
+	if (n == 0)
 		return NULL;
-	x = arena_must(a, *n * sizeof *x);
-	for (uint32_t i = 0; i < *n; i++, p += EXTENT_LEN) {
-		memcpy(x[i].chunk.b, p, sizeof x[i].chunk.b);
-		x[i].first = get_u32le(p + 32);
-		x[i].count = get_u32le(p + 36);
+	to = arena_must(a, sizeof *to + n * sizeof *to->x);
+	to->count = n;
+	for (uint32_t i = 0; i < n; i++, p += EXTENT_LEN) {
+		memcpy(to->x[i].chunk.b, p, sizeof to->x[i].chunk.b);
+		to->x[i].first = get_u32le(p + 32);
+		to->x[i].count = get_u32le(p + 36);
 	}
-	return x;
+	return to;
 }
 
 /** A reading of the feed from where the state stands to its end. */

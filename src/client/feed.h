@@ -20,6 +20,12 @@ err_code feed_pull(struct state *state, struct remote *remote, bool allow_shrink
 /** feed_entry(f): a file of the server as a remote entry; text is lent from ${f}. */
 struct entry feed_entry(const struct wire_file *f);
 
-/** A file's extents as they are kept with a pending row, and back (${a} owns the result). */
+/** A small file's extents, as the feed has told them. */
+struct entry_extents {
+	uint32_t count;
+	struct wire_extent x[];
+};
+
+/** A file's extents as they are kept with a pending row, and back (${a} owns the result); NULL: there are none. */
 uint8_t *extents_pack(struct arena *a, const struct wire_extent *x, uint32_t n, size_t *len);
-struct wire_extent *extents_unpack(struct arena *a, const uint8_t *p, size_t len, uint32_t *n);
+struct entry_extents *extents_unpack(struct arena *a, const uint8_t *p, size_t len);

@@ -16,44 +16,60 @@ struct walk {
 	uint8_t *buf;
 	uint64_t block, offset;
 	bool asked;                  /* the list comes from the server */
-	bool more;
 	struct content_hash content; /* of the list, so that it is known to be the other's */
 };
 
-static bool
-page_known(struct walk *w, struct blocklist *l)
+/* NOT_FOUND: the state does not have it, or has it damaged. */
+static err_code
+page_known(struct walk *w, struct blocklist *l, struct err *err)
 {
 	const uint8_t *packed;
 	const uint32_t *weak;
-	struct err err;
 	size_t len;
+	err_code rc;
 
-	return w->block % BLOCKLIST_PAGE_BLOCKS == 0 &&
-	    state_blocks_get(w->env->state, &w->other->content, (uint32_t)(w->block / BLOCKLIST_PAGE_BLOCKS), w->a, &packed, &len, &weak,
-		&err) == ERR_OK &&
-	    blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, w->a, l, &err) == ERR_OK;
+	if (w->asked || w->block % BLOCKLIST_PAGE_BLOCKS != 0)
+		return ERR_NOT_FOUND;
+	rc = state_blocks_get(w->env->state, &w->other->content, (uint32_t)(w->block / BLOCKLIST_PAGE_BLOCKS), w->a, &packed, &len, &weak,
+	    err);
+	if (rc)
+		return rc;
+	return blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, w->a, l, err) ? ERR_NOT_FOUND : ERR_OK;
 }
 
-static bool
-page_asked(struct walk *w, struct blocklist *l)
+/* Of that very version: another one's list would make an edit of what is none. */
+static err_code
+page_asked(struct walk *w, struct blocklist *l, struct err *err)
 {
 	const uint8_t *packed;
-	struct err err;
 	size_t len;
+	bool more;
+	err_code rc = remote_blocks(w->env->remote, &w->other->id, w->other->version, w->block, w->a, &packed, &len, &more, err);
 
-	return w->env->remote && !id_is_zero(&w->other->id) &&
-	    remote_blocks(w->env->remote, &w->other->id, w->block, w->a, &packed, &len, &w->more, &err) == ERR_OK &&
-	    blocklist_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, w->a, l, &err) == ERR_OK;
+	if (rc == ERR_NOT_FOUND)
+		return err_set(err, ERR_VERSION_CONFLICT, "%s has changed on the server meanwhile; run it again", w->other->path);
+	if (rc)
+		return rc;
+	rc = blocklist_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, w->a, l, err);
+	if (rc == ERR_OK && l->block_count == 0)
+		rc = err_set(err, ERR_PROTOCOL, "the list ends before the file does");
+	return rc ? err_set(err, ERR_PROTOCOL, "%s: block list: %s", w->other->path, err ? err->msg : "") : ERR_OK;
 }
 
-static bool
-page_next(struct walk *w, struct blocklist *l)
+/* *there false: there is nobody to ask. */
+static err_code
+page_next(struct walk *w, struct blocklist *l, bool *there, struct err *err)
 {
+	err_code rc;
+
 	arena_reset(w->a);
-	if (!w->asked && page_known(w, l))
-		return true;
+	*there = true;
+	rc = page_known(w, l, err);
+	if (rc != ERR_NOT_FOUND)
+		return rc;
 	w->asked = true;
-	return page_asked(w, l);
+	*there = w->env->remote && !id_is_zero(&w->other->id);
+	return *there ? page_asked(w, l, err) : ERR_OK;
 }
 
 /* Whether the file goes on with these blocks. */
@@ -84,15 +100,21 @@ cancelled(const struct layout_env *env)
 	return env->cancel && __atomic_load_n(env->cancel, __ATOMIC_RELAXED);
 }
 
-static bool
-walk_matches(struct walk *w)
+static err_code
+walk_matches(struct walk *w, bool *same, struct err *err)
 {
 	struct blocklist l;
 
-	while (w->offset < (uint64_t)w->other->size)
-		if (cancelled(w->env) || !page_next(w, &l) || !page_matches(w, &l))
-			return false;
-	return w->offset == (uint64_t)w->other->size;
+	*same = true;
+	while (*same && w->offset < (uint64_t)w->other->size) {
+		err_code rc = cancelled(w->env) ? err_set(err, ERR_CANCELLED, "stopped") : page_next(w, &l, same, err);
+
+		if (rc)
+			return rc;
+		*same = *same && page_matches(w, &l);
+	}
+	*same = *same && w->offset == (uint64_t)w->other->size;
+	return ERR_OK;
 }
 
 static bool
@@ -104,25 +126,27 @@ still_is(int fd, const struct entry *here)
 	    st.st_size == here->size && stat_mtime_ns(&st) == here->mtime_ns;
 }
 
-bool
-layout_same(const struct layout_env *env, const struct entry *here, const struct entry *other)
+err_code
+layout_same(const struct layout_env *env, const struct entry *here, const struct entry *other, bool *same, struct err *err)
 {
 	AUTO(closep) int fd = -1;
 	AUTO(freep) uint8_t *buf = NULL;
 	AUTO(arena_freep) struct arena *a = NULL;
 	struct walk w = { .env = env, .other = other };
 	struct hash content;
-	struct err err;
-	bool same;
+	struct err why;
+	err_code rc;
 
+	*same = false;
 	if (here->kind != ENTRY_FILE || other->kind != ENTRY_FILE || here->size != other->size || here->size == 0 ||
-	    pathat_open(env->root, here->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd, &err) || !still_is(fd, here))
-		return false;
+	    pathat_open(env->root, here->path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, &fd, &why) || !still_is(fd, here))
+		return ERR_OK;
 	w.fd = fd;
 	w.buf = buf = xmalloc(BLOCK_LEN_MAX);
 	w.a = a = arena_new(LIST_MEMORY);
 	content_hash_init(&w.content);
-	same = walk_matches(&w);
+	rc = walk_matches(&w, same, err);
 	content = content_hash_final(&w.content);
-	return same && hash_eq(&content, &other->content) && still_is(fd, here);
+	*same = rc == ERR_OK && *same && hash_eq(&content, &other->content) && still_is(fd, here);
+	return rc;
 }

@@ -17,7 +17,9 @@ struct layout_env {
 };
 
 /**
- * layout_same(env, here, other): whether the file that ${here} tells of has the bytes of ${other}, which has its size and another content hash.
- * False also where that cannot be told: the list is not to be had, the file has changed since, or cannot be read.
+ * layout_same(env, here, other, same): whether the file that ${here} tells of has the bytes of ${other}, which has its size and another content
+ * hash.  False also where the file has changed since, or cannot be read, and where nobody can be asked.
+ * Errors     VERSION_CONFLICT: the server does not have that version of ${other} any more; CANCELLED; those of the state and of the line: an
+ *            answer that did not come says nothing about the file.
  */
-bool layout_same(const struct layout_env *env, const struct entry *here, const struct entry *other);
+err_code layout_same(const struct layout_env *env, const struct entry *here, const struct entry *other, bool *same, struct err *err);

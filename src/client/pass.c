@@ -6,7 +6,7 @@
 #include "client/pass.h"
 #include "client/scan/scan.h"
 
-#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 600 bytes each */
+#define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define HASH_THREADS 2
 
 /** A name that differs somewhere. */
@@ -19,6 +19,7 @@ struct row {
 /** A pass while it is made. */
 struct gather {
 	struct pass *pass;
+	struct arena *arena;      /* what no plan needs: rows, items */
 	struct folder *folder;
 	const struct pass_opts *opts;
 	int64_t now_ns;
@@ -69,7 +70,7 @@ row_at(struct gather *g, const char *path)
 	struct row *row = map_get(g->rows, path, strlen(path));
 
 	if (!row) {
-		row = arena_must(g->pass->arena, sizeof *row);
+		row = arena_must(g->arena, sizeof *row);
 		row->item.path = arena_strdup(g->pass->arena, path);
 		map_put(g->rows, path, strlen(path), row);
 	}
@@ -174,16 +175,31 @@ look(struct gather *g, struct entry *e, struct err *err)
 }
 
 /* Whether the bytes of ${e} are those of ${other}, cut in another way; then its content is called what that calls it. */
-static bool
-relaid(const struct gather *g, struct entry *e, const struct entry *other)
+static err_code
+relaid(const struct gather *g, struct entry *e, const struct entry *other, bool *same, struct err *err)
 {
 	struct layout_env env = { .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote,
 		.cancel = g->opts->cancel };
 
-	if (!other || !e->content_known || entry_same_content(e, other) || !layout_same(&env, e, other))
-		return false;
-	e->content = other->content;
-	return true;
+	err_code rc;
+
+	*same = false;
+	if (!other || !e->content_known || entry_same_content(e, other))
+		return ERR_OK;
+	rc = layout_same(&env, e, other, same, err);
+	if (*same)
+		e->content = other->content;
+	return rc;
+}
+
+/* A version that was agreed on, and of which nobody has the list any more: then what is here is called an edit of it. */
+static err_code
+relaid_base(const struct gather *g, struct entry *e, const struct entry *base, struct err *err)
+{
+	bool same;
+	err_code rc = relaid(g, e, base, &same, err);
+
+	return rc == ERR_VERSION_CONFLICT ? ERR_OK : rc;
 }
 
 /*
@@ -202,7 +218,9 @@ verify(struct gather *g, const struct entry *found, const struct entry *base, st
 		add_problem(g->pass, e.path, "unverified", "it could not be read, or changes");
 		return ERR_OK;
 	}
-	(void)relaid(g, &e, base);
+	rc = relaid_base(g, &e, base, err);
+	if (rc)
+		return rc;
 	if (!entry_same_content(&e, base)) {
 		add_problem(g->pass, e.path, "content_differs", "its bytes are not the agreed ones, though its size and times are");
 		return ERR_OK;
@@ -227,9 +245,10 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 			return ERR_OK;
 		if (e.kind == ENTRY_FILE && e.size == base->size && e.mtime_ns == base->mtime_ns) {
 			err_code rc = look(g, &e, err);
+			if (rc == ERR_OK)
+				rc = relaid_base(g, &e, base, err);
 			if (rc)
 				return rc;
-			(void)relaid(g, &e, base);
 			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
 				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
 				g->pass->verified++;
@@ -380,7 +399,7 @@ static err_code
 on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err)
 {
 	struct gather *g = ctx;
-	struct entry base;
+	struct entry base, *remote;
 	struct row *row;
 	err_code rc = state_base_by_id(g->folder->state, &e->id, g->pass->arena, &base, err);
 
@@ -397,12 +416,8 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 		return ERR_OK;
 	row = row_at(g, e->path);
 	row->remote_set = true;
-	row->item.remote = keep_in(g, row, e);
-	if (extra_len > 0) {
-		struct pass_extents *x = arena_must(g->pass->arena, sizeof *x);
-		x->x = extents_unpack(g->pass->arena, extra, extra_len, &x->count);
-		map_put(g->pass->extents, row->item.path, strlen(row->item.path), x);
-	}
+	row->item.remote = remote = keep_in(g, row, e);
+	remote->extents = extents_unpack(g->pass->arena, extra, extra_len);
 	return fill_from_base(g, row, err);
 }
 
@@ -428,7 +443,7 @@ item_cmp(const void *a, const void *b)
 static struct diff_item *
 join(struct gather *g, size_t *n)
 {
-	struct diff_item *items = arena_must(g->pass->arena, (map_count(g->rows) + 1) * sizeof *items);
+	struct diff_item *items = arena_must(g->arena, (map_count(g->rows) + 1) * sizeof *items);
 	size_t pos = 0, key_len;
 	const void *key;
 	void *value;
@@ -458,13 +473,16 @@ static void
 hash_job(void *arg)
 {
 	struct hash_job *job = arg;
+	bool same = false;
 
 	if (job->g->opts->cancel && *job->g->opts->cancel)
 		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
 	else
 		job->rc = look(job->g, job->entry, &job->err);
-	if (job->rc == ERR_OK && !relaid(job->g, job->entry, job->item->remote))
-		(void)relaid(job->g, job->entry, job->item->base);
+	if (job->rc == ERR_OK)
+		job->rc = relaid(job->g, job->entry, job->item->remote, &same, &job->err);
+	if (job->rc == ERR_OK && !same)
+		job->rc = relaid_base(job->g, job->entry, job->item->base, &job->err);
 }
 
 /* Where both sides changed a file, whether it is a conflict depends on bytes that nobody has read yet. */
@@ -552,13 +570,14 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 
 	*out = NULL;
 	p->arena = arena_new(PASS_MEMORY_MAX);
-	p->extents = map_new();
+	g.arena = arena_new(PASS_MEMORY_MAX);
 	g.rows = map_new();
 	g.frozen = map_new();
 	rc = gather_all(&g, err);
 	map_free(g.rows);
 	map_free(g.frozen);
 	free(g.inodes);
+	arena_free(g.arena);
 	if (rc == ERR_OK)
 		*out = TAKE(p);
 	return rc;
@@ -569,7 +588,6 @@ pass_free(struct pass *p)
 {
 	if (!p)
 		return;
-	map_free(p->extents);
 	free(p->problems);
 	arena_free(p->arena);
 	free(p);

@@ -24,12 +24,6 @@ struct pass {
 	uint64_t known;           /* entries of the base tree */
 	uint64_t deferred;        /* new entries that this pass has left for the next one */
 	uint64_t verified, verified_bytes; /* files that were read and are as agreed */
-	struct map *extents;      /* path -> struct pass_extents, of files to pull */
-};
-
-struct pass_extents {
-	uint32_t count;
-	struct wire_extent *x;
 };
 
 /**
@@ -38,7 +32,7 @@ struct pass_extents {
  * anything while both sides have something new, so every plan is one that a whole look could have led to.  Slices grow with the
  * tree, by which the looks that a first sync takes are few, and their sum follows its size.
  */
-#define PASS_SLICE_MIN 65536 /* about 50 MiB of plan */
+#define PASS_SLICE_MIN 32768 /* 15 MiB of plan, and as much again while it is made */
 #define PASS_SLICE_PART 4    /* or this part of what is known already */
 
 struct pass_opts {
@@ -54,7 +48,7 @@ struct pass_opts {
 
 /**
  * pass_open(f, opts, out, err): scan the folder and plan.  Base rows whose file was touched but is unchanged are refreshed.
- * Errors     IO, CANCELLED, DB.
+ * Errors     IO, CANCELLED, DB, those of the line; VERSION_CONFLICT: the server has moved on since it was last read: read on, and look again.
  */
 err_code pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err);
 void pass_free(struct pass *p);

@@ -61,7 +61,7 @@ page_get(struct stream *s, uint64_t from, struct arena *a, struct blocklist *pag
 	struct err why;
 	size_t len;
 	bool more;
-	err_code rc = remote_blocks(s->remote, &s->f->id, from, a, &packed, &len, &more, err);
+	err_code rc = remote_blocks(s->remote, &s->f->id, 0, from, a, &packed, &len, &more, err);
 
 	if (rc)
 		return rc;

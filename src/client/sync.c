@@ -124,6 +124,8 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		AUTO(pass_freep) struct pass *pass = NULL;
 		struct state_totals before;
 		err_code rc = look(f, remote, opts, slice, given_up, &pass, err);
+		if (rc == ERR_VERSION_CONFLICT && ++round < ROUNDS_MAX)
+			continue;
 		if (rc == ERR_OK)
 			rc = state_totals(f->state, &before, err);
 		if (rc)

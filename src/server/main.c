@@ -40,10 +40,13 @@ static const struct program DRAYD = {
 int
 main(int argc, char **argv)
 {
-	/* Two malloc arenas instead of eight a core: a worker's spare megabytes are soon another's. */
+	/*
+	 * Two malloc arenas instead of eight a core: a worker's spare megabytes are soon another's.  They keep enough of them for the
+	 * next page of a listing: memory that is unmapped with each answer costs half of that answer (docs/perf/tree.md).
+	 */
 	mallopt(M_ARENA_MAX, 2);
-	mallopt(M_MMAP_THRESHOLD, 256 * 1024);
-	mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+	mallopt(M_MMAP_THRESHOLD, 2 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
 	signal(SIGPIPE, SIG_IGN);
 	prctl(PR_SET_DUMPABLE, 0); /* tokens pass through here: no core dumps, no ptrace by the same user */
 	return command_main(&DRAYD, argc, argv);

@@ -16,7 +16,7 @@ from api import Api, Project
 from devices import BIN, Device
 from engine import Engine
 
-PATIENCE = 30  # seconds until a test gives up; nothing waits for it to pass
+PATIENCE = 120  # seconds until a test gives up; nothing waits for it to pass
 TROUBLE = re.compile(r"runtime error|Sanitizer|Assertion .* failed")
 
 

@@ -5,6 +5,7 @@ go wrong is asked for each request: decide(request) -> Fault or None.  Only what
 at a time, Content-Length.
 """
 import dataclasses
+import json
 import random
 import re
 import select
@@ -22,7 +23,8 @@ class Fault:
     """One thing that goes wrong with one request.
 
     kind   cut (FIN), reset (RST), stall (not a byte more, and no FIN), pause (as long as .seconds), trickle (.length bytes in small
-           pieces), flip (one bit of the body), lost (the request arrives, the answer does not), answer (.status instead of the server's)
+           pieces), flip (one bit of the body), lost (the request arrives, the answer does not), answer (.status instead of the server's,
+           as a problem document where there is a .code)
     side   up: the request's bytes, down: the answer's
     at     after how many of those bytes, head and body; of a flip: which byte of the body
     """
@@ -32,6 +34,7 @@ class Fault:
     seconds: float = 0.3
     length: int = 20_000
     status: int = 503
+    code: str = ""
     retry_after: int = 0
     struck: bool = False
 
@@ -154,7 +157,9 @@ class Line:
         fault = self.request.fault
         fault.struck = True
         wait = f"Retry-After: {fault.retry_after}\r\n" if fault.retry_after else ""
-        self.client.sendall(f"HTTP/1.1 {fault.status} Told\r\n{wait}Content-Length: 0\r\n\r\n".encode())
+        body = json.dumps({"code": fault.code, "status": fault.status, "title": "Told."}) if fault.code else ""
+        kind = "Content-Type: application/problem+json\r\n" if body else ""
+        self.client.sendall(f"HTTP/1.1 {fault.status} Told\r\n{wait}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
     # ---- what goes wrong ----
 

@@ -13,6 +13,7 @@ import pytest
 
 from devices import BIN, Device, assert_same, fill, run_dray, settle
 from edits import EDITS, Chaos, bump, edit_middle, small, write
+from waiting import wait_for
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("DRAY_SEED", "1"))
@@ -356,13 +357,6 @@ def test_not_linked(tmp_path):
         run = run_dray(command, "--json", tmp_path)
         assert error_of(run)["code"] == "not_linked"
         assert error_of(run_dray(command, "--json", tmp_path / "missing"))["code"] == "not_found"
-
-
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.002)
 
 
 def locked(device):

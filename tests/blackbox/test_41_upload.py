@@ -13,6 +13,7 @@ import time
 import pytest
 
 from devices import Device, assert_same, run_dray
+from waiting import wait_for
 
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
 KILLS = int(os.environ.get("DRAY_KILLS", 6))
@@ -75,13 +76,6 @@ def line(server):
     made = Line(server)
     yield made
     made.close()
-
-
-def wait_for(what, why, seconds=120):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, why
-        time.sleep(0.002)
 
 
 def kill_when(run, line, at):

@@ -5,6 +5,7 @@ lost or are another's.  Whatever happens, no wrong byte is installed or committe
 DRAY_SEED repeats a run; DRAY_CAMPAIGN=full makes it long.
 """
 import hashlib
+import json
 import os
 import random
 import threading
@@ -141,3 +142,47 @@ def test_bad_line(server, tmp_path, n):
         print("up:", line_up.struck(), "down:", line_down.struck(), "syncs:", runs)
         assert len(line_up.struck()) >= 2 and len(line_down.struck()) >= 2, "nothing went wrong"
     assert_same(a.tree(), b.tree())
+
+
+@pytest.fixture
+def forgetful(server, tmp_path):
+    """A device that has sent an insertion and does not know it, as if killed before it could note that; over a line of its own."""
+    project = server.project("forgetful")
+    line = Proxy(server, lambda request: None)
+    with line:
+        a = Device(line, project, tmp_path / "a", "a")
+        data = random.Random(SEED).randbytes(3 * 1024 * 1024)
+        a.write("large", data)
+        a.sync()
+        kept = {f.name: f.read_bytes() for f in a.dot().glob("state.db*")}
+        a.write("large", b"in front" + data)
+        a.sync()
+        for f in a.dot().glob("state.db*"):
+            f.unlink()
+        for name, content in kept.items():
+            a.dot(name).write_bytes(content)
+        yield line, a
+
+
+def test_a_list_that_is_of_another_version(forgetful):
+    """What the server has of a file cannot be told this time: that is no reason to call it different.  The look is repeated."""
+    line, a = forgetful
+    fault = Fault("answer", status=404, code="not_found")
+    line.decide = lambda request: fault if request.resource == "list down" and not fault.struck else None
+    answer = a.sync()
+    assert fault.struck
+    assert answer["conflicts"] == [] and [p.name for p in a.folder.iterdir() if p.name != ".dray"] == ["large"]
+
+
+@pytest.mark.parametrize("status, told, code", [(404, "not_found", "version_conflict"), (403, "forbidden", "forbidden"),
+                                                (200, "", "server_protocol_error"), (503, "", "unavailable")])
+def test_a_list_that_never_comes(forgetful, status, told, code):
+    line, a = forgetful
+    before = a.tree()
+    line.decide = lambda request: Fault("answer", status=status, code=told) if request.resource == "list down" else None
+    run = a.dray("sync", "--json", "--timeout", "1", a.folder)
+    assert run.returncode == 1 and json.loads(run.stdout)["error"]["code"] == code, run
+    assert_same(before, a.tree())
+    line.decide = lambda request: None
+    assert a.sync()["conflicts"] == []
+    assert_same(before, a.tree())

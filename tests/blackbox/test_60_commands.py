@@ -11,6 +11,7 @@ import time
 import pytest
 
 from devices import BIN, assert_same, fill, run_dray, tree_of
+from waiting import wait_for
 
 MIB = 1024 * 1024
 PATIENCE = 60
@@ -297,13 +298,6 @@ def test_limited_sync(make):
 
 
 # ---- interrupted ---------------------------------------------------------------------------------------------------------------
-
-def wait_for(what):
-    end = time.monotonic() + PATIENCE
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
 
 def arrived(there):
     return there.server.api(there.server.owner_token).get(f"/projects/{there.project}").json["stored_bytes"]

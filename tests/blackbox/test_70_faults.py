@@ -60,18 +60,20 @@ def typing_during_a_download_is_kept(a, b):
     names = [f"f{i}" for i in range(200)]
     many(a.path("many"), names)
     a.sync()
+    start = time.monotonic()
     b.sync()
+    pace = (time.monotonic() - start) / len(names)
     many(a.path("many"), names, b"new ")
     a.write("large", random.Random(1).randbytes(8_000_000))
     a.sync()
     run = b.start()
     typed = set()
-    for name in names:  # each once, somewhere in the middle of it
+    for name in names:  # each once, from the beginning to the end of it
         if run.poll() is not None:
             break
         typed.add(f"typed into {name}")
         b.path("many", name).write_text(f"typed into {name}")
-        time.sleep(0.001)
+        time.sleep(pace)
     _, err = run.communicate()
     assert run.returncode in (0, 3), err
     settle(a, b, rounds=6)

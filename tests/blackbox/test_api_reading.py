@@ -192,7 +192,7 @@ def test_pages_of_changes_are_whole(project):
     end = time.monotonic() + 2
     try:
         while True:
-            page = project.ok("GET", f"/files/changes?limit=3{cursor}")
+            page = project.ok("GET", f"/files/changes?limit=3&wait=1{cursor}")
             versions = sorted(f["version"] for f in page["added"] + page["modified"])
             assert not versions or versions[0] > last
             last = versions[-1] if versions else last

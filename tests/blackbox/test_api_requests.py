@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from api import Chunk, Unchanged, cut, put_op
+from api import PATIENCE, Chunk, Unchanged, cut, put_op
 
 FREE_ID = "0" * 32
 MKDIR = {"op": "put", "path": "d", "kind": "dir"}
+POLL_BURST, POLL_RETRY_MAX_S = 50, 3
 
 
 def raw_request(target, token, method="GET", extra=b"", body=b""):
@@ -419,3 +420,44 @@ def test_sixteen_requests_at_once(project):
         t.join()
     assert [a.status for a in answers] == [200] * 16 and all(a.json["added"] for a in answers)
     assert project.call("GET", "").status == 200
+
+
+def in_a_loop(project, query, refusals):
+    """Ask from eight connections of one device without a pause, until there were as many refusals; all that came."""
+    answers, end = [], time.monotonic() + PATIENCE
+
+    def loop(api):
+        while sum(a.status == 429 for a in answers) < refusals:
+            assert time.monotonic() < end, f"{len(answers)} answers"
+            answers.append(api.get(f"{project.base}/files/changes{query}"))
+
+    threads = [threading.Thread(target=loop, args=(project.server.api(project.api.token),)) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return answers
+
+
+@pytest.mark.parametrize("query, status", [("", 200), ("?since=yesterday", 400), ("?wait=60&since=1." + "0" * 32, 410)])
+def test_polls_in_a_tight_loop(project, query, status):
+    """F 141: a device that asks without a pause and learns nothing is told when to come back; it alone, and for that alone."""
+    answers = in_a_loop(project, query, 60)
+    refused = [a for a in answers if a.status == 429]
+    assert {a.status for a in answers} == {status, 429} and len(answers) - len(refused) >= POLL_BURST
+    assert all(a.code == "too_many_requests" and a.json["reason"] == "polling" and a.json["retryable"] for a in refused)
+    assert {a.headers["retry-after"] for a in refused} == {str(s + 1) for s in range(POLL_RETRY_MAX_S)}
+    other = project.device()
+    assert other.get(f"{project.base}/files/changes").status == 200
+    project.put("file", b"1")
+    assert project.call("GET", "").status == 200 and project.call("GET", "/files").status == 200
+    end = time.monotonic() + PATIENCE
+    while (answer := project.call("GET", "/files/changes")).status == 429:
+        assert time.monotonic() < end
+    assert [f["path"] for f in answer.json["added"]] == ["file"]
+
+
+def test_polls_that_tell_something_are_not_counted(project):
+    project.put("file", b"1")
+    for _ in range(3 * POLL_BURST):
+        assert project.ok("GET", "/files/changes")["added"]

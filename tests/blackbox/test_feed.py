@@ -71,9 +71,9 @@ class Reader:
         self.api, self.base, self.rng = api, base, random.Random(n)
         self.since, self.told, self.wrong = None, {}, None
 
-    def page(self):
+    def page(self, wait=0):
         since = f"&since={self.since}" if self.since else ""
-        page = self.api.ok("GET", f"{self.base}/files/changes?limit={self.rng.randint(1, 100)}{since}")
+        page = self.api.ok("GET", f"{self.base}/files/changes?limit={self.rng.randint(1, 100)}&wait={wait}{since}")
         rows = sorted(page["added"] + page["modified"] + page["deleted"], key=lambda f: f["version"])
         versions = [f["version"] for f in rows]
         before = version_of(self.since) if self.since else 0
@@ -89,7 +89,7 @@ class Reader:
     def run(self, over):
         try:
             while not over.is_set():
-                self.page()
+                self.page(wait=1)
         except (OSError, http.client.HTTPException):
             pass  # killed
         except AssertionError as e:

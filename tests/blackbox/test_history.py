@@ -1,10 +1,10 @@
 """A file's history through the API: its versions, their bytes, what can be restored, and what a project's policy lets go."""
-import time
 import urllib.parse
 
 import pytest
 
 from api import Chunk, Project, Unchanged, content_hash, cut, random_bytes
+from waiting import wait_for
 
 DAY = 24 * 3600 * 10**6
 
@@ -322,13 +322,6 @@ def backdate(server, file, steps):
     server.db.run(*[["UPDATE file_versions SET version = ? WHERE file_id = ? AND version = ?", moved[v], bytes.fromhex(file), v]
                     for v in rows[1:]])
     return moved
-
-
-def wait_for(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.05)
 
 
 def test_old_versions_go(own_server):

@@ -27,9 +27,9 @@ ERRORS_DEF = (ROOT / "src/base/errors.def").read_text()
 STATUS = {code: int(status) for code, status in ERROR.findall(ERRORS_DEF)}
 LOCAL = set(dict(ERROR.findall(ERRORS_DEF.split("/* Never sent over HTTP")[1])))
 
-# Need a broken disk, a race, or more than a test can wait for; others show them.
+# Need a broken disk, a race, a loop, or more than a test can wait for; others show them.
 UNSEEN = {"store_read_only", "disk_full", "chunk_corrupt", "idempotency_running", "cursor_expired", "too_many_uploads", "version_conflict",
-          "unavailable"}
+          "unavailable", "too_many_requests"}
 # On every answer, so not repeated at each.
 COMMON = {"date", "server", "dray-request-id", "x-content-type-options", "cache-control", "connection", "content-length", "content-type",
           "vary"}

@@ -253,10 +253,11 @@ rows_init(struct rows *rows, const struct diff_item *items, size_t n, struct are
 void
 diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct plan *out)
 {
+	AUTO(arena_freep) struct arena *scratch = arena_new(SIZE_MAX); /* follows ${n}, which the caller bounds */
 	struct rows rows;
 
-	rows_init(&rows, items, n, a);
-	moves_find(&rows, a);
+	rows_init(&rows, items, n, scratch);
+	moves_find(&rows, scratch);
 	for (uint32_t i = 0; i < rows.n; i++)
 		decide(&rows.v[i]);
 	tree_settle(&rows);

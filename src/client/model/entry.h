@@ -10,6 +10,8 @@
 
 enum entry_kind { ENTRY_FILE = 0, ENTRY_DIR = 1, ENTRY_LINK = 2 }; /* the numbers of the wire */
 
+struct entry_extents; /* where a file's bytes lie on the server: feed.h */
+
 struct entry {
 	const char *path;
 	enum entry_kind kind;
@@ -23,6 +25,7 @@ struct entry {
 	/* base and remote: what the server calls it */
 	struct id id;
 	int64_t version;
+	const struct entry_extents *extents; /* remote: as the feed told; NULL: ask for them */
 
 	/* base and local: who it is on this disk.  ctime 0: recorded too close to a change to be trusted, so look again */
 	uint64_t dev, ino;

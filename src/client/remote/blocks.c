@@ -29,10 +29,14 @@ list_page(struct remote *base, const struct id *file, uint64_t from, const char 
 }
 
 err_code
-request_blocks(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
-    bool *more, struct err *err)
+request_blocks(struct remote *base, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed,
+    size_t *len, bool *more, struct err *err)
 {
-	return list_page(base, file, from, "", a, packed, len, more, err);
+	char form[32] = "";
+
+	if (version > 0)
+		snprintf(form, sizeof form, "&version=%lld", (long long)version);
+	return list_page(base, file, from, form, a, packed, len, more, err);
 }
 
 err_code

@@ -136,7 +136,7 @@ load_asked(struct push *p, const struct entry *server, struct base *b)
 	assert(b->count == 0); /* the first one: a block's index is its number in the file's list */
 	while (more && b->count < LIST_KEEP_BLOCKS) {
 		arena_reset(a);
-		if (push_stopped(p) || remote_blocks(p->env->remote, &server->id, b->count, a, &packed, &len, &more, &err) ||
+		if (push_stopped(p) || remote_blocks(p->env->remote, &server->id, 0, b->count, a, &packed, &len, &more, &err) ||
 		    blocklist_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, &l, &err))
 			break;
 		base_add(b, &l, NULL);

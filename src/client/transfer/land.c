@@ -31,6 +31,7 @@ landing_free(struct landing *l)
 {
 	closep(&l->fd);
 	sources_free(l->sources);
+	free(l->name);
 	free(l->blocks);
 	free(l->weak);
 	free(l->why);
@@ -77,12 +78,18 @@ landing_fresh(const struct landing *l)
 static err_code
 open_temp(struct pull *p, struct landing *l, struct err *err)
 {
-	err_code rc = p->open_temp(p->env->ctx, l->f, &l->fd, l->name, err);
+	char name[TEMP_NAME_MAX];
+	err_code rc = p->open_temp(p->env->ctx, l->f, &l->fd, name, err);
 
 	if (rc)
 		return rc;
 	l->opened = true;
-	assert(memchr(l->name, '\0', sizeof l->name));
+	assert(memchr(name, '\0', sizeof name));
+	l->name = xstrdup(name);
+	if (l->block_count > 0) {
+		l->blocks = xcalloc(l->block_count, sizeof *l->blocks);
+		l->weak = xcalloc(l->block_count, sizeof *l->weak);
+	}
 	if (landing_sparse(l) && ftruncate(l->fd, (off_t)l->f->want->size))
 		return err_errno(err, "give the temporary of %s its length", l->f->want->path);
 	return ERR_OK;

@@ -127,7 +127,7 @@ older_page(struct pull *p, struct lean *l)
 	uint32_t at = 0;
 	size_t len;
 
-	if (state_blocks_get(p->env->state, &l->f->old_content, (uint32_t)(l->older / BLOCKLIST_PAGE_BLOCKS), a, &packed, &len, &weak, &err) ||
+	if (state_blocks_get(p->env->state, l->f->old_content, (uint32_t)(l->older / BLOCKLIST_PAGE_BLOCKS), a, &packed, &len, &weak, &err) ||
 	    blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &list, &err))
 		return false;
 	for (uint32_t x = 0; x < list.extent_count; x++)

@@ -91,7 +91,7 @@ page_read(struct pull *p, struct page *pg, bool *more, struct err *err)
 	struct blocklist l;
 	struct err why;
 	size_t len;
-	err_code rc = remote_blocks(p->env->remote, &want->id, pg->index + pg->count, a, &packed, &len, more, err);
+	err_code rc = remote_blocks(p->env->remote, &want->id, 0, pg->index + pg->count, a, &packed, &len, more, err);
 
 	if (rc)
 		return rc;

@@ -273,7 +273,7 @@ sources_open(struct pull *p, const struct pull_file *f)
 	if (source_by_content(p, s, &f->want->content))
 		s->twin = s->n - 1;
 	if (f->old_path)
-		(void)source_add(p, s, f->old_path, &f->old_content);
+		(void)source_add(p, s, f->old_path, f->old_content);
 	if (s->n > 0)
 		return s;
 	sources_free(s);

@@ -204,8 +204,6 @@ plan_extents(struct pull *p, struct window *w, const struct pull_file *f, uint64
 	uint64_t size = (uint64_t)f->want->size, index = 0;
 
 	l->block_count = blocks;
-	l->blocks = xcalloc(blocks, sizeof *l->blocks);
-	l->weak = xcalloc(blocks, sizeof *l->weak);
 	for (uint32_t i = 0; i < f->extent_count; i++) {
 		const struct wire_extent *x = &f->extents[i];
 		struct need n = { .file = l, .first = x->first, .count = x->count, .index = index, .grid = l->several,

@@ -55,7 +55,7 @@ struct landing {
 	struct landing *next;
 	const struct pull_file *f;
 	int fd;
-	char name[TEMP_NAME_MAX];
+	char *name;                 /* of the temporary, once it is opened */
 	bool opened;                /* guarded by pull.callback */
 	bool fresh;                 /* atomic: the temporary had nothing in it when this pull began to fill it: what is not written is zero */
 	bool several;               /* in more than one run: counts in pull.open */
@@ -67,7 +67,7 @@ struct landing {
 	struct sources *sources;    /* files that may have blocks of it; released with the last page copied */
 	uint64_t unflushed;         /* guarded by pull.mu: fetched bytes */
 	struct err *why;            /* guarded by pull.mu */
-	struct block *blocks;       /* what landed, unless listed, with rolling sums */
+	struct block *blocks;       /* what landed, unless listed, with rolling sums; made with the temporary: most files wait long for it */
 	uint32_t *weak;
 	size_t block_count;
 };

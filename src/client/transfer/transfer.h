@@ -66,7 +66,7 @@ struct pull_file {
 	 * or be gone.
 	 */
 	const char *old_path;
-	struct hash old_content;
+	const struct hash *old_content;
 	bool resumes;       /* the file that ${open_temp} gives may have been filled before, by a pull of this file that was cut short */
 };
 

@@ -11,7 +11,9 @@
 
 #define PIECE_MAX (8 * MIB)   /* of encoded text before it is handed on: the longest single file object is far smaller */
 #define PIECE_FULL (64 * KIB)
+#define TREE_PAGE 256 /* rows: one block of the transaction's arena, which stays, and stays in the processor's cache */
 #define LIST_ARENA_MAX (64 * KIB)
+#define ONE_PAGE_MAX ((int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX)) /* a larger file has a list of more than one page */
 
 struct build {
 	struct domain *d;
@@ -49,7 +51,7 @@ list_of(struct build *b, const struct file *f, struct blocklist *out, bool *has,
 	err_code rc;
 
 	*has = false;
-	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0)
+	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0 || f->size > ONE_PAGE_MAX)
 		return ERR_OK;
 	rc = meta_blocks_get(b->tx, b->project, &f->content, 0, &packed, &len, err);
 	if (rc)
@@ -88,12 +90,12 @@ static err_code
 add_files(struct build *b, struct err *err)
 {
 	struct file *rows;
-	size_t n = ROWS_PAGE;
+	size_t n = TREE_PAGE;
 	err_code rc = ERR_OK;
 
-	while (!rc && n == ROWS_PAGE) {
+	while (!rc && n == TREE_PAGE) {
 		meta_tx_trim(b->tx);
-		rc = meta_file_tree(b->tx, b->project, b->after_dir, b->after_name, ROWS_PAGE, &rows, &n, err);
+		rc = meta_file_tree(b->tx, b->project, b->after_dir, b->after_name, TREE_PAGE, &rows, &n, err);
 		if (!rc && n > 0)
 			remember_place(b, &rows[n - 1]);
 		for (size_t i = 0; !rc && i < n; i++)

@@ -1,6 +1,8 @@
 /*
  * Three codings behind one function each: bytes in, stored bytes out.  Somebody waits for the first answer, and half of a snapshot are
- * hashes, which no level makes smaller: level 1 of zstd, in a thread of its own, and 6 of gzip, for those who can do no better.
+ * hashes, which no level makes smaller: level 1 of zstd, and 6 of gzip, for those who can do no better.
+ *
+ * zstd gets no thread of its own: at this level handing it the text costs nearly what compressing it does (docs/perf/tree.md).
  */
 #include <zlib.h>
 #include <zstd.h>
@@ -9,7 +11,6 @@
 
 #define OUT_LEN (64 * KIB)
 #define ZSTD_LEVEL 1
-#define ZSTD_WORKERS 1 /* beside the one that reads and encodes; costs some 10 MiB while it runs */
 #define GZIP_LEVEL 6
 #define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's framing */
 
@@ -39,8 +40,6 @@ pack_open(struct domain *d, enum snapshot_coding coding, struct pack **out, stru
 		p->zstd = ZSTD_createCCtx();
 		if (!p->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_compressionLevel, ZSTD_LEVEL)))
 			rc = err_set(err, ERR_NO_MEM, "no memory for the compressor");
-		else /* a libzstd without threads refuses, and compresses here */
-			(void)ZSTD_CCtx_setParameter(p->zstd, ZSTD_c_nbWorkers, ZSTD_WORKERS);
 	}
 	if (!rc && coding == SNAPSHOT_GZIP) {
 		p->gzip_open = deflateInit2(&p->gzip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK;

@@ -8,13 +8,16 @@
  * and at the end objects without a row: of deleted projects, and what a crash left between an object and its row.  Why none of it can
  * hurt is written down in domain/garbage.c (G1 to G6).
  */
+#include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "server/job/gc_internal.h"
 
 #define PROJECTS 100
-#define CONTENTS 200  /* looked at in one reader */
+#define CONTENTS 200  /* looked at in one reader, at most */
 #define DROP_PAGES 64 /* removed in one transaction */
-#define OBJECTS 1000  /* asked for in one reader */
+#define OBJECTS 1000  /* asked for at a time */
+#define READER_MS 20  /* far below what a checkpoint waits for readers: LOG_RESTART_WAIT_MS of db/sqlite_tx.c */
 
 err_code
 rest(struct collection *c, struct err *err)
@@ -24,6 +27,18 @@ rest(struct collection *c, struct err *err)
 	return ERR_OK;
 }
 
+int64_t
+reader_until(void)
+{
+	return clock_mono_ms() + READER_MS;
+}
+
+bool
+reader_over(int64_t until)
+{
+	return clock_mono_ms() >= until && !FAULT("job.gc_long_readers");
+}
+
 /* ---- lists that nothing names --------------------------------------------------------------------------------------- */
 
 /* Up to CONTENTS contents after *after, which moves on; those that nothing names into ${dead}. */
@@ -31,11 +46,12 @@ static err_code
 find_dead(struct collection *c, struct hash *after, bool *first, struct hash *dead, size_t *n, bool *more, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	int64_t until = reader_until();
 	err_code rc = meta_begin(c->meta, META_READ, &tx, err);
 
 	*n = 0;
 	*more = true;
-	for (size_t i = 0; !rc && i < CONTENTS; i++) {
+	for (size_t i = 0; !rc && i < CONTENTS && (i == 0 || !reader_over(until)); i++) {
 		struct hash content;
 		bool named = true;
 
@@ -258,14 +274,27 @@ struct orphans {
 	struct err *err;
 };
 
+/* In one reader, from object *i on. */
+static err_code
+ask_some(struct orphans *o, size_t *i, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	int64_t until = reader_until();
+	size_t first = *i;
+	err_code rc = meta_begin(o->c->meta, META_READ, &tx, err);
+
+	for (; !rc && *i < o->n && (*i == first || !reader_over(until)); ++*i)
+		rc = meta_object_named(tx, &o->a[*i].key.project, &o->a[*i].key.hash, &o->a[*i].named, err);
+	return rc;
+}
+
 static err_code
 ask_names(struct orphans *o, struct err *err)
 {
-	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	err_code rc = meta_begin(o->c->meta, META_READ, &tx, err);
+	err_code rc = ERR_OK;
 
-	for (size_t i = 0; !rc && i < o->n; i++)
-		rc = meta_object_named(tx, &o->a[i].key.project, &o->a[i].key.hash, &o->a[i].named, err);
+	for (size_t i = 0; !rc && i < o->n;)
+		rc = ask_some(o, &i, err);
 	return rc;
 }
 

@@ -51,6 +51,14 @@ err_code collect(struct collection *c, struct err *err);
 /** rest(c, err): a piece of work is done; UNAVAILABLE when the collector is to stop. */
 err_code rest(struct collection *c, struct err *err);
 
+/**
+ * A reader that stays keeps SQLite's log from starting over, and by counting rows alone it stays for seconds where each is a read of a busy disk.
+ * So what looks something up for each row ends its reader also by the clock; at least one row is looked at.
+ * reader_until(): when one that begins now is to end.  reader_over(until): whether it is.
+ */
+int64_t reader_until(void);
+bool reader_over(int64_t until);
+
 /** page_extents(row, fn, ctx): each run of blocks of a packed page, which was verified when it was written. */
 void page_extents(
     const uint8_t *packed, size_t len, void (*fn)(void *ctx, const struct extent *e, const uint8_t *blocks), void *ctx);

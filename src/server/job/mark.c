@@ -177,11 +177,16 @@ pages_some(struct collection *c, struct place *at, size_t *n, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct blocks_row *rows;
+	int64_t until = reader_until();
 	err_code rc = meta_begin(c->meta, META_READ, &tx, err);
 
 	if (!rc)
 		rc = meta_blocks_list(tx, &c->project, &at->content, at->page, PAGES, &rows, n, err);
 	for (size_t i = 0; !rc && i < *n; i++) {
+		if (c->report->dry_run && i > 0 && reader_over(until)) {
+			*n = PAGES; /* the rest of them is the next reader's */
+			break;
+		}
 		rc = is_skipped(c, tx, at, &rows[i], err);
 		if (!rc && !at->skip)
 			page_extents(rows[i].packed, rows[i].len, mark_extent, &c->marks);

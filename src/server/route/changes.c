@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "server/route/content.h"
+#include "server/route/pace.h"
 
 /** Before the connection's own deadline, so that the answer is ours. */
 #define WAIT_MARGIN_MS 500
@@ -153,13 +154,15 @@ still_allowed(struct call *c, struct err *err)
 	return access_check(c->d, token, c->row->need, &c->project, c->a, &again, err);
 }
 
-err_code
-route_file_changes(struct call *c, struct err *err)
+/** *nothing: the answer tells nothing that was not known, and the caller did not wait for it. */
+static err_code
+answer_changes(struct call *c, bool *nothing, struct err *err)
 {
 	struct feed f = { 0 };
 	struct tree_page page;
 	err_code rc;
 
+	*nothing = false;
 	if (c->wait_until_ms != 0 && !tree_changed_since(c->d, &c->project, c->wait_clock) && clock_mono_ms() < c->wait_until_ms) {
 		c->later = true;
 		return ERR_OK;
@@ -172,6 +175,7 @@ route_file_changes(struct call *c, struct err *err)
 	if (rc)
 		return rc;
 	rc = check_since(&f, &page.project, err);
+	*nothing = rc || (page.n == 0 && f.wait_s == 0);
 	if (rc == ERR_EPOCH_CHANGED || rc == ERR_CURSOR_EXPIRED)
 		return changes_gone(c, &page.project, err);
 	if (rc)
@@ -180,4 +184,22 @@ route_file_changes(struct call *c, struct err *err)
 	if (page.n == 0 && f.wait_s > 0 && keep_waiting(c, &f))
 		return ERR_OK;
 	return write_changes(c, &f, &page, err);
+}
+
+/** A poll that has begun to wait goes on; one that begins is refused while too many before it have brought nothing. */
+err_code
+route_file_changes(struct call *c, struct err *err)
+{
+	struct pace *polls = c->route->polls;
+	const struct id *device = &c->caller.device.id;
+	bool nothing;
+	err_code rc;
+
+	if (c->wait_until_ms == 0 && !pace_ready(polls, device, clock_mono_us()))
+		return err_reason(err, ERR_TOO_MANY_REQUESTS, REASON_POLLING,
+		    "this device asks too often while nothing is new; wait= answers with the first change");
+	rc = answer_changes(c, &nothing, err);
+	if (rc || nothing)
+		pace_charge(polls, device, clock_mono_us());
+	return rc;
 }

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/rng.h"
 
 #define PROBLEM_MAX (2 * MIB) /* 8,192 missing chunks are 550 KB */
-#define RETRY_AFTER_S "1"
 
 /** Codes that the tools meet locally have no meaning to a caller over the network. */
 static err_code
@@ -47,6 +47,14 @@ reply_header_f(struct http_request *rq, const char *name, const char *fmt, ...)
 	http_add_header(rq, name, value);
 }
 
+static unsigned
+retry_after_s(const struct err *err)
+{
+	bool polling = err->reason != NULL && strcmp(err->reason, REASON_POLLING) == 0;
+
+	return polling ? 1 + (unsigned)(rng_u64() % POLL_RETRY_MAX_S) : 1;
+}
+
 struct jw
 reply_problem_open(struct http_request *rq, struct sbuf *sb, const struct err *err)
 {
@@ -71,7 +79,7 @@ reply_problem_close(struct http_request *rq, struct jw *jw, const struct err *er
 	if (info->status == 401)
 		http_add_header(rq, "WWW-Authenticate", "Bearer");
 	if ((info->status == 503 || info->status == 429) && info->retryable)
-		http_add_header(rq, "Retry-After", RETRY_AFTER_S);
+		reply_header_f(rq, "Retry-After", "%u", retry_after_s(err));
 	if (info->status == 426) {
 		http_add_header(rq, "Upgrade", "websocket");
 		http_add_header(rq, "Sec-WebSocket-Version", "13");

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "server/route/pace.h"
 
 /* ---- who is calling --------------------------------------------------------------------------------------------------------- */
 
@@ -286,6 +287,7 @@ route_open(struct domain *d, struct notify *hub)
 	r->hub = hub;
 	r->inflight = inflight_new();
 	r->batches = gate_new();
+	r->polls = pace_new();
 	return r;
 }
 
@@ -296,6 +298,7 @@ route_free(struct route *r)
 		return;
 	inflight_free(r->inflight);
 	gate_free(r->batches);
+	pace_free(r->polls);
 	free(r);
 }
 

@@ -18,12 +18,14 @@
 struct call;
 struct inflight;
 struct gate;
+struct pace;
 
 struct route {
 	struct domain *d;
 	struct notify *hub;
 	struct inflight *inflight;
 	struct gate *batches;
+	struct pace *polls;
 };
 
 /* ---- the table (table.c) --------------------------------------------------------------------------------------------------- */
@@ -115,6 +117,7 @@ err_code query_end(struct call *c, struct err *err);
 
 /** reply_json(c, status, sb, err): a JSON body; takes the builder's text. */
 err_code reply_json(struct call *c, int status, struct sbuf *sb, struct err *err);
+#define REASON_POLLING "polling" /* of TOO_MANY_REQUESTS: many come for it at once, so each is told another time to come back */
 /** reply_problem(rq, err): any error as a problem document, with the headers that its status needs. */
 void reply_problem(struct http_request *rq, const struct err *err);
 /** reply_problem_open, reply_problem_close: the same with members of one's own in between; ${sb} is the caller's. */

@@ -102,6 +102,8 @@ plans(void **state)
 	check_seek(h, "n >= $2", "PRIMARY KEY (transfer_id=? AND n>?)");
 	check_seek(h, "AND version < $3 ORDER BY version DESC", "PRIMARY KEY (project_id=? AND file_id=? AND version<?)");
 	check_seek(h, "GROUP BY file_id", "PRIMARY KEY (project_id=? AND file_id>?)");
+	check_seek(h, "FROM file_versions WHERE project_id = $1 AND content = $2", "COVERING INDEX file_versions_content (project_id=? AND content=?");
+	check_seek(h, "FROM file_index WHERE project_id = $1 AND content = $2", "COVERING INDEX file_index_content (project_id=? AND content=?");
 	sqlite3_close(h);
 }
 

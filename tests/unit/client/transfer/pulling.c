@@ -211,6 +211,6 @@ newer(struct rig *r, const struct mem_file *f, const char *old_path, const struc
 	struct pull_file w = wanted(r, f, false);
 
 	w.old_path = old_path;
-	w.old_content = old->e.content;
+	w.old_content = &old->e.content;
 	return w;
 }

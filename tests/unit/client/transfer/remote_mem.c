@@ -454,8 +454,8 @@ file_page(const struct mem_file *f, uint64_t from, struct extent extents[static 
 }
 
 static err_code
-mem_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len, bool *more,
-    struct err *err)
+mem_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed,
+    size_t *len, bool *more, struct err *err)
 {
 	struct remote_mem *m = mem(r);
 	struct extent extents[BLOCKLIST_PAGE_BLOCKS];
@@ -466,7 +466,7 @@ mem_blocks(struct remote *r, const struct id *file, uint64_t from, struct arena 
 	pthread_mutex_lock(&m->mu);
 	m->lists_asked++;
 	f = file_by_id(m, file);
-	page = file_page(f, from, extents);
+	page = file_page(f && (version == 0 || version == f->e.version) ? f : NULL, from, extents);
 	if (page.block_count) {
 		*len = blocklist_packed_len(&page);
 		*packed = p = arena_must(a, *len);

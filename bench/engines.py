@@ -1,0 +1,62 @@
+"""Where a server's metadata is, for rows that run once for each of BENCH_ENGINES: "sqlite,postgres" by default."""
+import os
+import pathlib
+import sys
+
+from rig import ROOT, cpu_s
+
+sys.path.append(str(ROOT / "tests"))
+from postgres import Cluster, bindir  # noqa: E402
+
+
+class Engine:
+    def cpu_s(self, server):
+        """CPU time that the server and its database have had."""
+        return sum(map(cpu_s, [server.process.pid, *self.pids()]))
+
+
+class Sqlite(Engine):
+    """In the server's data directory."""
+    name, env = "sqlite", {}
+
+    def pids(self):
+        return []
+
+    def close(self):
+        pass
+
+
+class Postgres(Engine):
+    """A cluster of its own on the disk that the other rows use.  It flushes as it would in earnest."""
+    name = "postgres"
+
+    def __init__(self):
+        self.cluster = Cluster(durable=True, where=os.environ.get("BENCH_DIR", "/var/tmp"))
+        self.env = {"DRAYD_DB": self.cluster.url}
+
+    def pids(self):
+        """Of its processes that there are now: their CPU time is the server's too."""
+        postmaster = self.cluster.proc.pid
+        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
+        return [postmaster, *map(int, children.split())]
+
+    def close(self):
+        self.cluster.close()
+
+
+def installed(engine):
+    try:
+        return engine is not Postgres or bool(bindir())
+    except RuntimeError:
+        print("no PostgreSQL is installed, so its rows are left out; tools/setup.sh bench installs it")
+        return False
+
+
+def engines():
+    """The classes of those that were asked for and are there."""
+    known = {e.name: e for e in (Sqlite, Postgres)}
+    wanted = os.environ.get("BENCH_ENGINES", "sqlite,postgres").split(",")
+    for name in wanted:
+        if name not in known:
+            raise SystemExit(f"BENCH_ENGINES: no engine {name}; there are: {', '.join(known)}")
+    return [known[name] for name in wanted if installed(known[name])]
