@@ -46,6 +46,23 @@
 #define IDEMPOTENCY_KEY_MAX 128   /* bytes */
 #define IDEMPOTENCY_LIFE_US (24 * 3600 * INT64_C(1000000))
 
+/* Events. */
+#define EVENTS_PER_DEVICE_MAX 8   /* streams open at once: a client and a few windows */
+#define EVENTS_PROJECTS_MAX 64    /* of one stream */
+#define EVENTS_MESSAGE_MAX (64 * KIB) /* from a client: 64 subscriptions are 7 KB */
+#define EVENTS_FRAGMENTS_MAX 64   /* of one message */
+#define EVENTS_PINGS_MAX 10       /* control frames a second from a client */
+#define EVENTS_QUEUE_MAX (128 * KIB) /* answers and heartbeats that a client does not read; changes are not queued */
+#define EVENTS_CHANGE_LEN (64 * KIB) /* a change message ends with the file that passes this; one file is at most 60 KiB more */
+#define EVENTS_CHANGE_ROWS 500    /* files of one change message */
+#define EVENTS_RING_MAX (1 * MIB) /* change messages kept for each project that somebody listens to */
+#define EVENTS_CATCH_UP_MAX 10000 /* files that a stream reads behind the ring before it is told to pull instead */
+#define EVENTS_PRESENCE_MAX 64    /* streams of a project whose comings and goings are told: each costs a message to all others */
+#define EVENTS_HEARTBEAT_MS 25000 /* below the minute after which proxies drop what is idle */
+#define EVENTS_PONG_MS 60000      /* without a pong: two pings unanswered */
+#define EVENTS_RECHECK_MS 3000    /* a revoked device is out within 5 s */
+#define EVENTS_CLOSE_MS 2000      /* for the peer to answer a close */
+
 /* The API. */
 #define PAGE_LIMIT_MAX 1000       /* rows */
 #define PAGE_LIMIT_DEFAULT 500

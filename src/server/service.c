@@ -4,6 +4,7 @@
 #include "server/domain/access.h"
 #include "server/http/http.h"
 #include "server/job/gc.h"
+#include "server/notify/notify.h"
 #include "server/route/route.h"
 #include "server/service.h"
 
@@ -16,6 +17,7 @@ struct service {
 	struct store *store;
 	struct domain *domain;
 	struct gc *gc;
+	struct notify *hub;
 	struct route *route;
 	struct http_server *http;
 };
@@ -58,6 +60,23 @@ open_owner(struct service *s, const struct data *data, bool *first_start, struct
 	return device_create(s->domain, "owner", DEVICE_OWNER, NULL, ROLE_NONE, &hash, NULL, a, &device, err);
 }
 
+static void
+on_change(void *hub, const struct id *project, int64_t clock)
+{
+	notify_changed(hub, project, clock);
+}
+
+static err_code
+open_hub(struct service *s, struct err *err)
+{
+	struct notify_opts opts = { .source = route_event_source(s->domain) };
+	err_code rc = notify_open(&opts, &s->hub, err);
+
+	if (rc == ERR_OK)
+		domain_on_change(s->domain, on_change, s->hub);
+	return rc;
+}
+
 static err_code
 open_all(struct service *s, struct data *data, const struct service_opts *opts, bool *first_start, struct err *err)
 {
@@ -85,10 +104,13 @@ open_all(struct service *s, struct data *data, const struct service_opts *opts, 
 	rc = open_owner(s, data, first_start, err);
 	if (rc)
 		return rc;
+	rc = open_hub(s, err);
+	if (rc)
+		return rc;
 	rc = gc_start(s->domain, s->meta, s->store, &gc, &s->gc, err);
 	if (rc)
 		return rc;
-	s->route = route_open(s->domain);
+	s->route = route_open(s->domain, s->hub);
 	handlers = route_service(s->route);
 	return http_start(&http, &handlers, &s->http, err);
 }
@@ -129,11 +151,13 @@ service_close(struct service *s, int64_t grace_ms)
 
 	if (!s)
 		return;
+	notify_stop(s->hub); /* first: http waits until its connections come back */
 	if (s->http)
 		http_stop(s->http, grace_ms);
 	gc_stop(s->gc);
 	if (s->route)
 		route_free(s->route);
+	notify_free(s->hub);
 	domain_free(s->domain);
 	store_free(s->store);
 	if (s->db && db_checkpoint(s->db, true, &err))

@@ -8,6 +8,8 @@
  *   GET  /gate               waits until a line on standard input
  *   GET  /later?N            says "later" N times       any  /abort           422 from the first piece of a body
  *   GET  /stats              "heads dones bodies" so far
+ *   GET  /take?STATUS        takes the connection: the head, what came behind the request, and the end
+ *   GET  /hold?STATUS        the same, but the end comes with the gate
  *   GET  /target             what was parsed: method, path, query, peer
  *
  * http_echo key=value…: listen, hosts (comma-separated), connections, workers, log, head, idle, window, stall, drain, grace.
@@ -18,6 +20,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -31,6 +34,7 @@ struct app {
 	struct mutex mu; /* guards open */
 	struct cond opened;
 	bool open;
+	struct conn *held; /* of /hold */
 };
 
 struct call {
@@ -105,6 +109,27 @@ answer_file(struct http_request *rq, uint64_t len)
 	http_answer_fd(rq, 200, "application/octet-stream", fd, 0, len);
 }
 
+static void
+taken(void *ctx, const struct http_taken *t)
+{
+	struct app *app = ctx;
+	ssize_t n;
+
+	if (!t)
+		return;
+	if (app) { /* before the peer can see anything and send for the end */
+		mutex_lock(&app->mu);
+		app->held = t->conn;
+		mutex_unlock(&app->mu);
+	}
+	n = send(t->fd, t->head, t->head_len, MSG_NOSIGNAL);
+	assert(n == (ssize_t)t->head_len);
+	n = send(t->fd, t->rest, t->rest_len, MSG_NOSIGNAL);
+	assert(n == (ssize_t)t->rest_len);
+	if (!app)
+		http_release(t->conn);
+}
+
 /* ---- the callbacks ---- */
 
 static enum http_next
@@ -128,6 +153,11 @@ on_head(void *ctx, struct http_request *rq)
 	}
 	if (is(rq, "/small"))
 		http_set_body_max(rq, 10);
+	if (is(rq, "/take") || is(rq, "/hold")) {
+		http_add_header(rq, "X-Taken", "yes");
+		http_take(rq, (int)number(rq), taken, is(rq, "/hold") ? app : NULL);
+		return HTTP_ANSWERED;
+	}
 	return is(rq, "/stream") || is(rq, "/abort") ? HTTP_STREAM : HTTP_WHOLE;
 }
 
@@ -248,6 +278,7 @@ main(int argc, char **argv)
 	};
 	const struct http_service service = { &app, on_head, on_body, on_end, on_done, NULL };
 	struct http_server *server;
+	struct conn *held;
 	struct err err;
 	char line[16];
 
@@ -264,7 +295,10 @@ main(int argc, char **argv)
 		mutex_lock(&app.mu);
 		app.open = true;
 		cond_broadcast(&app.opened);
+		held = TAKE(app.held);
 		mutex_unlock(&app.mu);
+		if (held)
+			http_release(held);
 	}
 	http_stop(server, argument_number(argv, "grace"));
 	printf("%lu %lu\n", atomic_load(&app.heads), atomic_load(&app.dones));

@@ -875,6 +875,45 @@ def test_stop_cuts_what_does_not_end():
         assert time.monotonic() - began < 5
 
 
+def test_taken_connections(echo):
+    """What comes behind the head goes with the connection and is not read as a request."""
+    for status, phrase, connection in ((101, b"Switching Protocols", b"Upgrade"), (200, b"OK", b"close")):
+        got = echo.ask(get(target=b"/take?%d" % status) + PROBE)
+        head, _, rest = got.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d %s\r\n" % (status, phrase)) and b"\r\nX-Taken: yes" in head
+        assert b"\r\nConnection: %s\r\n" % connection in head and b"Content-Length" not in head
+        assert rest == PROBE
+    echo.ask(get(b"Connection: close\r\n", target=b"/take?101"))
+    with echo.connect() as second:
+        second.sendall(OK)
+        read_answers(second, 1)
+        second.sendall(get(target=b"/take?101") + b"abc")
+        assert read_all(second).endswith(b"\r\n\r\nabc")
+
+
+def test_a_taken_connection_counts_until_it_is_released():
+    with server("connections=2") as echo:
+        with echo.connect() as held:
+            held.sendall(get(target=b"/hold?101"))
+            assert b"101" in held.recv(4096)
+            with echo.connect() as other:
+                other.sendall(OK)
+                read_answers(other, 1)
+                assert b"503" in read_all(echo.connect())
+                echo.proc.stdin.write("gate\n")
+                echo.proc.stdin.flush()
+                assert held.recv(10) == b""
+        assert echo.get("/hello").body == b"hello"
+
+
+def test_stop_shuts_taken_connections_and_waits_for_their_release():
+    with server("grace=100") as echo, echo.connect() as held:
+        held.sendall(get(target=b"/hold?200"))
+        assert b"X-Taken" in held.recv(4096)
+        echo.proc.stdin.write("gate\n")
+        echo.stop()
+
+
 def test_access_log():
     with server("log=1") as echo:
         echo.ask(put(b"Content-Length: 5\r\n", b"abcde", b"/echo") + get(b"Connection: close\r\n", b"/a%0Ab?token=secret"))

@@ -548,6 +548,26 @@ def dir_made_at(result):
     return {"id": result["id"], "base": result["version"]}
 
 
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+SSE = {"Accept": "text/event-stream"}
+
+
+def events_all(w):
+    yield w.send("events_all", headers=HANDSHAKE)
+    yield w.send("events_all", headers=SSE, method="HEAD")  # a GET has no end
+    yield w.send("events_all", headers={**HANDSHAKE, "Sec-WebSocket-Key": "x"})
+    yield w.send("events_all", headers={**HANDSHAKE, "Sec-WebSocket-Version": "8"})
+    yield w.send("events_all", headers={**SSE, "Last-Event-ID": "x"})
+
+
+def events_project(w):
+    yield w.send("events_project", headers=HANDSHAKE, who="reader")
+    yield w.send("events_project", headers=SSE, method="HEAD", query="since=2026-11-22T14:00:00Z")
+    yield w.send("events_project", headers={**HANDSHAKE, "Connection": "close"})
+    yield w.send("events_project", query="since=x", headers=HANDSHAKE)
+    yield w.send("events_project")
+
+
 def transfer_create(w):
     yield w.send("transfer_create", body={})
     yield from again(w, "transfer_create", {"path": "a/b", "size": 5}, {"path": "a/c"})

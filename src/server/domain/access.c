@@ -15,19 +15,12 @@ struct finding {
 };
 
 static err_code
-look(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct finding *f, struct err *err)
+look_at_project(struct meta_tx *tx, const struct id *project, struct finding *f, struct project *p, struct err *err)
 {
-	struct project p;
 	enum role granted;
 	bool exists;
-	err_code rc;
+	err_code rc = meta_project_get(tx, project, p, err);
 
-	rc = meta_device_by_token(tx, token_hash, &f->device, err);
-	if (rc == ERR_NOT_FOUND)
-		return err_set(err, ERR_TOKEN_INVALID, "the token is not known");
-	if (rc || !project)
-		return rc;
-	rc = meta_project_get(tx, project, &p, err);
 	exists = rc == ERR_OK;
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
@@ -37,6 +30,17 @@ look(struct meta_tx *tx, const struct hash *token_hash, const struct id *project
 	f->role = f->device.kind == DEVICE_OWNER ? ROLE_WRITER : granted;
 	f->known = exists && f->role != ROLE_NONE;
 	return ERR_OK;
+}
+
+static err_code
+look(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct finding *f, struct err *err)
+{
+	struct project p;
+	err_code rc = meta_device_by_token(tx, token_hash, &f->device, err);
+
+	if (rc == ERR_NOT_FOUND)
+		return err_set(err, ERR_TOKEN_INVALID, "the token is not known");
+	return rc || !project ? rc : look_at_project(tx, project, f, &p, err);
 }
 
 static err_code
@@ -104,4 +108,21 @@ access_check(struct domain *d, const char *token, enum access need, const struct
 	meta_abort(&tx); /* before the next transaction begins: one thread, one transaction */
 	note_seen(d, &out->device);
 	return ERR_OK;
+}
+
+err_code
+access_again(struct domain *d, const struct id *device, const struct id *project, struct project *out, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct finding f = { .role = ROLE_NONE };
+	err_code rc;
+
+	*out = (struct project){ .name = "" };
+	rc = meta_begin(d->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = meta_device_get(tx, device, &f.device, err);
+	if (!rc && project)
+		rc = look_at_project(tx, project, &f, out, err);
+	out->name = ""; /* the row's text goes with the transaction */
+	return rc ? rc : decide(&f, project ? ACCESS_READER : ACCESS_DEVICE, project, err);
 }

@@ -21,6 +21,13 @@ struct caller {
 err_code access_check(struct domain *d, const char *token, enum access need, const struct id *project, struct arena *a,
     struct caller *out, struct err *err);
 
+/**
+ * access_again(d, device, project, out, err): may a device that was let in still read the project, and where is that?  ${project} NULL: is it
+ * still good at all?  The name is left out of *out.
+ * Errors     TOKEN_REVOKED; NOT_FOUND as in access_check, and when the device is gone.
+ */
+err_code access_again(struct domain *d, const struct id *device, const struct id *project, struct project *out, struct err *err);
+
 /** device_create(d, name, kind, project, role, token_hash, …): ${project} NULL with DEVICE_OWNER. */
 err_code device_create(struct domain *d, const char *name, enum device_kind kind, const struct id *project, enum role role,
     const struct hash *token_hash, struct idem *idem, struct arena *a, struct device *out, struct err *err);

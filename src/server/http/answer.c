@@ -26,7 +26,10 @@ release_body(struct answer *a)
 	closep(&a->fd);
 	if (a->kind == ANSWER_SOURCE && a->source.close)
 		a->source.close(a->source.ctx);
+	if (a->take.fn)
+		a->take.fn(a->take.ctx, NULL);
 	free(a->piece);
+	a->take.fn = NULL;
 	a->bytes = NULL;
 	a->fd = -1;
 	a->piece = NULL;
@@ -67,7 +70,7 @@ set_answer(struct http_request *rq, enum answer_kind kind, int status, const cha
 {
 	struct answer *a = &rq->answer;
 
-	assert(status >= 200 && status <= 599 && !a->started);
+	assert((status >= 200 || kind == ANSWER_TAKE) && status <= 599 && !a->started);
 	release_body(a); /* a later answer replaces one that was not sent yet */
 	a->kind = kind;
 	a->status = status;
@@ -114,6 +117,14 @@ http_answer_source(struct http_request *rq, int status, const char *type, uint64
 	a->source = src;
 }
 
+void
+http_take(struct http_request *rq, int status, void (*fn)(void *ctx, const struct http_taken *t), void *ctx)
+{
+	struct answer *a = set_answer(rq, ANSWER_TAKE, status, NULL, 0);
+
+	a->take = (struct take){ fn, ctx };
+}
+
 bool
 http_answered(const struct http_request *rq)
 {
@@ -129,7 +140,7 @@ reason_phrase(int status)
 		int status;
 		const char *text;
 	} phrases[] = {
-		{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" }, { 206, "Partial Content" },
+		{ 101, "Switching Protocols" }, { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" }, { 206, "Partial Content" },
 		{ 304, "Not Modified" }, { 400, "Bad Request" }, { 401, "Unauthorized" }, { 403, "Forbidden" },
 		{ 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 409, "Conflict" },
 		{ 410, "Gone" }, { 411, "Length Required" }, { 412, "Precondition Failed" }, { 413, "Content Too Large" },
@@ -162,10 +173,10 @@ void
 answer_start(struct http_request *rq)
 {
 	struct answer *a = &rq->answer;
-	bool bodiless = a->status == 204 || a->status == 304;
+	bool bodiless = a->status == 204 || a->status == 304 || a->kind == ANSWER_TAKE;
 	struct sbuf *sb = &a->head;
 
-	rq->keep = rq->in->head.keep_alive && !rq->must_close && !rq->body_unread &&
+	rq->keep = rq->in->head.keep_alive && a->kind != ANSWER_TAKE && !rq->must_close && !rq->body_unread &&
 	    !atomic_load_explicit(&rq->server->stopping, memory_order_relaxed);
 	a->body_len = bodiless || rq->in->head.method == METHOD_HEAD ? 0 : a->len;
 	sbuf_addf(sb, "HTTP/1.1 %d %s\r\n", a->status, reason_phrase(a->status));
@@ -173,7 +184,9 @@ answer_start(struct http_request *rq)
 	sbuf_addf(sb, "Server: drayd\r\nDray-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n", rq->id);
 	if (!a->has_cache_control)
 		sbuf_add(sb, "Cache-Control: no-store\r\n");
-	if (!rq->keep)
+	if (a->status == 101)
+		sbuf_add(sb, "Connection: Upgrade\r\n");
+	else if (!rq->keep)
 		sbuf_add(sb, "Connection: close\r\n");
 	if (!bodiless)
 		sbuf_addf(sb, "Content-Length: %llu\r\n", (unsigned long long)a->len);

@@ -10,6 +10,8 @@
  *                                      |   socket full: WRITE, then WORK again
  *                                      '-> DRAIN -> closed      when the connection does not go on
  *
+ * A connection that the service takes leaves from WORK: it is TAKEN until http_release() hands it back for closing.
+ *
  * Memory follows the state: an idle connection is this struct; the input buffer exists from a request's first byte on, pieces
  * of 128 KiB only while a body is streamed.
  */
@@ -381,6 +383,35 @@ answered(struct conn *c)
 	wait_for(c, &c->server->drain);
 }
 
+/* Out of our epoll first: its events are another's from here on. */
+static void
+hand_over(struct conn *c)
+{
+	struct http_request *rq = TAKE(c->rq);
+	const struct http_taken t = {
+		.fd = c->fd,
+		.conn = c,
+		.head = rq->take_head,
+		.head_len = rq->take_head_len,
+		.rest = (const uint8_t *)c->in->data + c->body.in_pos,
+		.rest_len = c->in->len - c->body.in_pos,
+	};
+
+	wait_stop(c);
+	epoll_ctl(c->server->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	c->state = CONN_TAKEN;
+	rq->take.fn(rq->take.ctx, &t);
+	request_free(rq);
+	body_fini(c);
+	free(TAKE(c->in));
+}
+
+void
+http_release(struct conn *c)
+{
+	loop_hand_back(c, true);
+}
+
 /* ---- what happens to a connection ---- */
 
 static bool
@@ -397,6 +428,7 @@ static bool (*const states[CONN_STATE_COUNT])(struct conn *) = {
 	[CONN_LATER] = at_rest,
 	[CONN_BODY] = at_body,
 	[CONN_WRITE] = at_write,
+	[CONN_TAKEN] = at_rest,
 	[CONN_DRAIN] = at_drain,
 	[CONN_DEAD] = at_rest,
 };
@@ -420,6 +452,8 @@ want_back(struct conn *c)
 void
 conn_event(struct conn *c, uint32_t events)
 {
+	if (c->state == CONN_TAKEN)
+		return; /* of the turn in which it was handed over */
 	if (events & (EPOLLIN | EPOLLRDHUP))
 		c->can_read = true;
 	if (events & EPOLLRDHUP)
@@ -473,6 +507,10 @@ piece_back(struct conn *c)
 void
 conn_back(struct conn *c)
 {
+	if (c->state == CONN_TAKEN) {
+		conn_close(c);
+		return;
+	}
 	c->busy = false;
 	c->server->busy_count--;
 	switch (c->rq->outcome) {
@@ -497,6 +535,9 @@ conn_back(struct conn *c)
 	case OUT_LATER:
 		later(c);
 		break;
+	case OUT_TAKEN:
+		hand_over(c);
+		return;
 	}
 	if (c->lost && !c->busy)
 		give_up(c);
@@ -543,7 +584,7 @@ void
 conn_cut(struct conn *c)
 {
 	c->lost = true;
-	shutdown(c->fd, SHUT_RDWR); /* a worker that is sending notices */
-	if (!c->busy)
+	shutdown(c->fd, SHUT_RDWR); /* a worker that is sending notices, and so does who has taken it */
+	if (!c->busy && c->state != CONN_TAKEN)
 		give_up(c);
 }

@@ -173,9 +173,8 @@ reduce_absolute(struct head *h, char *buf, const char *host, struct err *err)
 
 /* ---- what else ---- */
 
-/* The comma-separated list ${v} has the element ${word} (in any case). */
-static bool
-list_has(const char *v, const char *word)
+bool
+head_list_has(const char *v, const char *word)
 {
 	size_t want = strlen(word);
 
@@ -197,7 +196,7 @@ decide_persistence(struct head *h, const char *buf)
 {
 	h->keep_alive = h->minor == 1;
 	for (size_t i = 0; i < h->field_count; i++)
-		if (strcmp(buf + h->fields[i].name, "connection") == 0 && list_has(buf + h->fields[i].value, "close"))
+		if (strcmp(buf + h->fields[i].name, "connection") == 0 && head_list_has(buf + h->fields[i].value, "close"))
 			h->keep_alive = false;
 }
 

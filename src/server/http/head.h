@@ -72,6 +72,8 @@ err_code head_feed(struct head *h, char *buf, size_t len, bool *done, struct err
 
 /** head_value(h, buf, name): the first field of that name (lower case), or NULL. */
 const char *head_value(const struct head *h, const char *buf, const char *name);
+/** head_list_has(v, word): the comma-separated list ${v} has the element ${word} (in any case). */
+bool head_list_has(const char *v, const char *word);
 unsigned head_count(const struct head *h, const char *buf, const char *name);
 
 /** head_host_valid(s, len): a host with an optional port, as Host carries it: no userinfo, path or space. */

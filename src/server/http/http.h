@@ -124,6 +124,37 @@ struct http_source {
 /** http_answer_source(rq, status, type, len, src): ${len} bytes from ${src}; the source is closed here when the request ends. */
 void http_answer_source(struct http_request *rq, int status, const char *type, uint64_t len, struct http_source src);
 
+/* ---- connections that become something else ---------------------------------------------------------------------------- */
+
+struct conn;
+
+/** A connection that is the service's now.  ${head} and ${rest} are lent until the callback returns. */
+struct http_taken {
+	int fd;              /* non-blocking; lent until http_release(), which closes it */
+	struct conn *conn;   /* for http_release() */
+	const char *head;    /* the answer's head: to be sent before anything else */
+	size_t head_len;
+	const uint8_t *rest; /* what the peer has sent behind the request's head */
+	size_t rest_len;
+};
+
+/**
+ * http_websocket(rq, accept, err): is the request a WebSocket handshake of version 13 (RFC 6455, 4.2.1)?  ${accept} is the value that
+ * Sec-WebSocket-Accept has to have.  Origin and body have been looked at before.  After a handshake that is
+ * refused the connection is closed: what comes behind it is not a request.
+ * Errors     UPGRADE_REQUIRED (no handshake, or of another version), UPGRADE_INVALID.
+ */
+#define HTTP_ACCEPT_LEN 28
+err_code http_websocket(struct http_request *rq, char accept[static HTTP_ACCEPT_LEN + 1], struct err *err);
+
+/**
+ * http_take(rq, status, fn, ctx): an answer without an end: the connection leaves this server, which sends nothing of it, after done().
+ * ${fn} is called once, on the loop thread, so it may not block; ${t} is NULL when it has come to nothing.  The connection counts
+ * as one of this server's until http_release(t->conn), which any thread may call once; http_stop() waits for that.
+ */
+void http_take(struct http_request *rq, int status, void (*fn)(void *ctx, const struct http_taken *t), void *ctx);
+void http_release(struct conn *conn);
+
 /** http_answered(rq): whether an answer has been set. */
 bool http_answered(const struct http_request *rq);
 

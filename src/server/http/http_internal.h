@@ -62,9 +62,16 @@ enum outcome {
 	OUT_BODY,    /* the service wants the body */
 	OUT_MORE,    /* this piece is done with */
 	OUT_LATER,   /* call head() again */
+	OUT_TAKEN,   /* the service takes the connection */
 };
 
-enum answer_kind { ANSWER_NONE, ANSWER_BYTES, ANSWER_FD, ANSWER_SOURCE };
+enum answer_kind { ANSWER_NONE, ANSWER_BYTES, ANSWER_FD, ANSWER_SOURCE, ANSWER_TAKE };
+
+/** Who takes the connection. */
+struct take {
+	void (*fn)(void *ctx, const struct http_taken *t); /* NULL: nobody, or it has been called */
+	void *ctx;
+};
 
 struct answer {
 	enum answer_kind kind;
@@ -78,6 +85,7 @@ struct answer {
 	int fd;
 	uint64_t off;
 	struct http_source source;
+	struct take take;
 
 	/* sending */
 	struct sbuf head;
@@ -121,6 +129,9 @@ struct http_request {
 	enum http_next next;
 	bool keep;                /* the connection serves another request */
 	bool progress;            /* the job has sent something */
+	struct take take;         /* OUT_TAKEN: with the head that is to be sent */
+	char *take_head;
+	size_t take_head_len;
 
 	/* the whole body, filled by the loop between jobs */
 	uint8_t *body;
@@ -168,6 +179,7 @@ enum conn_state {
 	CONN_LATER, /* the service had no room */
 	CONN_BODY,  /* reading a body; a worker may have the piece before */
 	CONN_WRITE, /* the socket's buffer is full */
+	CONN_TAKEN, /* the service's: only the descriptor's end and the count are ours */
 	CONN_DRAIN, /* answered and half closed: let the peer read the answer before it sees a reset */
 	CONN_DEAD,
 	CONN_STATE_COUNT

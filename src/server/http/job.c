@@ -40,6 +40,20 @@ set_failure(struct http_request *rq, const struct err *err)
 		answer_problem(rq, err);
 }
 
+/* The head goes with the connection; done() is called before it, so that the request's arena is not needed any more. */
+static enum outcome
+give_away(struct http_request *rq)
+{
+	struct answer *a = &rq->answer;
+
+	answer_start(rq);
+	rq->take = a->take;
+	a->take.fn = NULL;
+	rq->take_head_len = a->head.len;
+	rq->take_head = sbuf_take(&a->head);
+	return over(rq, OUT_TAKEN);
+}
+
 static enum outcome
 reply(struct http_request *rq)
 {
@@ -53,6 +67,8 @@ reply(struct http_request *rq)
 		sbuf_reset(&rq->answer.fields);
 		set_failure(rq, &err);
 	}
+	if (rq->answer.kind == ANSWER_TAKE)
+		return give_away(rq);
 	answer_start(rq);
 	return send_on(rq);
 }

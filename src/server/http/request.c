@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "server/http/upgrade.h"
 
 #define ARENA_MAX (64 * MIB)
 #define NOTE_LEN_MAX 200
@@ -56,6 +57,7 @@ request_free(struct http_request *rq)
 	for (unsigned i = 0; i < rq->note_count; i++)
 		free(rq->notes[i].value);
 	arena_free(rq->arena);
+	free(rq->take_head);
 	free(rq->piece);
 	free(rq->body);
 	free(rq->path);
@@ -148,6 +150,16 @@ void
 http_set_body_max(struct http_request *rq, uint64_t max)
 {
 	rq->body_max = max;
+}
+
+err_code
+http_websocket(struct http_request *rq, char accept[static HTTP_ACCEPT_LEN + 1], struct err *err)
+{
+	err_code rc = upgrade_check(&rq->in->head, rq->in->data, accept, err);
+
+	if (rc && http_header(rq, "upgrade"))
+		rq->must_close = true; /* what comes behind may be frames */
+	return rc;
 }
 
 struct arena *

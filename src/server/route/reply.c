@@ -80,6 +80,10 @@ reply_problem_close(struct http_request *rq, struct jw *jw, const struct err *er
 		http_add_header(rq, "WWW-Authenticate", "Bearer");
 	if ((info->status == 503 || info->status == 429) && info->retryable)
 		reply_header_f(rq, "Retry-After", "%u", retry_after_s(err));
+	if (info->status == 426) {
+		http_add_header(rq, "Upgrade", "websocket");
+		http_add_header(rq, "Sec-WebSocket-Version", "13");
+	}
 	http_answer_sbuf(rq, info->status, "application/problem+json", jw->sb);
 }
 

@@ -279,11 +279,12 @@ on_fail(void *ctx, struct http_request *rq, const struct err *err)
 }
 
 struct route *
-route_open(struct domain *d)
+route_open(struct domain *d, struct notify *hub)
 {
 	struct route *r = xcalloc(1, sizeof *r);
 
 	r->d = d;
+	r->hub = hub;
 	r->inflight = inflight_new();
 	r->batches = gate_new();
 	r->polls = pace_new();

@@ -6,11 +6,15 @@
 
 #include "server/domain/domain.h"
 #include "server/http/http.h"
+#include "server/notify/notify.h"
 
 struct route;
 
-/** route_open(d): the service over ${d}, which outlives it. */
-struct route *route_open(struct domain *d);
+/** route_open(d, hub): the service over ${d}; event streams go to ${hub}.  Both outlive it. */
+struct route *route_open(struct domain *d, struct notify *hub);
+
+/** route_event_source(d): what the event hub asks. */
+struct notify_source route_event_source(struct domain *d);
 
 /** route_free(r): when no request is running any more.  NULL is fine. */
 void route_free(struct route *r);

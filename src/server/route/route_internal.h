@@ -22,6 +22,7 @@ struct pace;
 
 struct route {
 	struct domain *d;
+	struct notify *hub;
 	struct inflight *inflight;
 	struct gate *batches;
 	struct pace *polls;

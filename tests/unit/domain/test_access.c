@@ -91,6 +91,27 @@ revoking(void **state)
 	assert_code(r, ERR_NOT_FOUND, device_list(r->d, &(struct id){ 0 }, r->a, &rows, &n, &p, &r->err));
 }
 
+/* Who was let in is asked about again, by his device. */
+static void
+again(void **state)
+{
+	struct rig *r = *state;
+	const struct id none = { 0 };
+	struct project other, p;
+
+	assert_ok(r, project_create(r->d, "other", NULL, r->a, &other, &r->err));
+	assert_ok(r, access_again(r->d, &r->device.id, NULL, &p, &r->err));
+	assert_ok(r, access_again(r->d, &r->device.id, &r->project, &p, &r->err));
+	assert_true(p.clock == rig_project(r).clock && id_eq(&p.id, &r->project));
+	assert_ok(r, access_again(r->d, &r->owner.id, &other.id, &p, &r->err));
+	assert_code(r, ERR_NOT_FOUND, access_again(r->d, &r->device.id, &other.id, &p, &r->err));
+	assert_code(r, ERR_NOT_FOUND, access_again(r->d, &r->device.id, &none, &p, &r->err));
+	assert_code(r, ERR_NOT_FOUND, access_again(r->d, &none, NULL, &p, &r->err));
+	assert_ok(r, device_revoke(r->d, &r->project, &r->device.id, &r->err));
+	assert_code(r, ERR_TOKEN_REVOKED, access_again(r->d, &r->device.id, NULL, &p, &r->err));
+	assert_code(r, ERR_TOKEN_REVOKED, access_again(r->d, &r->device.id, &r->project, &p, &r->err));
+}
+
 static void
 projects(void **state)
 {
@@ -206,7 +227,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(the_matrix), T(revoking), T(projects), T(checkpoints), T(repetitions), T(readiness),
+		T(the_matrix), T(revoking), T(again), T(projects), T(checkpoints), T(repetitions), T(readiness),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

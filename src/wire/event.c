@@ -1,0 +1,228 @@
+#include "wire/event.h"
+
+#define ASKS_MAX 8192                /* of one kind in a message; EVENTS_MESSAGE_MAX is reached long before */
+#define LIST_MAX (4 * MIB)           /* a list of a change: the caller stops after EVENTS_CHANGE_LEN */
+
+/* ---- from a client ------------------------------------------------------------------------------------------------------ */
+
+static err_code
+no_room(struct err *err)
+{
+	return err_set(err, ERR_NO_MEM, "the message needs more memory than it may use");
+}
+
+static err_code
+since_read(struct json_in *in, struct wire_ask *out, struct err *err)
+{
+	const char *s = NULL;
+	size_t len = 0;
+	err_code rc = json_get_str(in, "since", &s, &len, err);
+
+	if (rc || !s)
+		return rc;
+	out->has_since = true;
+	return cursor_parse(s, len, &out->since, err);
+}
+
+static err_code
+subscribe_read(struct json_in *in, struct arena *a, struct wire_asks *out, struct err *err)
+{
+	json_t *list = NULL;
+	err_code rc = json_get_array(in, "subscribe", ASKS_MAX, &list, err);
+
+	if (rc || !list)
+		return rc;
+	out->subscribe_n = json_array_size(list);
+	out->subscribe = arena_array(a, out->subscribe_n, sizeof *out->subscribe);
+	if (!out->subscribe)
+		return no_room(err);
+	for (size_t i = 0; !rc && i < out->subscribe_n; i++) {
+		struct json_in one;
+
+		rc = json_in_object(json_array_get(list, i), "subscribe[]", false, &one, err);
+		if (!rc)
+			rc = json_need_id(&one, "project", &out->subscribe[i].project, err);
+		if (!rc)
+			rc = since_read(&one, &out->subscribe[i], err);
+		if (!rc)
+			rc = json_in_end(&one, err);
+	}
+	return rc;
+}
+
+static err_code
+unsubscribe_read(struct json_in *in, struct arena *a, struct wire_asks *out, struct err *err)
+{
+	json_t *list = NULL;
+	err_code rc = json_get_array(in, "unsubscribe", ASKS_MAX, &list, err);
+
+	if (rc || !list)
+		return rc;
+	out->unsubscribe_n = json_array_size(list);
+	out->unsubscribe = arena_array(a, out->unsubscribe_n, sizeof *out->unsubscribe);
+	if (!out->unsubscribe)
+		return no_room(err);
+	for (size_t i = 0; !rc && i < out->unsubscribe_n; i++) {
+		struct json_in one;
+
+		rc = json_in_object(json_array_get(list, i), "unsubscribe[]", false, &one, err);
+		if (!rc)
+			rc = json_need_id(&one, "project", &out->unsubscribe[i], err);
+		if (!rc)
+			rc = json_in_end(&one, err);
+	}
+	return rc;
+}
+
+err_code
+wire_asks_read(const uint8_t *p, size_t len, struct arena *a, struct wire_asks *out, struct err *err)
+{
+	AUTO(jdoc_freep) json_t *doc = NULL;
+	struct json_in in;
+	err_code rc = json_in_parse(p, len, &doc, err);
+
+	*out = (struct wire_asks){ 0 };
+	if (!rc)
+		rc = json_in_object(doc, "", false, &in, err);
+	if (!rc)
+		rc = unsubscribe_read(&in, a, out, err);
+	if (!rc)
+		rc = subscribe_read(&in, a, out, err);
+	return rc ? rc : json_in_end(&in, err);
+}
+
+/* ---- to a client -------------------------------------------------------------------------------------------------------- */
+
+static void
+cursor_write(struct jw *jw, const char *key, const struct cursor *c)
+{
+	char text[CURSOR_MAX];
+
+	jw_kstr(jw, key, cursor_format(c, text));
+}
+
+static void
+open_message(struct jw *jw, const char *type, const struct id *project)
+{
+	jw_object(jw);
+	jw_kstr(jw, "type", type);
+	if (project)
+		jw_kid(jw, "project", project);
+}
+
+void
+wire_hello_write(struct jw *jw, const struct id *project, const struct cursor *at, const struct hash *digest)
+{
+	open_message(jw, "hello", project);
+	cursor_write(jw, "cursor", at);
+	jw_ki64(jw, "clock", at->clock);
+	jw_kid(jw, "epoch", &at->epoch);
+	jw_khash(jw, "digest", digest);
+	jw_end_object(jw);
+}
+
+void
+wire_resync_write(struct jw *jw, const struct id *project, const struct cursor *at, err_code why)
+{
+	open_message(jw, "resync", project);
+	jw_kstr(jw, "code", why ? err_info(why)->code : "behind");
+	cursor_write(jw, "cursor", at);
+	jw_end_object(jw);
+}
+
+void
+wire_status_write(struct jw *jw, const struct id *project, const struct id *device, bool online)
+{
+	open_message(jw, "status", project);
+	jw_kid(jw, "device", device);
+	jw_kbool(jw, "online", online);
+	jw_end_object(jw);
+}
+
+void
+wire_event_error_write(struct jw *jw, const struct id *project, const struct err *err)
+{
+	const struct err_info *info = err_info(err->code);
+
+	open_message(jw, "error", project);
+	jw_kstr(jw, "code", info->code);
+	jw_kstr(jw, "detail", problem_is_callers(err->code) ? err->msg : info->hint);
+	jw_end_object(jw);
+}
+
+void
+wire_heartbeat_open(struct jw *jw)
+{
+	open_message(jw, "heartbeat", NULL);
+	jw_key(jw, "projects");
+	jw_array(jw);
+}
+
+void
+wire_heartbeat_project(struct jw *jw, const struct id *project, const struct cursor *told, int64_t clock)
+{
+	jw_object(jw);
+	jw_kid(jw, "project", project);
+	cursor_write(jw, "cursor", told);
+	jw_ki64(jw, "clock", clock);
+	jw_end_object(jw);
+}
+
+void
+wire_heartbeat_close(struct jw *jw)
+{
+	jw_end_array(jw);
+	jw_end_object(jw);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------------------------------ */
+
+void
+wire_change_init(struct wire_change *c)
+{
+	for (size_t i = 0; i < WIRE_CHANGE_LISTS; i++) {
+		c->lists[i] = SBUF(LIST_MAX);
+		c->jw[i] = JW(&c->lists[i]);
+		jw_array(&c->jw[i]);
+	}
+}
+
+void
+wire_change_fini(struct wire_change *c)
+{
+	for (size_t i = 0; i < WIRE_CHANGE_LISTS; i++)
+		sbuf_fini(&c->lists[i]);
+}
+
+void
+wire_change_add(struct wire_change *c, enum wire_change_list which, const struct wire_file *f)
+{
+	wire_file_write(&c->jw[which], f);
+}
+
+size_t
+wire_change_len(const struct wire_change *c)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < WIRE_CHANGE_LISTS; i++)
+		len += c->lists[i].len;
+	return len;
+}
+
+void
+wire_change_write(struct wire_change *c, struct jw *jw, const struct id *project, const struct cursor *since,
+    const struct cursor *to)
+{
+	static const char *const names[WIRE_CHANGE_LISTS] = { "added", "modified", "deleted" };
+
+	open_message(jw, "change", project);
+	cursor_write(jw, "since", since);
+	cursor_write(jw, "cursor", to);
+	for (size_t i = 0; i < WIRE_CHANGE_LISTS; i++) {
+		jw_end_array(&c->jw[i]);
+		jw_key(jw, names[i]);
+		jw_raw(jw, sbuf_str(&c->lists[i]), c->lists[i].len);
+	}
+	jw_end_object(jw);
+}

@@ -1,0 +1,61 @@
+#pragma once
+/**
+ * What is said over an event stream (docs/protocol/events.md): what a client asks for, and the messages that it is sent.  Each is one JSON
+ * object without line breaks, so it is also one line of a text/event-stream.
+ */
+
+#include "wire/wire.h"
+
+struct wire_ask {
+	struct id project;
+	bool has_since;
+	struct cursor since;
+};
+
+/** A client's message: {"unsubscribe":[{project}, …], "subscribe":[{project, since?}, …]}, in this order whatever the text's. */
+struct wire_asks {
+	struct wire_ask *subscribe;
+	size_t subscribe_n;
+	struct id *unsubscribe;
+	size_t unsubscribe_n;
+};
+
+/**
+ * wire_asks_read(p, len, a, out, err): how many are too many is the caller's to say; a message of 64 KiB has some 1,500 at most.
+ * Errors     those of json_in.h; ID_INVALID; CURSOR_INVALID.
+ */
+err_code wire_asks_read(const uint8_t *p, size_t len, struct arena *a, struct wire_asks *out, struct err *err);
+
+/** {type: "hello", project, cursor, clock, epoch, digest}: the subscription is in place; the digest is that of the cursor's clock. */
+void wire_hello_write(struct jw *jw, const struct id *project, const struct cursor *at, const struct hash *digest);
+
+/** {type: "resync", project, code, cursor}: what was asked for cannot be told; pull, then go on from here.  ERR_OK: "behind". */
+void wire_resync_write(struct jw *jw, const struct id *project, const struct cursor *at, err_code why);
+
+/** {type: "status", project, device, online}: a device has begun, or ended, to listen to the project. */
+void wire_status_write(struct jw *jw, const struct id *project, const struct id *device, bool online);
+
+/** {type: "error", project?, code, detail}: ${project} NULL: about the message as a whole. */
+void wire_event_error_write(struct jw *jw, const struct id *project, const struct err *err);
+
+/** {type: "heartbeat", projects: [{project, cursor, clock}, …]}: how far this stream has told each, and how far it has come. */
+void wire_heartbeat_open(struct jw *jw);
+void wire_heartbeat_project(struct jw *jw, const struct id *project, const struct cursor *told, int64_t clock);
+void wire_heartbeat_close(struct jw *jw);
+
+/**
+ * {type: "change", project, since, cursor, added, modified, deleted}: the latest state of each file that changed in between, told apart as in
+ * …/files/changes.  Files are added in clock order; wire_change_len() lets the caller stop in time.  Do not move it.
+ */
+enum wire_change_list { WIRE_ADDED, WIRE_MODIFIED, WIRE_DELETED, WIRE_CHANGE_LISTS };
+struct wire_change {
+	struct sbuf lists[WIRE_CHANGE_LISTS];
+	struct jw jw[WIRE_CHANGE_LISTS];
+};
+void wire_change_init(struct wire_change *c);
+void wire_change_fini(struct wire_change *c);
+void wire_change_add(struct wire_change *c, enum wire_change_list which, const struct wire_file *f);
+size_t wire_change_len(const struct wire_change *c);
+/** wire_change_write(c, jw, …): ends the lists: once. */
+void wire_change_write(struct wire_change *c, struct jw *jw, const struct id *project, const struct cursor *since,
+    const struct cursor *to);
