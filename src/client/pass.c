@@ -3,11 +3,13 @@
 #include "base/thread.h"
 #include "client/feed.h"
 #include "client/layout.h"
+#include "client/origin.h"
 #include "client/pass.h"
 #include "client/scan/scan.h"
 
 #define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define HASH_THREADS 2
+#define ORIGINS_MAX 100 /* requests, one after the other */
 
 /** A name that differs somewhere. */
 struct row {
@@ -522,6 +524,48 @@ resolve(struct gather *g, struct diff_item *items, size_t n, struct err *err)
 	return rc;
 }
 
+/* What is here may be a version that this device sent, or installed, and died; then it is a base and no edit. */
+static err_code
+find_origin(struct gather *g, struct diff_item *item, struct err *err)
+{
+	struct origin_env env = {
+		.layout = { .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote, .cancel = g->opts->cancel },
+		.a = g->pass->arena,
+	};
+	struct entry *here = keep(g->pass->arena, item->local), origin;
+	bool found;
+	err_code rc = here->content_known ? ERR_OK : look(g, here, err);
+
+	if (rc || !here->content_known)
+		return rc;
+	rc = origin_find(&env, item, here, &origin, &found, err);
+	if (rc || !found)
+		return rc;
+	here->content = origin.content;
+	here->mode = entry_mode_through(origin.mode, here->mode, g->mask);
+	item->local = here;
+	item->base = keep_as(g->pass->arena, &origin, item->path);
+	return ERR_OK;
+}
+
+/* After a death these are few.  Many are two trees that meet, and each is what it seems. */
+static err_code
+find_origins(struct gather *g, struct diff_item *items, size_t n, struct err *err)
+{
+	unsigned asked = 0;
+	err_code rc = ERR_OK;
+
+	if (!g->opts->remote || FAULT("client.forgets_sent"))
+		return ERR_OK;
+	for (size_t i = 0; rc == ERR_OK && i < n && asked < ORIGINS_MAX; i++) {
+		if (!diff_is_doubtful(&items[i]))
+			continue;
+		rc = find_origin(g, &items[i], err);
+		asked++;
+	}
+	return rc;
+}
+
 static err_code
 record_refreshed(struct gather *g, struct err *err)
 {
@@ -556,6 +600,8 @@ gather_all(struct gather *g, struct err *err)
 		return rc;
 	items = join(g, &n);
 	rc = resolve(g, items, n, err);
+	if (rc == ERR_OK)
+		rc = find_origins(g, items, n, err);
 	if (rc == ERR_OK)
 		diff_plan(items, n, g->pass->arena, &g->pass->plan);
 	return rc;

@@ -4,6 +4,7 @@ up, nothing is left behind, and both sides end in one tree.
 
 DRAY_SEED repeats a run, DRAY_KILLS says how many kills of each.
 """
+import contextlib
 import os
 import random
 import shutil
@@ -203,48 +204,88 @@ def test_server_killed(own_server, tmp_path):
     print(f"{kills} kills; {again} syncs had to be run again; {span:.2f} s each")
 
 
-@pytest.fixture
-def half(server, tmp_path):
-    """Device b after a kill at the worst moment: what the server had new is in place, and b has not recorded it."""
-    project = server.project("half")
-    a, b = (Device(server, project, tmp_path / name, name) for name in "ab")
-    a.write("edited", "one")
-    a.write("large", random.Random(SEED).randbytes(2 * MIB))
-    os.symlink("one", a.path("link"))
-    settle(a, b)
-    a.write("edited", "two")
-    a.write("new", "two")
-    a.write("large", b"in front" + a.path("large").read_bytes())
-    a.path("link").unlink()
-    os.symlink("two", a.path("link"))
-    a.sync()
-    b.dray("status", b.folder)  # reads what is new
-    state = {f.name: f.read_bytes() for f in b.dot().glob("state.db*")}
-    b.sync()
-    for f in b.dot().glob("state.db*"):
+@contextlib.contextmanager
+def unrecorded(device):
+    """What is done in it is done to the tree and to the server, and the device was killed before it could record it."""
+    state = {f.name: f.read_bytes() for f in device.dot().glob("state.db*")}
+    yield
+    for f in device.dot().glob("state.db*"):
         f.unlink()
     for name, content in state.items():
-        b.dot(name).write_bytes(content)
-    return a, b
+        device.dot(name).write_bytes(content)
 
 
 NAMES = ["edited", "large", "link", "new"]
 
 
-def test_installed_and_edited_there(half):
+def change(device, text):
+    device.write("edited", text)
+    device.write("new", text)
+    device.write("large", text.encode() + (device.path("large").read_bytes() if device.path("large").exists() else b""))
+    device.path("link").unlink(missing_ok=True)
+    os.symlink(text, device.path("link"))
+
+
+@pytest.fixture
+def agreed(server, tmp_path):
+    project = server.project("half")
+    a, b = (Device(server, project, tmp_path / name, name) for name in "ab")
+    a.write("large", random.Random(SEED).randbytes(2 * MIB))
+    change(a, "one")
+    a.path("new").unlink()
+    settle(a, b)
+    return a, b
+
+
+@pytest.fixture
+def installed(agreed):
+    """Device b has in place what the server had new, and has not recorded it."""
+    a, b = agreed
+    change(a, "two")
+    a.sync()
+    b.dray("status", b.folder)  # reads what is new
+    with unrecorded(b):
+        b.sync()
+    return a, b
+
+
+@pytest.fixture
+def sent(agreed):
+    """Device b has sent what is new and has not recorded it; a has it."""
+    a, b = agreed
+    change(b, "two")
+    with unrecorded(b):
+        b.sync()
+    a.sync()
+    return a, b
+
+
+@pytest.fixture(params=["installed", "sent"])
+def half(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_unrecorded_and_edited_there(half):
     a, b = half
-    for name in NAMES[:2] + ["new"]:
-        a.write(name, "three")
-    a.path("link").unlink()
-    os.symlink("three", a.path("link"))
+    change(a, "three")
     a.sync()
     b.dray("status", b.folder)  # is no reason to forget it either
     assert b.sync()["conflicts"] == []
     assert_same(a.tree(), b.tree())
+    assert a.path("new").read_text() == "three"
 
 
-def test_installed_and_deleted_there(half):
+def test_unrecorded_and_edited_there_more_than_once(half):
     a, b = half
+    for text in ("three", "four", "five"):
+        change(a, text)
+        a.sync()
+    assert b.sync()["conflicts"] == []
+    assert_same(a.tree(), b.tree())
+
+
+def test_installed_and_deleted_there(installed):
+    a, b = installed
     for name in NAMES:
         a.path(name).unlink()
     a.sync()
@@ -252,7 +293,30 @@ def test_installed_and_deleted_there(half):
     assert b.tree() == {}
 
 
-def test_installed_and_edited_here(half):
+def test_sent_and_deleted_there(sent):
+    """What was new and is gone again has left nothing to know it by: it comes back."""
+    a, b = sent
+    for name in NAMES:
+        a.path(name).unlink()
+    a.sync()
+    b.sync()
+    assert set(b.tree()) == {b"new"}
+
+
+def test_taken_back(agreed):
+    """The very bytes of an older version are an edit, and not that version."""
+    a, b = agreed
+    change(a, "two")
+    settle(a, b)
+    b.write("edited", "one")
+    change(a, "three")
+    a.sync()
+    assert [c["path"] for c in b.sync(expect=3)["conflicts"]] == ["edited"]
+    settle(a, b)
+    assert {p.read_text() for p in a.folder.glob("edited*")} == {"one", "three"}
+
+
+def test_unrecorded_and_edited_here(half):
     """Which version it was an edit of is not known, so it is a conflict at worst."""
     a, b = half
     b.write("new", "mine")

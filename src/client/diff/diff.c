@@ -277,3 +277,14 @@ diff_needs_content(const struct diff_item *item, bool read_when_sent)
 	/* Changed for certain.  If the server's changed too, the bytes say whether the two agree. */
 	return r && r->kind == ENTRY_FILE && r->size == l->size && change_remote(b, r) >= CHANGE_EDITED;
 }
+
+bool
+diff_is_doubtful(const struct diff_item *item)
+{
+	const struct entry *b = item->base, *l = item->local, *r = item->remote;
+	enum change here = change_local(b, l);
+
+	if (!l || l->kind == ENTRY_DIR || (here != CHANGE_EDITED && here != CHANGE_NEW))
+		return false;
+	return r ? change_remote(b, r) >= CHANGE_EDITED && !content_agrees(l, r) : b != NULL;
+}

@@ -27,3 +27,9 @@ void diff_plan(const struct diff_item *items, size_t n, struct arena *a, struct 
  * it was is planned as edited, and is read once and not twice.
  */
 bool diff_needs_content(const struct diff_item *item, bool read_when_sent);
+
+/**
+ * diff_is_doubtful(item): whether what is here is to be an edit of somebody's beside another change on the server.  It is none, if the server has had it as
+ * a version since ${base}: make that the base, then plan.
+ */
+bool diff_is_doubtful(const struct diff_item *item);
