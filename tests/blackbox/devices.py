@@ -1,4 +1,5 @@
 """Devices for black-box tests: a folder, the real dray, and trees compared to the last bit."""
+import contextlib
 import hashlib
 import itertools
 import json
@@ -111,6 +112,17 @@ def tree_of(folder):
                         digest.update(piece)
                 found[rel] = ("file", stat.S_IMODE(st.st_mode), st.st_mtime_ns, st.st_size, digest.hexdigest())
     return found
+
+
+@contextlib.contextmanager
+def unrecorded(device):
+    """What is done in it is done to the tree and to the server, and the device was killed before it could record it."""
+    state = {f.name: f.read_bytes() for f in device.dot().glob("state.db*")}
+    yield
+    for f in device.dot().glob("state.db*"):
+        f.unlink()
+    for name, content in state.items():
+        device.dot(name).write_bytes(content)
 
 
 def assert_same(a, b):

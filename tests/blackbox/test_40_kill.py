@@ -4,7 +4,6 @@ up, nothing is left behind, and both sides end in one tree.
 
 DRAY_SEED repeats a run, DRAY_KILLS says how many kills of each.
 """
-import contextlib
 import os
 import random
 import shutil
@@ -14,7 +13,7 @@ import time
 
 import pytest
 
-from devices import BIN, Device, assert_same, run_dray, settle
+from devices import BIN, Device, assert_same, run_dray, settle, unrecorded
 from edits import Chaos
 
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
@@ -202,17 +201,6 @@ def test_server_killed(own_server, tmp_path):
             assert os.listdir(own_server.data / "tmp") == [], "left by the killed server"
     finish_series(own_server, project, sides, KILLS + 1, tmp_path)
     print(f"{kills} kills; {again} syncs had to be run again; {span:.2f} s each")
-
-
-@contextlib.contextmanager
-def unrecorded(device):
-    """What is done in it is done to the tree and to the server, and the device was killed before it could record it."""
-    state = {f.name: f.read_bytes() for f in device.dot().glob("state.db*")}
-    yield
-    for f in device.dot().glob("state.db*"):
-        f.unlink()
-    for name, content in state.items():
-        device.dot(name).write_bytes(content)
 
 
 NAMES = ["edited", "large", "link", "new"]

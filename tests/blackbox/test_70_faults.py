@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from devices import BIN, Device, assert_same, settle
+from devices import BIN, Device, assert_same, settle, unrecorded
 from edits import bump, many, small
 
 
@@ -149,6 +149,28 @@ def mass_delete_waits(a, b):
     assert len(list(b.path("many").glob("*"))) == 300
 
 
+def installed_is_recorded(a, b):
+    a.write("new", "x")
+    a.sync()
+    b.dray("status", b.folder)
+    with unrecorded(b):
+        b.sync()
+    a.path("new").unlink()
+    a.sync()
+    b.sync()
+    assert not b.path("new").exists()
+
+
+def sent_is_known(a, b):
+    b.path("text").write_text("from b")
+    with unrecorded(b):
+        b.sync()
+    a.sync()
+    a.path("text").write_text("from a, who had read b's")
+    a.sync()
+    assert b.sync_any()["conflicts"] == []
+
+
 def commits_are_durable(a, b):
     a.write("new", "x")
     a.sync()
@@ -163,6 +185,8 @@ CLIENT = {
     "client.no_dir_times": times_arrive,
     "client.believes,client.feed_drops": in_sync_is_proven,
     "client.feed_drops": change_arrives,
+    "client.forgets_installed": installed_is_recorded,
+    "client.forgets_sent": sent_is_known,
     "client.unseen_is_gone": unseen_stays,
     "client.no_hold": mass_delete_waits,
 }
