@@ -30,8 +30,8 @@ page_known(struct walk *w, struct blocklist *l, struct err *err)
 
 	if (w->asked || w->block % BLOCKLIST_PAGE_BLOCKS != 0)
 		return ERR_NOT_FOUND;
-	rc = state_blocks_get(w->env->state, &w->other->content, (uint32_t)(w->block / BLOCKLIST_PAGE_BLOCKS), w->a, &packed, &len, &weak,
-	    err);
+	rc = state_blocks_get(
+	    w->env->state, &w->other->content, (uint32_t)(w->block / BLOCKLIST_PAGE_BLOCKS), w->a, &packed, &len, &weak, err);
 	if (rc)
 		return rc;
 	return blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, w->a, l, err) ? ERR_NOT_FOUND : ERR_OK;

@@ -22,4 +22,5 @@ struct layout_env {
  * Errors     VERSION_CONFLICT: the server does not have that version of ${other} any more; CANCELLED; those of the state and of the line: an
  *            answer that did not come says nothing about the file.
  */
-err_code layout_same(const struct layout_env *env, const struct entry *here, const struct entry *other, bool *same, struct err *err);
+err_code layout_same(
+    const struct layout_env *env, const struct entry *here, const struct entry *other, bool *same, struct err *err);

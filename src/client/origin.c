@@ -81,7 +81,9 @@ origin_find(const struct origin_env *env, const struct diff_item *item, const st
 {
 	AUTO(arena_freep) struct arena *page = arena_new(PAGE_MEMORY);
 	const struct entry *known = item->base ? item->base : item->remote;
-	struct search s = { .env = env, .item = item, .here = here, .file = &known->id, .after = item->base ? known->version : 0, .out = out };
+	struct search s = {
+		.env = env, .item = item, .here = here, .file = &known->id, .after = item->base ? known->version : 0, .out = out
+	};
 	int64_t before = INT64_MAX;
 	size_t seen = 0;
 	bool more = true;

@@ -529,7 +529,10 @@ static err_code
 find_origin(struct gather *g, struct diff_item *item, struct err *err)
 {
 	struct origin_env env = {
-		.layout = { .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote, .cancel = g->opts->cancel },
+		.layout = { .root = g->folder->root,
+		    .state = g->folder->state,
+		    .remote = g->opts->remote,
+		    .cancel = g->opts->cancel },
 		.a = g->pass->arena,
 	};
 	struct entry *here = keep(g->pass->arena, item->local), origin;

@@ -13,7 +13,7 @@ struct recover {
 	struct remote *remote;
 	const bool *cancel;
 	int64_t now_ns;
-	struct arena *row;             /* while one is looked at */
+	struct arena *row; /* while one is looked at */
 	struct arena *batch;
 	struct entry installed[BATCH]; /* to be recorded */
 	size_t n;

@@ -31,8 +31,8 @@ remote_changes(struct remote *r, const struct cursor *since, struct arena *a, st
 }
 
 err_code
-remote_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
-    bool *more, struct err *err)
+remote_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed,
+    size_t *len, bool *more, struct err *err)
 {
 	return r->backend->blocks(r, file, version, from, a, packed, len, more, err);
 }

@@ -51,8 +51,8 @@ err_code remote_self(struct remote *r, struct arena *a, struct remote_self *out,
 err_code remote_changes(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err);
 
 /** One page of a file's packed block list; *more.  ${version} 0: of the present one. */
-err_code remote_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
-    bool *more, struct err *err);
+err_code remote_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a,
+    const uint8_t **packed, size_t *len, bool *more, struct err *err);
 /** The same page without the blocks' hashes and lengths (blocklist_extents_unpack).  UNKNOWN_FIELD: the server does not have this form. */
 err_code remote_extents(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed, size_t *len,
     bool *more, struct err *err);

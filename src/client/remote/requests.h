@@ -37,8 +37,8 @@ err_code request_versions(struct remote *base, const struct id *file, int64_t be
 
 /* ---- blocks.c --------------------------------------------------------------------------------------------------------------- */
 
-err_code request_blocks(struct remote *base, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed,
-    size_t *len, bool *more, struct err *err);
+err_code request_blocks(struct remote *base, const struct id *file, int64_t version, uint64_t from, struct arena *a,
+    const uint8_t **packed, size_t *len, bool *more, struct err *err);
 err_code request_extents(struct remote *base, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,
     size_t *len, bool *more, struct err *err);
 err_code request_blocks_fetch(struct remote *base, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len,
