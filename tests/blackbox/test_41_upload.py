@@ -223,7 +223,7 @@ EDITS = {  # what is done, and how many bytes may cross the line for it
 }
 
 
-SIZES = {"small": 600 * KIB, "large": 30 * MIB}  # in the commit, and by a transfer of its own
+SIZES = {"small": 600 * KIB, "large": 18 * MIB}  # in the commit, and by a transfer of its own
 if os.environ.get("DRAY_CAMPAIGN") == "full":
     SIZES["middle"] = 12 * MIB
 
