@@ -69,7 +69,8 @@ on_change(void *hub, const struct id *project, int64_t clock)
 static err_code
 open_hub(struct service *s, struct err *err)
 {
-	struct notify_opts opts = { .source = route_event_source(s->domain) };
+	struct notify_opts opts = { .source = route_event_source(s->domain),
+		.streams_max = http_connections_that_fit(EVENTS_STREAMS_MAX) };
 	err_code rc = notify_open(&opts, &s->hub, err);
 
 	if (rc == ERR_OK)

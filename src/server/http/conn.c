@@ -62,6 +62,7 @@ conn_close(struct conn *c)
 	if (c->next)
 		c->next->prev = c->prev;
 	s->conn_count--;
+	s->taken_count -= c->state == CONN_TAKEN;
 	c->state = CONN_DEAD; /* the loop frees it when no event of this turn can name it any more */
 	c->next = s->dead;
 	s->dead = c;
@@ -400,6 +401,7 @@ hand_over(struct conn *c)
 	wait_stop(c);
 	epoll_ctl(c->server->epoll_fd, EPOLL_CTL_DEL, c->fd, NULL);
 	c->state = CONN_TAKEN;
+	c->server->taken_count++;
 	rq->take.fn(rq->take.ctx, &t);
 	request_free(rq);
 	body_fini(c);

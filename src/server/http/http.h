@@ -150,7 +150,7 @@ err_code http_websocket(struct http_request *rq, char accept[static HTTP_ACCEPT_
 /**
  * http_take(rq, status, fn, ctx): an answer without an end: the connection leaves this server, which sends nothing of it, after done().
  * ${fn} is called once, on the loop thread, so it may not block; ${t} is NULL when it has come to nothing.  The connection counts
- * as one of this server's until http_release(t->conn), which any thread may call once; http_stop() waits for that.
+ * as one of its address until http_release(t->conn), which any thread may call once; http_stop() waits for that.
  */
 void http_take(struct http_request *rq, int status, void (*fn)(void *ctx, const struct http_taken *t), void *ctx);
 void http_release(struct conn *conn);
@@ -160,6 +160,12 @@ bool http_answered(const struct http_request *rq);
 
 /* ---- the server ------------------------------------------------------------------------------------------------------- */
 
+/**
+ * http_connections_that_fit(max): ${max}, or three eighths of the descriptor limit: as many for requests, as many for connections that were
+ * taken, and the rest is for what requests open.
+ */
+unsigned http_connections_that_fit(unsigned max);
+
 struct http_opts {
 	const char *listen;         /* "HOST:PORT"; "[::1]:8080"; port 0 picks a free one */
 	/*
@@ -168,8 +174,8 @@ struct http_opts {
 	 */
 	const char *const *hosts;
 	unsigned workers;           /* 0: 8, bound by fsync rather than by cores */
-	unsigned connections_max;   /* 0: 4096 or three quarters of the descriptor limit; 64 of one address (IPv6: /64), loopback
-	                             * excepted.  Beyond: 503 and close, with no request read */
+	unsigned connections_max;   /* 0: http_connections_that_fit(4096), those that were taken not counted; 64 of one address
+	                             * (IPv6: /64), loopback excepted.  Beyond: 503 and close, with no request read */
 	bool access_log;
 
 	/* Deadlines in milliseconds; 0: as limits.h has them.  Tests shorten them. */

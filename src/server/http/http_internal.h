@@ -255,6 +255,7 @@ struct http_server {
 	int64_t accept_again_ms; /* the listener is disarmed until then; 0: armed */
 	struct conn *conns, *dead;
 	unsigned conn_count, busy_count;
+	unsigned taken_count; /* of conn_count, the service's */
 	struct map *peers;
 	struct wait_list idle, head, body, later, write, drain;
 	char scratch[16 * KIB]; /* where drained bytes go */

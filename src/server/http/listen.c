@@ -244,7 +244,7 @@ welcome(struct http_server *s, int fd, union address *a)
 	struct peer *peer;
 
 	unmap(a);
-	if (s->conn_count >= s->connections_max || !peer_enter(s, a, &peer)) {
+	if (s->conn_count - s->taken_count >= s->connections_max || !peer_enter(s, a, &peer)) {
 		turn_away(s, fd);
 		return;
 	}

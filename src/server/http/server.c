@@ -13,15 +13,13 @@
 #define WORKERS_DEFAULT 8
 #define CONNECTIONS_DEFAULT 4096
 
-/* Three quarters of the descriptors may be connections; the rest is for what requests open. */
-static unsigned
-connections_that_fit(unsigned wanted)
+unsigned
+http_connections_that_fit(unsigned max)
 {
 	struct rlimit rl;
-	unsigned max = wanted ? wanted : CONNECTIONS_DEFAULT;
 
-	if (!wanted && getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY)
-		max = (unsigned)MIN((rlim_t)max, rl.rlim_cur / 4 * 3);
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY)
+		max = (unsigned)MIN((rlim_t)max, rl.rlim_cur / 8 * 3);
 	return max;
 }
 
@@ -38,7 +36,7 @@ server_new(const struct http_opts *opts, const struct http_service *service)
 
 	s->service = *service;
 	s->epoll_fd = s->wake_fd = s->listen_fd = s->reserve_fd = -1;
-	s->connections_max = connections_that_fit(opts->connections_max);
+	s->connections_max = opts->connections_max ? opts->connections_max : http_connections_that_fit(CONNECTIONS_DEFAULT);
 	s->access_log = opts->access_log;
 	s->id_seed = rng_u64();
 	s->peers = map_new();

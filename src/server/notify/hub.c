@@ -55,23 +55,34 @@ notify_changed(struct notify *n, const struct id *project, int64_t clock)
 		notify_wake(n);
 }
 
-bool
-notify_enter(struct notify *n, const struct id *device)
+/* With ${mu}. */
+static err_code
+count_stream(struct notify *n, const struct id *device, struct err *err)
 {
-	unsigned *count;
-	bool room;
+	unsigned *count = map_get(n->devices, device, sizeof *device);
 
-	mutex_lock(&n->mu);
-	count = map_get(n->devices, device, sizeof *device);
+	if (count && *count >= EVENTS_PER_DEVICE_MAX)
+		return err_set(err, ERR_TOO_MANY_REQUESTS, "this device has %d event streams open", EVENTS_PER_DEVICE_MAX);
+	if (n->entered >= n->streams_max)
+		return err_set(err, ERR_UNAVAILABLE, "%u event streams are open", n->streams_max);
 	if (!count) {
 		count = xcalloc(1, sizeof *count);
 		map_put(n->devices, device, sizeof *device, count);
 	}
-	room = *count < EVENTS_PER_DEVICE_MAX;
-	if (room)
-		++*count;
+	++*count;
+	n->entered++;
+	return ERR_OK;
+}
+
+err_code
+notify_enter(struct notify *n, const struct id *device, struct err *err)
+{
+	err_code rc;
+
+	mutex_lock(&n->mu);
+	rc = count_stream(n, device, err);
 	mutex_unlock(&n->mu);
-	return room;
+	return rc;
 }
 
 void
@@ -81,6 +92,7 @@ notify_leave(struct notify *n, const struct id *device)
 
 	mutex_lock(&n->mu);
 	count = map_get(n->devices, device, sizeof *device);
+	n->entered--;
 	if (--*count == 0)
 		map_remove(n->devices, device, sizeof *device);
 	else
@@ -328,6 +340,7 @@ notify_new(const struct notify_opts *opts)
 	n->recheck_ms = opts->recheck_ms ? opts->recheck_ms : EVENTS_RECHECK_MS;
 	n->close_ms = opts->close_ms ? opts->close_ms : EVENTS_CLOSE_MS;
 	n->ring_max = opts->ring_max ? opts->ring_max : EVENTS_RING_MAX;
+	n->streams_max = opts->streams_max ? opts->streams_max : EVENTS_STREAMS_MAX;
 	n->epoll_fd = n->wake_fd = -1;
 	n->done_end = &n->done;
 	n->watches = map_new();

@@ -53,6 +53,7 @@ struct notify_opts {
 	struct notify_source source;
 	int64_t heartbeat_ms, pong_ms, recheck_ms, close_ms;
 	size_t ring_max;
+	unsigned streams_max;
 };
 
 err_code notify_open(const struct notify_opts *opts, struct notify **out, struct err *err);
@@ -61,10 +62,10 @@ err_code notify_open(const struct notify_opts *opts, struct notify **out, struct
 void notify_changed(struct notify *n, const struct id *project, int64_t clock);
 
 /**
- * notify_enter(n, device): one more stream of the device: false when it has EVENTS_PER_DEVICE_MAX.  The place goes to notify_add(), or back
- * with notify_leave().
+ * notify_enter(n, device, err): one more stream of the device.  The place goes to notify_add(), or back with notify_leave().
+ * Errors     TOO_MANY_REQUESTS: the device has EVENTS_PER_DEVICE_MAX; UNAVAILABLE: there are as many as there may be in all.
  */
-bool notify_enter(struct notify *n, const struct id *device);
+err_code notify_enter(struct notify *n, const struct id *device, struct err *err);
 void notify_leave(struct notify *n, const struct id *device);
 
 enum notify_kind { NOTIFY_WEBSOCKET, NOTIFY_SSE };

@@ -135,6 +135,7 @@ struct notify {
 	struct notify_source source;
 	int64_t heartbeat_ms, pong_ms, recheck_ms, close_ms;
 	size_t ring_max;
+	unsigned streams_max;
 	struct workq *readers, *checker; /* a long look at all devices does not hold up those who read */
 	pthread_t thread;
 	bool running;
@@ -144,6 +145,7 @@ struct notify {
 	struct map *watches;  /* struct id -> struct watch */
 	struct watch *changed;
 	struct map *devices;  /* struct id -> count, as a pointer to unsigned */
+	unsigned entered;     /* the sum of those */
 	struct arrival *arrivals;
 	struct job *done, **done_end;
 	bool stopping, closed;

@@ -61,9 +61,7 @@ enter(struct call *c, struct arrival *a, struct err *err)
 {
 	a->hub = c->route->hub;
 	a->device = c->caller.device.id;
-	if (!notify_enter(a->hub, &a->device))
-		return err_set(err, ERR_TOO_MANY_REQUESTS, "this device has %d event streams open", EVENTS_PER_DEVICE_MAX);
-	return ERR_OK;
+	return notify_enter(a->hub, &a->device, err);
 }
 
 static err_code

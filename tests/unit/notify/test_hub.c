@@ -98,7 +98,7 @@ join(struct notify *hub, bool subscribed)
 	int fds[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	assert_true(notify_enter(hub, &app.device));
+	assert_int_equal(notify_enter(hub, &app.device, NULL), ERR_OK);
 	notify_add(hub, &(struct notify_conn){
 		.kind = NOTIFY_WEBSOCKET,
 		.fd = fds[1],
@@ -371,9 +371,9 @@ places_and_the_end(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 		fds[i] = join_and_hear(hub);
-	assert_false(notify_enter(hub, &app.device));
+	assert_int_equal(notify_enter(hub, &app.device, NULL), ERR_TOO_MANY_REQUESTS);
 	close(fds[0]);
-	while (!notify_enter(hub, &app.device))
+	while (notify_enter(hub, &app.device, NULL))
 		poll(NULL, 0, 1);
 	notify_stop(hub);
 	for (size_t i = 1; i < ARRAY_LEN(fds); i++) {
@@ -389,6 +389,24 @@ places_and_the_end(void **state)
 	notify_free(hub);
 }
 
+static void
+no_more_than_so_many(void **state)
+{
+	struct notify *hub = open_hub((struct notify_opts){ .streams_max = 2 });
+	const struct id other = { { 1 } };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(notify_enter(hub, &app.device, &err), ERR_OK);
+	assert_int_equal(notify_enter(hub, &other, &err), ERR_OK);
+	assert_int_equal(notify_enter(hub, &other, &err), ERR_UNAVAILABLE);
+	notify_leave(hub, &app.device);
+	assert_int_equal(notify_enter(hub, &other, &err), ERR_OK);
+	notify_leave(hub, &other);
+	notify_leave(hub, &other);
+	notify_free(hub);
+}
+
 int
 main(void)
 {
@@ -400,6 +418,7 @@ main(void)
 		cmocka_unit_test(who_does_not_answer),
 		cmocka_unit_test(who_does_not_read),
 		cmocka_unit_test(places_and_the_end),
+		cmocka_unit_test(no_more_than_so_many),
 	};
 
 	mutex_init(&app.mu, RANK_META);
