@@ -70,7 +70,7 @@ static err_code
 open_hub(struct service *s, struct err *err)
 {
 	struct notify_opts opts = { .source = route_event_source(s->domain),
-		.streams_max = http_connections_that_fit(EVENTS_STREAMS_MAX) };
+		.streams_max = http_connections_that_fit(EVENTS_STREAMS_MAX, 2) };
 	err_code rc = notify_open(&opts, &s->hub, err);
 
 	if (rc == ERR_OK)

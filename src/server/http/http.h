@@ -161,10 +161,10 @@ bool http_answered(const struct http_request *rq);
 /* ---- the server ------------------------------------------------------------------------------------------------------- */
 
 /**
- * http_connections_that_fit(max): ${max}, or three eighths of the descriptor limit: as many for requests, as many for connections that were
- * taken, and the rest is for what requests open.
+ * http_connections_that_fit(max, part): ${max}, or that part of the descriptor limit.  A quarter is for requests, half for connections that
+ * were taken, and the rest for what requests open.
  */
-unsigned http_connections_that_fit(unsigned max);
+unsigned http_connections_that_fit(unsigned max, unsigned part);
 
 struct http_opts {
 	const char *listen;         /* "HOST:PORT"; "[::1]:8080"; port 0 picks a free one */
@@ -174,7 +174,7 @@ struct http_opts {
 	 */
 	const char *const *hosts;
 	unsigned workers;           /* 0: 8, bound by fsync rather than by cores */
-	unsigned connections_max;   /* 0: http_connections_that_fit(4096), those that were taken not counted; 64 of one address
+	unsigned connections_max;   /* 0: http_connections_that_fit(4096, 4), those that were taken not counted; 64 of one address
 	                             * (IPv6: /64), loopback excepted.  Beyond: 503 and close, with no request read */
 	bool access_log;
 

@@ -14,12 +14,12 @@
 #define CONNECTIONS_DEFAULT 4096
 
 unsigned
-http_connections_that_fit(unsigned max)
+http_connections_that_fit(unsigned max, unsigned part)
 {
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY)
-		max = (unsigned)MIN((rlim_t)max, rl.rlim_cur / 8 * 3);
+		max = (unsigned)MIN((rlim_t)max, rl.rlim_cur / part);
 	return max;
 }
 
@@ -36,7 +36,7 @@ server_new(const struct http_opts *opts, const struct http_service *service)
 
 	s->service = *service;
 	s->epoll_fd = s->wake_fd = s->listen_fd = s->reserve_fd = -1;
-	s->connections_max = opts->connections_max ? opts->connections_max : http_connections_that_fit(CONNECTIONS_DEFAULT);
+	s->connections_max = opts->connections_max ? opts->connections_max : http_connections_that_fit(CONNECTIONS_DEFAULT, 4);
 	s->access_log = opts->access_log;
 	s->id_seed = rng_u64();
 	s->peers = map_new();
