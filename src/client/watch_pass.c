@@ -193,6 +193,18 @@ fill(struct agent_done *done, const struct sync_result *r)
 	};
 }
 
+/* Opening a folder that has been unlinked would make it one again. */
+static err_code
+still_linked(const struct watch_folder *w, struct err *err)
+{
+	AUTO(freep) char *found = NULL;
+	err_code rc = folder_find(w->path, &found, err);
+
+	if (rc == ERR_OK && strcmp(found, w->path) != 0)
+		rc = err_set(err, ERR_NOT_LINKED, "%s is not linked any more", w->path);
+	return rc;
+}
+
 static err_code
 pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *err)
 {
@@ -201,8 +213,10 @@ pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *
 	struct sync_opts opts = { .verify = p->verify, .held = p->held, .cancel = p->cancel, .parallel = w->opts.parallel,
 		.report = w->report };
 	struct sync_result result;
-	err_code rc = folder_open(w->path, &f, err);
+	err_code rc = still_linked(w, err);
 
+	if (rc == ERR_OK)
+		rc = folder_open(w->path, &f, err);
 	if (rc == ERR_OK)
 		rc = reach(w, f, p->cancel, err);
 	if (rc)
