@@ -540,7 +540,7 @@ def change(rng, device, names):
             case 3:
                 at.rename(device.path(rng.choice(names)))
             case 4:
-                at.parent.rename(device.path(f"dir{rng.randrange(6)}"))
+                at.parent.rename(device.path(device.name, f"{rng.randrange(6)}"))
             case 5:
                 at.unlink()
             case 6:
@@ -568,7 +568,7 @@ def test_soak(own_server, agents, tmp_path):
     rng = random.Random(seed)
     project = own_server.project("soak")
     a, b = (Device(own_server, project, tmp_path / n, n) for n in "ab")
-    ours = {d: [f"{d.name}/{i % 3}/file{i}" for i in range(12)] for d in (a, b)}
+    ours = {d: [f"{d.name}/{i % 6}/file{i}" for i in range(12)] for d in (a, b)}
     pair = agents(a, b)
     end, kills, memory = time.monotonic() + seconds, 0, []
     while time.monotonic() < end:
