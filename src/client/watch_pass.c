@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -231,6 +233,7 @@ pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *
 		remote_free(TAKE(w->remote)); /* its connections may be dead without knowing it, as after a sleep */
 	}
 	sync_result_fini(&result);
+	malloc_trim(0); /* what a large pass needed is not kept through days of small ones */
 	return rc;
 }
 
