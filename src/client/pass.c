@@ -506,7 +506,7 @@ hash_job(void *arg)
 	struct hash_job *job = arg;
 	bool same = false;
 
-	if (job->g->opts->cancel && *job->g->opts->cancel)
+	if (job->g->opts->cancel && __atomic_load_n(job->g->opts->cancel, __ATOMIC_RELAXED))
 		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
 	else
 		job->rc = look(job->g, job->entry, &job->err);
