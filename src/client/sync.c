@@ -78,7 +78,8 @@ static err_code
 look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size_t slice, const struct map *given_up,
     struct pass **pass, struct err *err)
 {
-	struct pass_opts look_opts = { .slice = slice, .given_up = given_up, .verify = opts->verify, .held = opts->held, .cancel = opts->cancel, .carried_out = !opts->dry_run,
+	struct pass_opts look_opts = { .slice = slice, .given_up = given_up, .verify = opts->verify, .held = opts->held,
+		.cancel = opts->cancel, .carried_out = !opts->dry_run,
 		.remote = remote, .progress = scanned, .ctx = opts->report };
 	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
 
