@@ -29,6 +29,7 @@ ALLOWED = {
     "client/state": BASE | {"client/model", "chunk/blocklist.h", "db"},
     "client/remote": BASE | {"wire"},
     "client/transfer": BASE | {"client/model", "chunk", "client/remote", "client/state", "wire"},
+    "client/watch": BASE | {"client/remote", "wire"},
     "client/commit": BASE | {"client/model", "client/state"},
 }
 

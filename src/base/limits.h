@@ -64,6 +64,29 @@
 #define EVENTS_RECHECK_MS 3000    /* a revoked device is out within 5 s */
 #define EVENTS_CLOSE_MS 2000      /* for the peer to answer a close */
 
+/* The agent, dray watch. */
+#define WATCH_FOLDERS_MAX 32      /* of one agent: three threads and a stream each */
+#define WATCH_CALM_MS 30          /* without an event before a pass: an editor that saves writes, closes and renames within a few ms */
+#define WATCH_CALM_MAX_MS 1000    /* after the first event: a tree that never rests is synced all the same */
+#define WATCH_HOLD_LOOK_MS 200    /* after a write, whether the writer is still there; then less and less often */
+#define WATCH_HOLD_MADE_MS 2000   /* a new file of which nothing more is heard: made without being written, or not by this machine */
+#define WATCH_HOLD_REST_MS 30000  /* a file that is kept open and has not been written to for so long is taken as it is */
+#define WATCH_HOLD_MAX_MS (600 * 1000) /* one that never rests, as a log, is sent that often */
+#define WATCH_HELD_MAX 4096       /* files that are being written at once; more are not held, and an unfinished one is found changing when it is read */
+#define WATCH_PASS_MS (600 * 1000) /* with a jitter of a quarter: what no event has told (mmap, a network file system) and the digest's proof */
+#define WATCH_VERIFY_MS (24 * 3600 * INT64_C(1000)) /* every file is read: a disk that rots is noticed before the backups have rotated */
+#define WATCH_BLIND_MS 60000      /* between passes while not all directories can be watched */
+#define WATCH_RETRY_FIRST_MS 1000 /* after a pass that failed, doubled: a server that restarts is back within seconds */
+#define WATCH_RETRY_MAX_MS 60000
+#define WATCH_LINE_MS 3000        /* how long a request tries a server that does not answer: then the pass ends, and the agent says so */
+#define WATCH_TURN_MS 200         /* between two looks whether another dray on the folder has ended */
+#define WATCH_SILENCE_MS (2 * EVENTS_HEARTBEAT_MS + 10000) /* of an event stream: two heartbeats missed */
+#define CONTROL_CLIENTS_MAX 16    /* of an agent's socket at once */
+#define CONTROL_LINE_MAX (4 * KIB) /* a request is some 20 bytes */
+#define CONTROL_ANSWER_MAX (256 * KIB) /* with the paths of the held files that are shown */
+#define CONTROL_HELD_SHOWN 20
+#define CONTROL_IDLE_MS 10000     /* a peer that says nothing, or does not read */
+
 /* The API. */
 #define PAGE_LIMIT_MAX 1000       /* rows */
 #define PAGE_LIMIT_DEFAULT 500

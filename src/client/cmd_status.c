@@ -1,14 +1,18 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/num.h"
+#include "client/agent_show.h"
 #include "client/cli.h"
 #include "client/feed.h"
 #include "client/plan_show.h"
 #include "client/recover.h"
+#include "client/turn.h"
 
 #define LIST_MAX 20
 #define RETRY_MS 1000 /* who asks for the status wants an answer, not patience */
+#define TURN_MS 2000  /* for the end of an agent's pass; a longer one is what there is to say */
 #define OUTPUT_MAX (256 * MIB)
 
 /** What status has found out. */
@@ -19,6 +23,7 @@ struct status {
 	struct err offline;   /* why not */
 	struct pass *pass;
 	bool identical;
+	struct sbuf agent; /* what the agent says about itself; empty: none runs */
 };
 
 static err_code
@@ -58,6 +63,51 @@ find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 }
 
 static void
+agent_json(struct jw *jw, const struct status *st)
+{
+	if (st->agent.len == 0)
+		return;
+	jw_key(jw, "agent");
+	jw_raw(jw, st->agent.s, st->agent.len);
+}
+
+static void
+add_agent(struct sbuf *sb, const struct status *st)
+{
+	struct err err;
+
+	if (st->agent.len && agent_show(sb, &st->agent, &err)) {
+		sbuf_add(sb, "Agent     says what is not understood: ");
+		sbuf_add_visible(sb, err.msg);
+		sbuf_addc(sb, '\n');
+	}
+}
+
+/* The agent is at it, and the folder its own until it has done. */
+static void
+show_busy(const struct command_line *line, const char *path, const struct status *st)
+{
+	struct sbuf sb = SBUF(OUTPUT_MAX);
+	struct jw jw = JW(&sb);
+
+	if (command_has(line, 'j')) {
+		jw_object(&jw);
+		jw_kstr(&jw, "folder", path);
+		agent_json(&jw, st);
+		jw_kbool(&jw, "in_sync", false);
+		jw_end_object(&jw);
+		sbuf_addc(&sb, '\n');
+	} else {
+		sbuf_add(&sb, "Folder    ");
+		sbuf_add_visible(&sb, path);
+		sbuf_addc(&sb, '\n');
+		add_agent(&sb, st);
+		sbuf_add(&sb, "State     being synced\n");
+	}
+	cli_print(&sb);
+}
+
+static void
 show_json(const struct folder *f, bool verify, const struct status *st)
 {
 	struct sbuf sb = SBUF(OUTPUT_MAX);
@@ -65,6 +115,7 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 
 	jw_object(&jw);
 	jw_kstr(&jw, "folder", f->path);
+	agent_json(&jw, st);
 	jw_kstr(&jw, "server", f->link.url);
 	jw_kid(&jw, "project", &f->link.project);
 	jw_kstr(&jw, "project_name", f->link.project_name);
@@ -111,6 +162,7 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	sbuf_addf(&sb, "\nAgreed    %" PRIu64 " entries, %s in %" PRIu64 " files\n", st->totals.entries,
 	    size_human(st->totals.bytes, size), st->totals.files);
 	sbuf_addf(&sb, "Last sync %s\n", st->place.synced_at ? rfc3339_us(st->place.synced_at, at) : "never");
+	add_agent(&sb, st);
 	if (!st->online) {
 		sbuf_add(&sb, "Server    cannot be asked: ");
 		sbuf_add_visible(&sb, st->offline.msg);
@@ -138,15 +190,21 @@ show_status(const struct command_line *line, int *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
-	struct status st = { 0 };
+	struct status st = { .agent = SBUF(CONTROL_ANSWER_MAX) };
 	err_code rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 
+	if (rc == ERR_OK && turn_agent(path, &st.agent, err))
+		sbuf_reset(&st.agent);
 	if (rc == ERR_OK)
-		rc = folder_open(path, &f, err);
-	if (rc)
-		return rc;
-	rc = find_out(f, command_has(line, 'c'), &st, err);
-	if (rc == ERR_OK) {
+		rc = turn_open(path, TURN_MS, cli_cancel(), &f, err);
+	if (rc == ERR_ROOT_IN_USE && st.agent.len) {
+		show_busy(line, path, &st);
+		*code = EXIT_REMAINS;
+		rc = ERR_OK;
+	} else if (rc == ERR_OK) {
+		rc = find_out(f, command_has(line, 'c'), &st, err);
+	}
+	if (rc == ERR_OK && f) {
 		if (command_has(line, 'j'))
 			show_json(f, command_has(line, 'c'), &st);
 		else
@@ -154,6 +212,7 @@ show_status(const struct command_line *line, int *code, struct err *err)
 		*code = st.identical ? EXIT_IN_SYNC : EXIT_REMAINS;
 	}
 	pass_free(st.pass);
+	sbuf_fini(&st.agent);
 	return rc;
 }
 
@@ -174,8 +233,9 @@ const struct command COMMAND_STATUS = {
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,
-	.help = "Looks at the disk and asks the server; changes nothing in the tree.  A file whose size and\n"
-	        "times are the agreed ones is taken for unchanged; with --verify it is read.\n\n"
-	        "Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
-	        "the server could not be asked.\n",
+	.help = "Looks at the disk and asks the server; changes nothing in the tree.  Where dray watch runs on the\n"
+		"folder, it also tells what that is doing.  A file whose size and\n"
+		"times are the agreed ones is taken for unchanged; with --verify it is read.\n\n"
+		"Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
+		"the server could not be asked.\n",
 };

@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "client/cli.h"
 #include "client/plan_show.h"
+#include "client/turn.h"
 
 #define LIST_MAX 20               /* lines of a list unless --verbose */
 #define OUTPUT_MAX (256 * MIB)
@@ -194,7 +195,7 @@ sync_folder(const struct command_line *line, int *code, struct err *err)
 	if (rc == ERR_OK)
 		rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 	if (rc == ERR_OK)
-		rc = folder_open(path, &f, err);
+		rc = turn_open(path, 0, cli_cancel(), &f, err);
 	if (rc)
 		return rc;
 	opts.report = report_new(&report_opts);

@@ -1,6 +1,6 @@
 #include "base/jw.h"
 #include "client/cli.h"
-#include "client/folder.h"
+#include "client/turn.h"
 
 static err_code
 unlink_folder(const struct command_line *line, struct err *err)
@@ -14,9 +14,9 @@ unlink_folder(const struct command_line *line, struct err *err)
 
 	if (rc)
 		return rc;
-	/* Opening takes the lock, so a running sync is not pulled the ground from under. */
-	rc = folder_open(path, &f, err);
-	if (rc == ERR_ROOT_IN_USE)
+	/* Opening takes the lock, so a running sync is not pulled the ground from under; an agent's pass is waited for. */
+	rc = turn_open(path, 0, cli_cancel(), &f, err);
+	if (rc == ERR_ROOT_IN_USE || rc == ERR_CANCELLED)
 		return rc;
 	if (rc == ERR_OK)
 		folder_free(f); /* a damaged link can be forgotten too */

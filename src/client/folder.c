@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -103,6 +104,26 @@ take_lock(struct folder *f, struct err *err)
 	return err_errno(err, "lock %s", f->path);
 }
 
+/* umask(2) can only read by setting, which another thread's file would feel. */
+static mode_t
+mask_read(void)
+{
+	FILE *status = fopen("/proc/self/status", "re");
+	char line[256];
+	unsigned mask = 0;
+	bool found = false;
+
+	while (status && !found && fgets(line, sizeof line, status))
+		found = sscanf(line, "Umask: %o", &mask) == 1;
+	if (status)
+		fclose(status);
+	if (!found) { /* a kernel before 4.7, or no /proc */
+		mask = umask(0);
+		umask(mask);
+	}
+	return mask;
+}
+
 err_code
 folder_open(const char *path, struct folder **out, struct err *err)
 {
@@ -112,8 +133,7 @@ folder_open(const char *path, struct folder **out, struct err *err)
 
 	*out = NULL;
 	f->root = f->lock = -1;
-	f->mask = umask(0); /* can only be read by setting it; no other thread runs yet */
-	umask(f->mask);
+	f->mask = mask_read();
 	f->path = xstrdup(path);
 	f->arena = arena_new(64 * KIB);
 	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -206,7 +226,8 @@ fill(int root, const char *path, const struct state_link *link, const char *toke
 }
 
 /* What link makes, in the order in which unlink takes it away: state.db last, since it is what makes a folder linked. */
-static const char *const LINK_FILES[] = { TOKEN_FILE, LOCK_FILE, STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE };
+static const char *const LINK_FILES[] = { TOKEN_FILE, LOCK_FILE, DOT "/agent.sock", DOT "/agent.lock", DOT "/paused",
+	STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE };
 
 static err_code
 remove_files(int root, struct err *err)

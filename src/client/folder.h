@@ -44,7 +44,7 @@ err_code folder_peek(const char *path, struct arena *a, struct state_link *link,
 struct line_opts {
 	int64_t retry_ms;
 	uint64_t rate;
-	bool *cancel;
+	const bool *cancel;
 };
 /** folder_remote(f, opts, out, err): the server that the folder is linked to. */
 err_code folder_remote(const struct folder *f, const struct line_opts *opts, struct remote **out, struct err *err);

@@ -29,6 +29,7 @@ struct gather {
 	struct map *rows;         /* path -> struct row */
 	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
 	bool frozen_subtrees;
+	struct map *held_inodes;  /* of the held files: where one was renamed to, its old name is left alone too */
 	struct state_walk *walk;  /* base rows, in step with the scan */
 	const struct entry *base; /* its present row, NULL at the end */
 	struct refresh {
@@ -129,6 +130,31 @@ on_problem(void *ctx, const struct scan_problem *problem)
 	map_put(g->frozen, copy->path, strlen(copy->path), copy);
 	g->frozen_subtrees |= problem->subtree;
 	add_problem(g->pass, problem->path, problem->reason, problem->subtree ? "nothing beneath it was looked at" : "");
+}
+
+static bool
+is_held(const struct gather *g, const char *path)
+{
+	return g->opts->held && map_get(g->opts->held, path, strlen(path));
+}
+
+/* A file that is being written: what is there now is nobody's version.  Where its directory was renamed, it is not gone from the old name. */
+static void
+note_held(struct gather *g, const struct entry *e)
+{
+	if (is_held(g, e->path))
+		map_put(g->held_inodes, &e->ino, sizeof e->ino, g);
+}
+
+/* Whether the row is about a file that is being written, under this name or under the one that it had. */
+static bool
+is_held_row(const struct gather *g, const struct row *row)
+{
+	const struct entry *base = row->item.base;
+
+	if (is_held(g, row->item.path))
+		return true;
+	return base && !row->item.local && map_get(g->held_inodes, &base->ino, sizeof base->ino);
 }
 
 static err_code
@@ -348,6 +374,7 @@ on_found(void *ctx, const struct entry *e, struct err *err)
 	if (rc)
 		return rc;
 	g->pass->scanned++;
+	note_held(g, e);
 	if (g->base && path_cmp(g->base->path, e->path) == 0) {
 		rc = same_or_row(g, e, err);
 		return rc ? rc : next_base(g, err);
@@ -455,6 +482,10 @@ join(struct gather *g, size_t *n)
 		struct row *row = value;
 		if (is_frozen(g, row->item.path))
 			continue;
+		if (is_held_row(g, row)) {
+			g->pass->held_back++;
+			continue;
+		}
 		if (!row->remote_set)
 			row->item.remote = row->item.base;
 		items[(*n)++] = row->item;
@@ -477,7 +508,7 @@ hash_job(void *arg)
 	struct hash_job *job = arg;
 	bool same = false;
 
-	if (job->g->opts->cancel && *job->g->opts->cancel)
+	if (job->g->opts->cancel && __atomic_load_n(job->g->opts->cancel, __ATOMIC_RELAXED))
 		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
 	else
 		job->rc = look(job->g, job->entry, &job->err);
@@ -622,9 +653,11 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 	g.arena = arena_new(PASS_MEMORY_MAX);
 	g.rows = map_new();
 	g.frozen = map_new();
+	g.held_inodes = map_new();
 	rc = gather_all(&g, err);
 	map_free(g.rows);
 	map_free(g.frozen);
+	map_free(g.held_inodes);
 	free(g.inodes);
 	arena_free(g.arena);
 	if (rc == ERR_OK)

@@ -23,6 +23,7 @@ struct pass {
 	uint64_t scanned;         /* entries on disk */
 	uint64_t known;           /* entries of the base tree */
 	uint64_t deferred;        /* new entries that this pass has left for the next one */
+	uint64_t held_back;       /* names that differ and were left alone, as they are held */
 	uint64_t verified, verified_bytes; /* files that were read and are as agreed */
 };
 
@@ -39,6 +40,7 @@ struct pass_opts {
 	size_t slice;             /* new names at least; 0: all of them, for a plan that is shown */
 	const struct map *given_up; /* paths that do not count for it; may be NULL */
 	bool verify;              /* read also what nothing has touched; what is not as agreed then is a problem, never an edit */
+	const struct map *held;   /* paths that are being written: as if they could not be seen, and no problem; may be NULL */
 	const bool *cancel;
 	bool carried_out;         /* the plan will be, so what may only have been touched is read when it is sent, and not before */
 	struct remote *remote;    /* asked for a list of blocks where only that tells a touched file from an edited one; may be NULL */

@@ -78,8 +78,15 @@ static err_code
 look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size_t slice, const struct map *given_up,
     struct pass **pass, struct err *err)
 {
-	struct pass_opts look_opts = { .slice = slice, .given_up = given_up, .cancel = opts->cancel, .carried_out = !opts->dry_run,
-		.remote = remote, .progress = scanned, .ctx = opts->report };
+	struct pass_opts look_opts = { .slice = slice,
+		.given_up = given_up,
+		.verify = opts->verify,
+		.held = opts->held,
+		.cancel = opts->cancel,
+		.carried_out = !opts->dry_run,
+		.remote = remote,
+		.progress = scanned,
+		.ctx = opts->report };
 	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
 
 	if (rc)
@@ -132,6 +139,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		if (rc)
 			return rc;
 		copy_problems(result, pass);
+		result->held_back = pass->held_back;
 		hold_deletes(pass, opts, result);
 		if (opts->dry_run) {
 			result->planned = TAKE(pass);
@@ -190,7 +198,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	result->bytes = totals.bytes;
 	result->clock = place.clock;
 	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
-	    (hash_eq(&totals.digest, &place.digest) || FAULT("client.believes"));
+	    result->held_back == 0 && (hash_eq(&totals.digest, &place.digest) || FAULT("client.believes"));
 	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
@@ -198,6 +206,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 		place.synced_at = clock_wall_us();
 		apply_temps_clear(f->root);
 	}
+	result->place = place;
 	rc = state_begin(f->state, err);
 	if (rc == ERR_OK)
 		rc = state_place_put(f->state, &place, err);
@@ -242,7 +251,7 @@ repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 static bool
 unsettled(const struct sync_result *r)
 {
-	return !r->identical && r->problem_count == 0 && r->held_deletes == 0;
+	return !r->identical && r->problem_count == 0 && r->held_deletes == 0 && r->held_back == 0;
 }
 
 static err_code
@@ -273,16 +282,25 @@ err_code
 sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out, struct err *err)
 {
 	int64_t started_ms = clock_mono_ms();
-	struct remote *remote;
-	err_code rc;
+	struct remote *remote = opts->remote;
+	struct remote_stats before = { 0 };
+	err_code rc = ERR_OK;
 
 	*out = (struct sync_result){ .arena = arena_new(RESULT_MEMORY_MAX), .problem_paths = map_new() };
-	rc = folder_remote(f, &(struct line_opts){ opts->retry_ms, opts->rate, opts->cancel }, &remote, err);
+	if (remote)
+		remote_stats(remote, &before);
+	else
+		rc = folder_remote(f, &(struct line_opts){ opts->retry_ms, opts->rate, opts->cancel }, &remote, err);
 	if (rc)
 		return rc;
 	rc = run(f, remote, opts, out, err);
 	remote_stats(remote, &out->line);
-	remote_free(remote);
+	out->line.requests -= before.requests;
+	out->line.retries -= before.retries;
+	out->line.bytes_up -= before.bytes_up;
+	out->line.bytes_down -= before.bytes_down;
+	if (!opts->remote)
+		remote_free(remote);
 	out->elapsed_ms = clock_mono_ms() - started_ms;
 	return rc;
 }

@@ -10,10 +10,13 @@
 struct sync_opts {
 	bool allow_mass_delete;
 	bool dry_run;         /* plan only */
+	bool verify;          /* read also files that nothing has touched */
+	const struct map *held; /* paths that are being written: left alone in this sync; may be NULL */
+	struct remote *remote; /* to be used, borrowed; NULL: one of its own, by the next three */
 	unsigned parallel;    /* requests at once, 0: the default */
 	int64_t retry_ms;     /* how long to try a server that does not answer, 0: the default */
 	uint64_t rate;        /* bytes a second in each direction, 0: no limit */
-	bool *cancel;         /* set by a signal handler */
+	const bool *cancel;   /* set by a signal handler, or by who runs this */
 	struct report *report;
 };
 
@@ -32,10 +35,12 @@ struct sync_result {
 	struct problem *problems; /* what stays unsynced */
 	size_t problem_count;
 	struct map *problem_paths;
+	uint64_t held_back;       /* entries that differ and are being written, by the last look */
 	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
 	uint64_t entries, files, bytes; /* of the agreed tree */
 	bool identical;       /* proven by the digest */
 	int64_t clock;        /* of the project, at which that holds */
+	struct state_place place; /* as it was when the sync had ended */
 	struct remote_stats line;
 	int64_t elapsed_ms;
 	struct pass *planned; /* with dry_run: the plan that was not carried out */

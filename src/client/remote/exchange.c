@@ -263,12 +263,9 @@ head_lines(const struct exchange *x)
 	return l;
 }
 
-/* What is the same for all requests. */
-static void
-line_setup(CURL *line, struct exchange *x)
+void
+exchange_line(CURL *line, const struct http *h)
 {
-	const struct http *h = x->http;
-
 	curl_easy_reset(line); /* H2; connections are kept */
 	curl_easy_setopt(line, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(line, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -279,17 +276,26 @@ line_setup(CURL *line, struct exchange *x)
 	curl_easy_setopt(line, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(line, CURLOPT_CONNECTTIMEOUT, CONNECT_DEADLINE_S);
 	curl_easy_setopt(line, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(line, CURLOPT_USERAGENT, "dray/" DRAY_VERSION);
+	if (h->ca_file)
+		curl_easy_setopt(line, CURLOPT_CAINFO, h->ca_file);
+	if (h->loopback)
+		curl_easy_setopt(line, CURLOPT_NOPROXY, "*"); /* a proxy would look for the server on its own machine */
+}
+
+/* What is the same for all requests. */
+static void
+line_setup(CURL *line, struct exchange *x)
+{
+	const struct http *h = x->http;
+
+	exchange_line(line, h);
 	curl_easy_setopt(line, CURLOPT_BUFFERSIZE, h->down_rate ? (long)rate_piece(h->down_rate) : LINE_BUFFER);
 	curl_easy_setopt(line, CURLOPT_UPLOAD_BUFFERSIZE, LINE_BUFFER);
 	if (h->down_rate && 5 * rate_piece(h->down_rate) < SOCKET_BUFFER_MAX / 4) {
 		curl_easy_setopt(line, CURLOPT_SOCKOPTFUNCTION, on_socket);
 		curl_easy_setopt(line, CURLOPT_SOCKOPTDATA, x);
 	}
-	curl_easy_setopt(line, CURLOPT_USERAGENT, "dray/" DRAY_VERSION);
-	if (h->ca_file)
-		curl_easy_setopt(line, CURLOPT_CAINFO, h->ca_file);
-	if (h->loopback)
-		curl_easy_setopt(line, CURLOPT_NOPROXY, "*"); /* a proxy would look for the server on its own machine */
 	curl_easy_setopt(line, CURLOPT_ERRORBUFFER, x->detail);
 	curl_easy_setopt(line, CURLOPT_HEADERFUNCTION, on_head);
 	curl_easy_setopt(line, CURLOPT_HEADERDATA, x);

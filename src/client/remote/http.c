@@ -174,15 +174,15 @@ attempt(struct http *h, struct http_call *c, const char *key, bool *again, int64
 
 /* ---- again and again -------------------------------------------------------------------------------------------------------- */
 
-/* Full jitter: any time up to a bound that doubles, so that clients cut off together do not come back together. */
-static int64_t
-backoff_ms(unsigned attempts, int64_t after_ms)
+/* Clients that were cut off together do not come back together. */
+int64_t
+http_backoff_ms(int64_t first_ms, int64_t max_ms, unsigned attempts)
 {
-	int64_t bound = BACKOFF_MAX_MS;
+	int64_t bound = max_ms;
 
-	if (attempts < 7 && (BACKOFF_FIRST_MS << attempts) < BACKOFF_MAX_MS)
-		bound = BACKOFF_FIRST_MS << attempts;
-	return after_ms + (int64_t)(rng_u64() % (uint64_t)(bound + 1));
+	if (attempts < 16 && first_ms << attempts < max_ms)
+		bound = first_ms << attempts;
+	return (int64_t)(rng_u64() % (uint64_t)(bound + 1));
 }
 
 bool
@@ -220,7 +220,7 @@ http_run(struct http *h, struct http_call *c, struct err *err)
 		now = clock_mono_ms();
 		if (n == 0)
 			give_up = now + h->retry_ms;
-		wait_ms = backoff_ms(n, after_ms);
+		wait_ms = after_ms + http_backoff_ms(BACKOFF_FIRST_MS, BACKOFF_MAX_MS, n);
 		if (now + wait_ms > give_up)
 			return rc;
 		h->retries++;

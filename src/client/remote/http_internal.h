@@ -45,6 +45,12 @@ http_stopped(struct err *err)
 /** http_sleep_until(h, at_us): on the monotonic clock.  False when cancelled meanwhile. */
 bool http_sleep_until(const struct http *h, int64_t at_us);
 
+/** http_backoff_ms(first_ms, max_ms, attempts): full jitter: any time up to a bound that doubles with each attempt that failed. */
+int64_t http_backoff_ms(int64_t first_ms, int64_t max_ms, unsigned attempts);
+
+/** exchange_line(line, h): reset the handle, and set what is the same for everything that goes to the server. */
+void exchange_line(CURL *line, const struct http *h);
+
 /**
  * exchange_run(h, line, c, key, again, after_ms, err): ask once.  *again: the same may succeed in a moment, *after_ms as the server's
  * Retry-After says.

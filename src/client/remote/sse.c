@@ -1,0 +1,61 @@
+/*
+ * A line ends with LF, CR or both; an empty one ends a message; one that begins with ':' is a comment.
+ */
+#include "client/remote/sse.h"
+
+#include <string.h>
+
+/* The value of field ${name} when that is what the line is, after one space that may be there; else NULL. */
+static const char *
+field(const struct sse *s, const char *name)
+{
+	size_t n = strlen(name);
+
+	if (s->cut || strncmp(s->line, name, n) != 0 || (s->line[n] != ':' && s->line[n] != '\0'))
+		return NULL;
+	if (s->line[n] == '\0')
+		return s->line + n;
+	return s->line + n + 1 + (s->line[n + 1] == ' ');
+}
+
+static void
+line_end(struct sse *s, void (*fn)(void *ctx, const char *event, const char *id), void *ctx)
+{
+	const char *value;
+
+	s->line[s->len] = '\0';
+	if (s->len == 0) {
+		if (s->any)
+			fn(ctx, s->event[0] ? s->event : "message", s->id);
+		s->any = false;
+		s->event[0] = s->id[0] = '\0';
+	} else if ((value = field(s, "event"))) {
+		memmove(s->event, value, strlen(value) + 1);
+		s->any = true;
+	} else if ((value = field(s, "id"))) {
+		memmove(s->id, value, strlen(value) + 1);
+		s->any = true;
+	} else if (s->line[0] != ':') {
+		s->any = true;
+	}
+	s->len = 0;
+	s->cut = false;
+}
+
+void
+sse_feed(struct sse *s, const uint8_t *p, size_t len, void (*fn)(void *ctx, const char *event, const char *id), void *ctx)
+{
+	for (size_t i = 0; i < len; i++) {
+		bool after_cr = s->cr;
+
+		s->cr = p[i] == '\r';
+		if (p[i] == '\n' && after_cr)
+			continue;
+		if (p[i] == '\n' || p[i] == '\r')
+			line_end(s, fn, ctx);
+		else if (s->len < SSE_KEEP - 1)
+			s->line[s->len++] = (char)p[i];
+		else
+			s->cut = true;
+	}
+}
