@@ -18,7 +18,7 @@ DESTDIR ?=
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 JOBS := $(shell nproc)
 # Of black-box tests, which wait for disks and deadlines now and then.
-WORKERS := $(shell expr $(JOBS) + 1)
+WORKERS := $(JOBS)
 
 SANITIZE := --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 RELEASE := --buildtype=release -Db_pie=true -Db_lto=true -Dtests=false
