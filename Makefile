@@ -17,8 +17,6 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 JOBS := $(shell nproc)
-# Of black-box tests, which wait for disks and deadlines now and then.
-WORKERS := $(JOBS)
 
 SANITIZE := --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 RELEASE := --buildtype=release -Db_pie=true -Db_lto=true -Dtests=false
@@ -75,13 +73,13 @@ test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
 	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --timeout-multiplier 6 --no-suite full
-	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
-	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) $(ON_POSTGRES)
+	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
+	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) $(ON_POSTGRES)
 
 check-full: test check-clang check-tsan check-fuzz release
 	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --suite full
-	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
-	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(WORKERS) tests/blackbox
+	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
+	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
 	DRAY_TEST_META=sqlite DRAY_TEST_COMMITS=100000 build/debug/tests/unit/domain/test_domain_feed
 	DRAY_TEST_META=sqlite DRAY_TEST_TRANSFERS=1000 DRAY_TEST_STEPS=3000 build/debug/tests/unit/job/test_job_gc
 
