@@ -159,8 +159,9 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	sbuf_add_visible(&sb, f->link.project_name);
 	sbuf_addf(&sb, "\" on %s\nDevice    ", f->link.url);
 	sbuf_add_visible(&sb, f->link.device_name);
-	sbuf_addf(&sb, "\nAgreed    %" PRIu64 " entries, %s in %" PRIu64 " files\n", st->totals.entries,
-	    size_human(st->totals.bytes, size), st->totals.files);
+	sbuf_addf(&sb, "\nAgreed    %" PRIu64 " %s, %s in %" PRIu64 " file%s\n", st->totals.entries,
+	    st->totals.entries == 1 ? "entry" : "entries", size_human(st->totals.bytes, size), st->totals.files,
+	    st->totals.files == 1 ? "" : "s");
 	sbuf_addf(&sb, "Last sync %s\n", st->place.synced_at ? rfc3339_us(st->place.synced_at, at) : "never");
 	add_agent(&sb, st);
 	if (!st->online) {

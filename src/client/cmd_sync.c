@@ -104,8 +104,9 @@ show_done(struct sbuf *out, const struct sync_result *r)
 	add_count(&sb, r->moved_local, "moved here", 0);
 	add_count(&sb, r->deleted_remote, "deleted there", 0);
 	add_count(&sb, r->deleted_local, "deleted here", 0);
-	sbuf_addf(out, "%s in %.1f s; %s up, %s down in %" PRIu64 " requests", sb.len ? sbuf_str(&sb) : "No changes",
-	    (double)r->elapsed_ms / 1000, size_human(r->line.bytes_up, up), size_human(r->line.bytes_down, down), r->line.requests);
+	sbuf_addf(out, "%s in %.1f s; %s up, %s down in %" PRIu64 " request%s", sb.len ? sbuf_str(&sb) : "No changes",
+	    (double)r->elapsed_ms / 1000, size_human(r->line.bytes_up, up), size_human(r->line.bytes_down, down), r->line.requests,
+	    r->line.requests == 1 ? "" : "s");
 	if (r->saved)
 		sbuf_addf(out, "; saved by delta: %s", size_human(r->saved, saved));
 	sbuf_add(out, ".\n");
@@ -147,8 +148,8 @@ show_place(struct sbuf *out, const struct sync_result *r)
 	char at[RFC3339_MAX], size[SIZE_HUMAN_MAX];
 
 	if (r->identical)
-		sbuf_addf(out, "In sync: %" PRIu64 " entries, %s, proven identical to the server at %s.\n", r->entries,
-		    size_human(r->bytes, size), rfc3339_us(r->clock, at));
+		sbuf_addf(out, "In sync: %" PRIu64 " %s, %s, proven identical to the server at %s.\n", r->entries,
+		    r->entries == 1 ? "entry" : "entries", size_human(r->bytes, size), rfc3339_us(r->clock, at));
 }
 
 static void
