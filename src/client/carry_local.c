@@ -66,10 +66,7 @@ write_records(struct carry *c, struct err *err)
 		if (rc == ERR_OK && !id_is_zero(&r->settled))
 			rc = r->put ? state_pending_remove(s, &r->settled, err) : state_pending_remove_from(s, &r->settled, r->path, err);
 	}
-	if (rc == ERR_OK)
-		rc = state_commit(s, err);
-	if (rc)
-		state_abort(s);
+	rc = state_end(s, rc, err);
 	c->record_count = 0;
 	return rc;
 }

@@ -156,11 +156,7 @@ store_page(struct feed *feed, struct arena *a, const struct wire_page *page, boo
 		if (!feed->whole || !page->has_more)
 			rc = state_place_put(feed->state, &feed->place, err);
 	}
-	if (rc == ERR_OK)
-		rc = state_commit(feed->state, err);
-	if (rc)
-		state_abort(feed->state);
-	return rc;
+	return state_end(feed->state, rc, err);
 }
 
 /* After a restore of the server: forget what was agreed, so that both trees are united and nothing counts as deleted. */
@@ -200,11 +196,7 @@ start_over(struct feed *feed, bool keep_local, struct err *err)
 		rc = state_pending_clear(feed->state, err);
 	if (rc == ERR_OK)
 		rc = state_place_put(feed->state, &feed->place, err);
-	if (rc == ERR_OK)
-		rc = state_commit(feed->state, err);
-	if (rc)
-		state_abort(feed->state);
-	return rc;
+	return state_end(feed->state, rc, err);
 }
 
 static err_code

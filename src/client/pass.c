@@ -610,11 +610,7 @@ record_refreshed(struct gather *g, struct err *err)
 	rc = state_begin(g->folder->state, err);
 	for (struct refresh *r = g->refreshed; rc == ERR_OK && r; r = r->next)
 		rc = state_base_put(g->folder->state, &r->entry, err);
-	if (rc == ERR_OK)
-		rc = state_commit(g->folder->state, err);
-	if (rc)
-		state_abort(g->folder->state);
-	return rc;
+	return state_end(g->folder->state, rc, err);
 }
 
 static err_code

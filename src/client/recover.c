@@ -78,10 +78,7 @@ record(struct recover *r, struct err *err)
 		if (rc == ERR_OK)
 			rc = state_pending_remove(s, &r->installed[i].id, err);
 	}
-	if (rc == ERR_OK)
-		rc = state_commit(s, err);
-	if (rc)
-		state_abort(s);
+	rc = state_end(s, rc, err);
 	r->n = 0;
 	arena_reset(r->batch);
 	return rc;

@@ -212,11 +212,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 		rc = state_place_put(f->state, &place, err);
 	if (rc == ERR_OK)
 		rc = state_blocks_prune(f->state, clock_wall_us() - LISTS_KEEP_US, LISTS_PRUNE_PAGES, err);
-	if (rc == ERR_OK)
-		rc = state_commit(f->state, err);
-	if (rc)
-		state_abort(f->state);
-	return rc;
+	return state_end(f->state, rc, err);
 }
 
 /*
@@ -236,13 +232,9 @@ repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		return rc;
 	place.known = false;
 	place.clock = 0;
-	rc = state_place_put(f->state, &place, err);
-	if (rc == ERR_OK)
-		rc = state_commit(f->state, err);
-	if (rc) {
-		state_abort(f->state);
+	rc = state_end(f->state, state_place_put(f->state, &place, err), err);
+	if (rc)
 		return rc;
-	}
 	rc = rounds(f, remote, opts, result, given_up, err);
 	return rc ? rc : conclude(f, remote, result, err);
 }

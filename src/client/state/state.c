@@ -236,6 +236,16 @@ state_abort(struct state *s)
 }
 
 err_code
+state_end(struct state *s, err_code rc, struct err *err)
+{
+	if (rc == ERR_OK)
+		rc = state_commit(s, err);
+	if (rc)
+		state_abort(s);
+	return rc;
+}
+
+err_code
 totals_of(struct state *s, struct view *v, struct state_totals *out, struct err *err)
 {
 	if (v->own)

@@ -45,6 +45,8 @@ err_code state_place_get(struct state *s, struct state_place *out, struct err *e
 err_code state_begin(struct state *s, struct err *err);
 err_code state_commit(struct state *s, struct err *err);
 void state_abort(struct state *s);
+/** state_end(s, rc, err): commit where ${rc} is OK, else abort.  The first failure of the two. */
+err_code state_end(struct state *s, err_code rc, struct err *err);
 
 /* inside a transaction */
 err_code state_place_put(struct state *s, const struct state_place *p, struct err *err);

@@ -349,11 +349,7 @@ record(struct push *p, struct item **items, size_t n, struct err *err)
 	}
 	if (rc == ERR_OK)
 		rc = place_advance(p, err);
-	if (rc == ERR_OK)
-		rc = state_commit(p->env->state, err);
-	if (rc)
-		state_abort(p->env->state);
-	return rc;
+	return state_end(p->env->state, rc, err);
 }
 
 static void

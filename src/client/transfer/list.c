@@ -281,11 +281,7 @@ write_kept(struct state *s, const struct kept *k, struct err *err)
 
 	for (; rc == ERR_OK && k; k = k->next)
 		rc = state_blocks_put(s, &k->content, k->page, k->packed, k->len, k->weak, err);
-	if (rc == ERR_OK)
-		rc = state_commit(s, err);
-	if (rc)
-		state_abort(s);
-	return rc;
+	return state_end(s, rc, err);
 }
 
 /* A transaction of its own, since lists may be longer than what memory holds: a list of a file that never arrives is pruned. */

@@ -81,11 +81,7 @@ journal_put(struct push *p, const struct state_upload *row, struct err *err)
 
 	if (rc == ERR_OK)
 		rc = state_upload_put(p->env->state, row, err);
-	if (rc == ERR_OK)
-		rc = state_commit(p->env->state, err);
-	if (rc)
-		state_abort(p->env->state);
-	return rc;
+	return state_end(p->env->state, rc, err);
 }
 
 static err_code
@@ -95,11 +91,7 @@ journal_remove(struct push *p, const struct id *transfer, struct err *err)
 
 	if (rc == ERR_OK)
 		rc = state_upload_remove(p->env->state, transfer, err);
-	if (rc == ERR_OK)
-		rc = state_commit(p->env->state, err);
-	if (rc)
-		state_abort(p->env->state);
-	return rc;
+	return state_end(p->env->state, rc, err);
 }
 
 /* ---- which upload is this file's ------------------------------------------------------------------------------------------------------ */
