@@ -46,6 +46,13 @@ char *xstrdup(const char *s);
 void freep(void *pp);
 void closep(int *fd);
 
+/** flag_is_set(flag): a flag that another thread or a signal handler sets, looked at now and then.  NULL never is. */
+static inline bool
+flag_is_set(const bool *flag)
+{
+	return flag && __atomic_load_n(flag, __ATOMIC_RELAXED);
+}
+
 /** Little-endian loads and stores; ${p} needs no alignment. */
 static inline uint16_t
 get_u16le(const uint8_t *p)

@@ -48,7 +48,7 @@
 
 /* Events. */
 #define EVENTS_PER_DEVICE_MAX 8   /* streams open at once: a client and a few windows */
-#define EVENTS_STREAMS_MAX 16384 /* open at once, where descriptors allow: some 40 MiB */
+#define EVENTS_STREAMS_MAX 16384  /* open at once, where descriptors allow: some 40 MiB */
 #define EVENTS_PROJECTS_MAX 64    /* of one stream */
 #define EVENTS_MESSAGE_MAX (64 * KIB) /* from a client: 64 subscriptions are 7 KB */
 #define EVENTS_FRAGMENTS_MAX 64   /* of one message */

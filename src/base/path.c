@@ -88,6 +88,14 @@ path_split(const char *path, size_t *dir_len)
 	return slash ? slash + 1 : path;
 }
 
+bool
+path_within(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
 /* ---- what is marked ------------------------------------------------------------------------------------------------- */
 
 /*

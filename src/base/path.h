@@ -20,6 +20,9 @@ err_code name_check(const char *p, size_t len, struct err *err);
 /** path_split(path, dir_len): the last component of ${path}; *dir_len the length of what is before its '/', 0 at the top. */
 const char *path_split(const char *path, size_t *dir_len);
 
+/** path_within(path, dir): whether ${path} is ${dir}, which is not "", or lies somewhere in it. */
+bool path_within(const char *path, const char *dir);
+
 /** path_unportable(p): whether some device could not hold the name as it is (Windows characters and names, trailing space or dot,
  * controls, bidi and zero-width characters). */
 bool path_unportable(const char *p);

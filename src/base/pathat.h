@@ -56,6 +56,9 @@ err_code pathat_fsync_dir(int root, const char *path, struct err *err);
 int64_t stat_mtime_ns(const struct stat *st);
 int64_t stat_ctime_ns(const struct stat *st);
 
+/** umask_now(): the process's file mode mask, permission bits only; umask(2) can read it only by setting it, which other threads would feel. */
+mode_t umask_now(void);
+
 /** Whole-buffer I/O: EINTR and short counts are handled; read_full stops early only at the end of the file. */
 err_code write_full(int fd, const void *p, size_t len, struct err *err);
 err_code pwrite_full(int fd, const void *p, size_t len, uint64_t off, struct err *err);

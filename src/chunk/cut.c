@@ -83,7 +83,7 @@ add_block(void *ctx, uint64_t offset, const uint8_t *p, uint32_t len, const stru
 	(void)offset;
 	(void)p;
 	content_hash_add(&h->content, hash, len);
-	return h->cancel && __atomic_load_n(h->cancel, __ATOMIC_RELAXED) ? err_set(err, ERR_CANCELLED, "stopped on request") : ERR_OK;
+	return flag_is_set(h->cancel) ? err_set(err, ERR_CANCELLED, "stopped on request") : ERR_OK;
 }
 
 err_code

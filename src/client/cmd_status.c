@@ -235,8 +235,8 @@ const struct command COMMAND_STATUS = {
 	.args_max = 1,
 	.run = run,
 	.help = "Looks at the disk and asks the server; changes nothing in the tree.  Where dray watch runs on the\n"
-		"folder, it also tells what that is doing.  A file whose size and\n"
-		"times are the agreed ones is taken for unchanged; with --verify it is read.\n\n"
-		"Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
-		"the server could not be asked.\n",
+	        "folder, it also tells what that is doing.  A file whose size and times are the agreed ones is\n"
+	        "taken for unchanged; with --verify it is read.\n\n"
+	        "Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
+	        "the server could not be asked.\n",
 };

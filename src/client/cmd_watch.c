@@ -59,7 +59,7 @@ wait_for_end(struct watch *w, const sigset_t *outside)
 	struct pollfd fd = { .fd = w->ended, .events = POLLIN };
 	uint64_t count;
 
-	while (!__atomic_load_n(cli_cancel(), __ATOMIC_RELAXED) && any_left(w))
+	while (!flag_is_set(cli_cancel()) && any_left(w))
 		if (ppoll(&fd, 1, NULL, outside) > 0)
 			(void)!read(w->ended, &count, sizeof count);
 }

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -104,26 +103,6 @@ take_lock(struct folder *f, struct err *err)
 	return err_errno(err, "lock %s", f->path);
 }
 
-/* umask(2) can only read by setting, which another thread's file would feel. */
-static mode_t
-mask_read(void)
-{
-	FILE *status = fopen("/proc/self/status", "re");
-	char line[256];
-	unsigned mask = 0;
-	bool found = false;
-
-	while (status && !found && fgets(line, sizeof line, status))
-		found = sscanf(line, "Umask: %o", &mask) == 1;
-	if (status)
-		fclose(status);
-	if (!found) { /* a kernel before 4.7, or no /proc */
-		mask = umask(0);
-		umask(mask);
-	}
-	return mask;
-}
-
 err_code
 folder_open(const char *path, struct folder **out, struct err *err)
 {
@@ -133,7 +112,7 @@ folder_open(const char *path, struct folder **out, struct err *err)
 
 	*out = NULL;
 	f->root = f->lock = -1;
-	f->mask = mask_read();
+	f->mask = umask_now();
 	f->path = xstrdup(path);
 	f->arena = arena_new(64 * KIB);
 	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

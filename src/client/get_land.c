@@ -247,7 +247,7 @@ get_entry(struct get *g, const struct entry *e, struct err *err)
 	struct err why;
 	err_code rc;
 
-	if (*cli_cancel())
+	if (flag_is_set(cli_cancel()))
 		return err_set(err, ERR_CANCELLED, "stopped on request");
 	rc = scan_stat(g->root, e->path, clock_wall_ns(), g->arena, &at, &why);
 	if (rc == ERR_NOT_FOUND) {

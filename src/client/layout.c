@@ -94,12 +94,6 @@ page_matches(struct walk *w, const struct blocklist *l)
 	return true;
 }
 
-static bool
-cancelled(const struct layout_env *env)
-{
-	return env->cancel && __atomic_load_n(env->cancel, __ATOMIC_RELAXED);
-}
-
 static err_code
 walk_matches(struct walk *w, bool *same, struct err *err)
 {
@@ -107,7 +101,7 @@ walk_matches(struct walk *w, bool *same, struct err *err)
 
 	*same = true;
 	while (*same && w->offset < (uint64_t)w->other->size) {
-		err_code rc = cancelled(w->env) ? err_set(err, ERR_CANCELLED, "stopped") : page_next(w, &l, same, err);
+		err_code rc = flag_is_set(w->env->cancel) ? err_set(err, ERR_CANCELLED, "stopped") : page_next(w, &l, same, err);
 
 		if (rc)
 			return rc;

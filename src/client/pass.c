@@ -202,13 +202,17 @@ look(struct gather *g, struct entry *e, struct err *err)
 	return rc;
 }
 
+static struct layout_env
+layout_of(const struct gather *g)
+{
+	return (struct layout_env){ .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote, .cancel = g->opts->cancel };
+}
+
 /* Whether the bytes of ${e} are those of ${other}, cut in another way; then its content is called what that calls it. */
 static err_code
 relaid(const struct gather *g, struct entry *e, const struct entry *other, bool *same, struct err *err)
 {
-	struct layout_env env = { .root = g->folder->root, .state = g->folder->state, .remote = g->opts->remote,
-		.cancel = g->opts->cancel };
-
+	struct layout_env env = layout_of(g);
 	err_code rc;
 
 	*same = false;
@@ -508,7 +512,7 @@ hash_job(void *arg)
 	struct hash_job *job = arg;
 	bool same = false;
 
-	if (job->g->opts->cancel && __atomic_load_n(job->g->opts->cancel, __ATOMIC_RELAXED))
+	if (flag_is_set(job->g->opts->cancel))
 		job->rc = err_set(&job->err, ERR_CANCELLED, "stopped");
 	else
 		job->rc = look(job->g, job->entry, &job->err);
@@ -559,13 +563,7 @@ resolve(struct gather *g, struct diff_item *items, size_t n, struct err *err)
 static err_code
 find_origin(struct gather *g, struct diff_item *item, struct err *err)
 {
-	struct origin_env env = {
-		.layout = { .root = g->folder->root,
-		    .state = g->folder->state,
-		    .remote = g->opts->remote,
-		    .cancel = g->opts->cancel },
-		.a = g->pass->arena,
-	};
+	struct origin_env env = { .layout = layout_of(g), .a = g->pass->arena };
 	struct entry *here = keep(g->pass->arena, item->local), origin;
 	bool found;
 	err_code rc = here->content_known ? ERR_OK : look(g, here, err);

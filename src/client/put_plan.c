@@ -259,7 +259,7 @@ read_some(uint8_t *buf, size_t cap, size_t *got, struct err *err)
 	ssize_t n;
 
 	for (;;) {
-		if (*cli_cancel())
+		if (flag_is_set(cli_cancel()))
 			return err_set(err, ERR_CANCELLED, "stopped on request");
 		if (poll(&in, 1, POLL_MS) <= 0)
 			continue;

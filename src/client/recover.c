@@ -109,7 +109,7 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 	(void)extra_len;
 	if (deleted || e->kind == ENTRY_DIR)
 		return ERR_OK;
-	if (r->cancel && __atomic_load_n(r->cancel, __ATOMIC_RELAXED))
+	if (flag_is_set(r->cancel))
 		return err_set(err, ERR_CANCELLED, "stopped");
 	arena_reset(r->row);
 	rc = is_known(r, e, &known, err);

@@ -23,12 +23,6 @@ struct stream {
 	uint8_t *chunk, *block;
 };
 
-static bool
-cancelled(const struct stream *s)
-{
-	return s->cancel && __atomic_load_n(s->cancel, __ATOMIC_RELAXED);
-}
-
 /* In pieces that do not block, so that it notices when it is called off. */
 static err_code
 write_out(struct stream *s, const uint8_t *p, size_t len, struct err *err)
@@ -38,7 +32,7 @@ write_out(struct stream *s, const uint8_t *p, size_t len, struct err *err)
 	while (len > 0) {
 		ssize_t n;
 
-		if (cancelled(s))
+		if (flag_is_set(s->cancel))
 			return err_set(err, ERR_CANCELLED, "stopped on request");
 		if (poll(&out, 1, POLL_MS) <= 0)
 			continue;

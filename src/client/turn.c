@@ -38,7 +38,7 @@ turn_open(const char *path, int64_t patience_ms, const bool *cancel, struct fold
 			return rc;
 		if (looks % ASK_EVERY == 0 && !agent_there(path))
 			return rc;
-		if (cancel && __atomic_load_n(cancel, __ATOMIC_RELAXED))
+		if (flag_is_set(cancel))
 			return err_set(err, ERR_CANCELLED, "stopped on request");
 		nanosleep(&look, NULL);
 	}

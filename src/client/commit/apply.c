@@ -32,30 +32,6 @@ open_dir(int root, const char *path, int *fd, struct err *err)
 	return pathat_open(root, path, O_RDONLY | O_DIRECTORY, 0, fd, err);
 }
 
-/* /proc says it without changing it; the change is for where there is no /proc, and before there are threads. */
-static mode_t
-current_mask(void)
-{
-	FILE *f = fopen("/proc/self/status", "re");
-	char line[256];
-	unsigned mask = 0;
-	bool found = false;
-
-	while (f && !found && fgets(line, sizeof line, f)) {
-		if (strncmp(line, "Umask:", 6) == 0) {
-			mask = (unsigned)strtoul(line + 6, NULL, 8);
-			found = true;
-		}
-	}
-	if (f)
-		fclose(f);
-	if (!found) {
-		mask = umask(077);
-		umask(mask);
-	}
-	return mask & 0777;
-}
-
 err_code
 apply_open(int root, int64_t now_us, struct apply **out, struct err *err)
 {
@@ -66,7 +42,7 @@ apply_open(int root, int64_t now_us, struct apply **out, struct err *err)
 
 	ap->root = root;
 	ap->tmp = ap->trash = -1;
-	ap->mask = current_mask();
+	ap->mask = umask_now();
 	ap->touched = map_new();
 	ap->kept = map_new();
 	ap->trashed = map_new();

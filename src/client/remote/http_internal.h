@@ -33,7 +33,7 @@ struct http {
 static inline bool
 http_cancelled(const struct http *h)
 {
-	return h->cancel && __atomic_load_n(h->cancel, __ATOMIC_RELAXED);
+	return flag_is_set(h->cancel);
 }
 
 static inline err_code

@@ -9,7 +9,6 @@
 #include "client/remote/http_internal.h"
 #include "client/remote/sse.h"
 
-#define PAUSE_FIRST_MS 1000
 #define TYPE_EVENTS "text/event-stream"
 
 struct listener {
@@ -32,7 +31,7 @@ struct listener {
 int64_t
 listener_pause_ms(unsigned attempts)
 {
-	return http_backoff_ms(PAUSE_FIRST_MS, WATCH_RETRY_MAX_MS, attempts);
+	return http_backoff_ms(WATCH_RETRY_FIRST_MS, WATCH_RETRY_MAX_MS, attempts);
 }
 
 err_code

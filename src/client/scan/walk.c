@@ -172,7 +172,7 @@ report_problem(struct walk *w, const char *reason, bool subtree)
 static err_code
 report_often(struct walk *w, struct err *err)
 {
-	if (w->opts->cancel && __atomic_load_n(w->opts->cancel, __ATOMIC_RELAXED))
+	if (flag_is_set(w->opts->cancel))
 		return err_set(err, ERR_CANCELLED, "the scan was stopped");
 	if (w->opts->progress)
 		w->opts->progress(w->opts->ctx, w->entries);

@@ -30,7 +30,7 @@ unsigned transfer_parallel(const struct transfer_env *env);
 static inline bool
 transfer_cancelled(const struct transfer_env *env)
 {
-	return env->cancel && __atomic_load_n(env->cancel, __ATOMIC_RELAXED);
+	return flag_is_set(env->cancel);
 }
 
 /** transfer_fatal(code): whether an error of the server or the line concerns everything, and not one file. */

@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/limits.h"
+#include "base/path.h"
 
 /** A file that is being written. */
 struct hold {
@@ -124,14 +125,6 @@ quiet_closed(struct quiet *q, const char *path, int64_t now_ms)
 	quiet_dirty(q, now_ms);
 }
 
-static bool
-beneath(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 /* One of the holds on ${dir}, or beneath it; NULL: there is none. */
 static struct hold *
 any_beneath(struct quiet *q, const char *dir)
@@ -142,7 +135,7 @@ any_beneath(struct quiet *q, const char *dir)
 
 	while (map_next(q->held, &pos, &key, &len, &value)) {
 		struct hold *h = value;
-		if (beneath(h->path, dir))
+		if (path_within(h->path, dir))
 			return h;
 	}
 	return NULL;

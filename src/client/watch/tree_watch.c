@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "base/path.h"
 #include "base/pathat.h"
 
 #define MASK (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR | IN_EXCL_UNLINK)
@@ -75,14 +76,6 @@ remember(struct tree_watch *w, int wd, const char *path)
 	map_put(w->by_path, path, len, d);
 }
 
-static bool
-beneath(const char *path, const char *dir)
-{
-	size_t len = strlen(dir);
-
-	return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
-}
-
 static void
 forget_beneath(struct tree_watch *w, const char *path)
 {
@@ -95,7 +88,7 @@ forget_beneath(struct tree_watch *w, const char *path)
 		return;
 	while (map_next(w->by_wd, &pos, &key, &len, &value)) {
 		struct dir *d = value;
-		if (!beneath(d->path, path))
+		if (!path_within(d->path, path))
 			continue;
 		if (n == cap) {
 			cap = MAX(2 * cap, (size_t)16);

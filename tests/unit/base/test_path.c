@@ -197,6 +197,17 @@ split(void **state)
 }
 
 static void
+within(void **state)
+{
+	(void)state;
+	assert_true(path_within("a", "a"));
+	assert_true(path_within("a/b/c", "a"));
+	assert_true(path_within("a/b/c", "a/b"));
+	assert_false(path_within("ab", "a"));
+	assert_false(path_within("a", "a/b"));
+}
+
+static void
 unportable(void **state)
 {
 	static const char *const marked[] = { "..\\..\\x", "a\\b", "C:x", "a.txt:evil", ".git::$INDEX_ALLOCATION", "GIT~1", "PROGRA~1",
@@ -228,6 +239,7 @@ main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(names),
 		cmocka_unit_test(split),
+		cmocka_unit_test(within),
 		cmocka_unit_test(unportable),
 	};
 
