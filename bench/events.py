@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 
-from rig import BIN, ask, cpu_s, drayd, row
+from rig import BIN, ask, cpu_s, drayd, memory_mib, row
 
 COUNTS = tuple(int(n) for n in os.environ.get("BENCH_SUBSCRIBERS", "1000,10000").split(","))
 PER_DEVICE = 8  # EVENTS_PER_DEVICE_MAX
@@ -25,21 +25,17 @@ class Subscribers:
         if self.process.stdout.readline() != "ready\n":
             raise RuntimeError("not all could subscribe")
 
-    def when_told(self):
-        """When each has one change more; what() is what changes it, and begins now."""
+    def expect_change(self):
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
     def told(self):
+        """When the last of them had the change that was expected, in ms."""
         return int(self.process.stdout.readline()) / 1e6
 
     def close(self):
         self.process.stdin.close()
         self.process.wait()
-
-
-def rss_kib(pid):
-    return next(int(l.split()[1]) for l in open(f"/proc/{pid}/status") if l.startswith("VmRSS:"))
 
 
 def trials(server, project, token, readers, size):
@@ -48,7 +44,7 @@ def trials(server, project, token, readers, size):
     before = cpu_s(server.process.pid), cpu_s(readers.process.pid)
     for n in range(TRIALS):
         operations = [{"op": "put", "path": f"{time.monotonic_ns()}", "kind": "dir"} for _ in range(size)]
-        readers.when_told()
+        readers.expect_change()
         start = time.monotonic_ns() / 1e6
         ask(line, token, "POST", f"/projects/{project}/commits", {"operations": operations})
         took.append(readers.told() - start)
@@ -62,9 +58,9 @@ def bench_fan_out(where, count, size, silent):
         tokens = [ask(line, server.owner, "POST", f"/projects/{project}/devices", {"name": f"device {n}", "role": "writer"})["token"]
                   for n in range(count // PER_DEVICE + 1)]
         (where / "tokens").write_text("".join(f"{t}\n" for t in tokens for _ in range(PER_DEVICE)))
-        idle = rss_kib(server.process.pid)
+        idle = memory_mib(server.process.pid)
         with contextlib.closing(Subscribers(server, project, where / "tokens", count, silent)) as readers:
-            each = (rss_kib(server.process.pid) - idle) / count
+            each = (memory_mib(server.process.pid) - idle) * 1024 / count
             took, server_s, readers_s = trials(server, project, tokens[-1], readers, size)
             of = f"{count:,} subscribers" + (f", {silent} % silent" if silent else "")
             row(f"a commit of {size} to {of}: to the last", statistics.median(took), "ms", target="<= 150 ms" if (count, size) == (10_000, 1) else "")
@@ -72,7 +68,7 @@ def bench_fan_out(where, count, size, silent):
             row("  CPU time of the server", server_s * 1000, "ms", readers_s * 1000, "the subscribers'")
             row("  memory of the server for each, idle", each, "KiB", target="<= 16 KiB")
             row("  the same behind all that the silent have not read" if silent else "  the same afterwards",
-                (rss_kib(server.process.pid) - idle) / count, "KiB")
+                (memory_mib(server.process.pid) - idle) * 1024 / count, "KiB")
 
 
 def bench_events(tmp):

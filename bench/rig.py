@@ -56,10 +56,7 @@ class Drayd:
         return self.admin("device", "add", name, "--project", project)
 
     def peak_mib(self):
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-        raise RuntimeError("no VmHWM")
+        return memory_mib(self.process.pid, "VmHWM")
 
     def connect(self):
         return http.client.HTTPConnection(self.host, int(self.port))
@@ -112,6 +109,13 @@ def rsyncd(where, target):
     finally:
         process.terminate()
         process.wait()
+
+
+def memory_mib(pid, field="VmRSS"):
+    for line in open(f"/proc/{pid}/status"):
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(field)
 
 
 def cpu_s(pid):

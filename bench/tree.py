@@ -16,7 +16,7 @@ import subprocess
 import time
 
 from engines import engines
-from rig import BIN, Drayd, ask, row
+from rig import BIN, Drayd, ask, memory_mib, row
 
 SIZES = [int(n) for n in os.environ.get("BENCH_FILES", "10000,100000").split(",")]
 SECONDS = 5  # of each load
@@ -96,13 +96,6 @@ def load(port, target, tokens):
     if "Non-2xx" in out:
         raise RuntimeError(out)
     return float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)), int(re.search(r"(\d+) requests in", out).group(1))
-
-
-def rss_mib(pid, field="VmRSS"):
-    for line in open(f"/proc/{pid}/status"):
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError(field)
 
 
 class Bench:
@@ -204,12 +197,12 @@ def bench_snapshot(b):
     for name, accept, coding in (("JSON, zstd", "application/json", "zstd"), ("lines, zstd", "application/x-ndjson", "zstd"),
                                  ("JSON, gzip", "application/json", "gzip")):
         headers = {"Accept": accept, "Accept-Encoding": coding}
-        rss, cpu = rss_mib(b.pid), b.cpu_s()
+        rss, cpu = memory_mib(b.pid), b.cpu_s()
         took, body = b.line.get(f"{b.base}/snapshot", **headers)
         target = {10_000: "<= 60 ms", 1_000_000: "<= 4,000 ms"}.get(b.files, "")
         row(f"snapshot built: {name}, {b.of}", took * 1000, "ms", target=target)
         row(f"  CPU time, {len(body):,} bytes", (b.cpu_s() - cpu) * 1000, "ms")
-        row("  extra memory at its peak", rss_mib(b.pid, "VmHWM") - rss, "MiB", target="<= 64 MiB")
+        row("  extra memory at its peak", memory_mib(b.pid, "VmHWM") - rss, "MiB", target="<= 64 MiB")
         if name == "JSON, zstd":
             ms = b.line.median_ms(f"{b.base}/snapshot", 20, **headers)
             b.beside("snapshot cached: JSON, zstd", ms, body, "<= 2 ms" if b.files == 10_000 else "", 20)
@@ -224,7 +217,7 @@ def bench_idle(b):
             s.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             s.recv(65536)
         b.line.get(f"{b.base}/snapshot", Accept="application/x-ndjson", **{"Accept-Encoding": "gzip"})
-        row(f"server's peak, {IDLE:,} idle connections, {b.of}", rss_mib(b.pid, "VmHWM"), "MiB", target="<= 128 MiB")
+        row(f"server's peak, {IDLE:,} idle connections, {b.of}", memory_mib(b.pid, "VmHWM"), "MiB", target="<= 128 MiB")
 
 
 def bench_project(tmp, files, engine):

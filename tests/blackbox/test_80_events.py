@@ -9,10 +9,9 @@ import time
 import pytest
 import websockets
 
-from api import Api, Project
+from api import Project
 from conftest import Drayd
-from devices import BIN
-from stream import BINARY, CLOSE, PING, PONG, TEXT, Closed, Stream, frame, handshake, subscribe
+from stream import BINARY, CLOSE, PING, PONG, TEXT, Stream, frame, handshake, subscribe
 
 PATIENCE = 30
 

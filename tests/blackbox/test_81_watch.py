@@ -7,7 +7,6 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
@@ -145,22 +144,6 @@ def test_both_edit_one_file_and_both_versions_are_kept(make, agents):
 
 
 # ---- files that are being written ----------------------------------------------------------------------------------------------------
-
-
-def write_slowly(a, b, marks):
-    """A file that is written in three parts, with other files passing meanwhile; yields what the other side has of it."""
-    with a.path("d", "slow").open("wb") as f:
-        for i in range(3):
-            f.write(b"part %d\n" % i * 1000)
-            f.flush()
-            a.write(f"mark{i}", "m")
-            wait_for(lambda: text(b, f"mark{i}"))
-            marks.append(text(b, "d/slow"))
-            if i == 1:
-                a.path("d").rename(a.path("e"))
-                wait_for(lambda: b.path("e").is_dir() and not b.path("d").exists())
-                marks.append(text(b, "e/slow"))
-                a.path("e").rename(a.path("d"))
 
 
 def test_a_file_that_is_being_written_waits_until_it_is_closed(make, agents):
