@@ -175,12 +175,16 @@ group_settle(struct writer *w, const struct err *outcome)
 static err_code
 group_commit(struct writer *w, struct err *err)
 {
-	struct err outcome = { .code = ERR_OK };
+	struct err outcome;
+	err_code rc;
 
-	if (w->ops->commit(w->tx, &outcome) && err)
+	rc = w->ops->commit(w->tx, &outcome);
+	if (!rc)
+		outcome.code = ERR_OK; /* a commit that succeeds at the second try may have left words of the first */
+	else if (err)
 		*err = outcome;
 	group_settle(w, &outcome);
-	return outcome.code;
+	return rc;
 }
 
 /* The outer transaction is lost, and all that its members did in it. */
