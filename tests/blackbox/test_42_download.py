@@ -468,8 +468,8 @@ def changed_source(a, b, fault):
         f.write(b"edited after the last sync")
     os.utime(here, ns=(st.st_atime_ns, st.st_mtime_ns))
     b.sync_any(env={"DRAY_FAULT": fault})
-    there = a.path("copy 2").read_bytes()
-    assert b.path("copy 3").read_bytes() == there
+    same = b.path("copy 3").read_bytes() == a.path("copy 2").read_bytes()
+    assert same, "what was edited here stands in for what is there"
 
 
 def resumed(a, b, fault):
