@@ -101,6 +101,18 @@ db_bytes(struct db_stmt *st, int col, size_t *len)
 	return st->ops->bytes(st, col, len);
 }
 
+unsigned
+db_columns(struct db_stmt *st)
+{
+	return st->ops->columns(st);
+}
+
+struct db_value
+db_column(struct db_stmt *st, int col)
+{
+	return st->ops->column(st, col);
+}
+
 void
 db_reset(struct db_stmt *st)
 {

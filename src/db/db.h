@@ -122,6 +122,10 @@ int64_t db_i64(struct db_stmt *st, int col);
 const char *db_text(struct db_stmt *st, int col, size_t *len);
 const uint8_t *db_bytes(struct db_stmt *st, int col, size_t *len);
 
+/** For who copies rows without knowing them: how many columns the row has, and one as a value, lent likewise. */
+unsigned db_columns(struct db_stmt *st);
+struct db_value db_column(struct db_stmt *st, int col);
+
 void db_reset(struct db_stmt *st);
 void db_resetp(struct db_stmt **st); /* NULL inside is fine */
 
@@ -155,8 +159,21 @@ struct db_migrations {
  */
 err_code db_migrate(struct db *db, const struct db_migrations *set, int64_t now_us, struct err *err);
 
+/**
+ * db_migrated(db, set, err): have all of them been applied?  Changes nothing, and reads only.
+ * Errors     as db_migrate, and DB with reason "older_schema": some have not.
+ */
+err_code db_migrated(struct db *db, const struct db_migrations *set, struct err *err);
+
 /** The server's migrations: migrations/ beside this file. */
 extern const struct db_migrations db_server_migrations;
+
+/**
+ * db_server_copy(from, to, copied, ctx, err): every row of a server's database, as it is at one instant, into ${to}, in one transaction.
+ * Left out are the installation's id and what can be made anew: snapshots.  Both are migrated, ${to} has no rows, and each may be of
+ * either engine.  ${copied} (NULL: nobody asks) is told now and then how many rows it is.  One thread at a time in a process.
+ */
+err_code db_server_copy(struct db *from, struct db *to, void (*copied)(void *ctx, uint64_t rows), void *ctx, struct err *err);
 
 /**
  * db_identity(db, now_us, out, fresh, err): the id of the installation that the server's database belongs to, made at the first call.

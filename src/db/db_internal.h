@@ -20,6 +20,8 @@ struct db_ops {
 	int64_t (*i64)(struct db_stmt *st, int col);
 	const char *(*text)(struct db_stmt *st, int col, size_t *len);
 	const uint8_t *(*bytes)(struct db_stmt *st, int col, size_t *len);
+	unsigned (*columns)(struct db_stmt *st);
+	struct db_value (*column)(struct db_stmt *st, int col);
 	void (*reset)(struct db_stmt *st);
 	err_code (*script)(struct db_tx *tx, const char *sql, struct err *err);
 

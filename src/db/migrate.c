@@ -121,6 +121,40 @@ apply(struct db *db, const struct db_migration *m, int64_t now_us, struct err *e
 	return rc ? rc : db_commit(&tx, err);
 }
 
+/* *n: how many are recorded. */
+static err_code
+records_count(struct db *db, int64_t *n, struct err *err)
+{
+	static const char sql[] = "SELECT count(*) FROM schema_migrations";
+	AUTO(db_abort) struct db_tx *tx = NULL;
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row;
+	err_code rc;
+
+	rc = db_begin(db, DB_READ, &tx, err);
+	if (!rc)
+		rc = db_query_values(tx, &st, err, sql, NULL, 0);
+	if (!rc)
+		rc = db_step(st, &row, err);
+	if (!rc)
+		*n = db_i64(st, 0);
+	return rc;
+}
+
+err_code
+db_migrated(struct db *db, const struct db_migrations *set, struct err *err)
+{
+	int64_t n;
+	err_code rc;
+
+	rc = records_check(db, set, err);
+	if (!rc)
+		rc = records_count(db, &n, err);
+	if (rc || (size_t)n == set->n)
+		return rc;
+	return err_reason(err, ERR_DB, "older_schema", "the database has %jd of %zu migrations: start this version of the server on it once", (intmax_t)n, set->n);
+}
+
 err_code
 db_migrate(struct db *db, const struct db_migrations *set, int64_t now_us, struct err *err)
 {

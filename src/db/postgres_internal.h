@@ -134,6 +134,8 @@ int64_t pg_affected(struct db_stmt *st);
 int64_t pg_i64(struct db_stmt *st, int col);
 const char *pg_text(struct db_stmt *st, int col, size_t *len);
 const uint8_t *pg_bytes(struct db_stmt *st, int col, size_t *len);
+unsigned pg_columns(struct db_stmt *st);
+struct db_value pg_column(struct db_stmt *st, int col);
 void pg_reset(struct db_stmt *st);
 err_code pg_script(struct db_tx *tx, const char *sql, struct err *err);
 void pg_stmts_free(struct pg_conn *c);

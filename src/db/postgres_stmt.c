@@ -286,3 +286,28 @@ pg_bytes(struct db_stmt *st, int col, size_t *len)
 {
 	return (const uint8_t *)pg_text(st, col, len);
 }
+
+unsigned
+pg_columns(struct db_stmt *st)
+{
+	return (unsigned)PQnfields(stmt_of(st)->res);
+}
+
+struct db_value
+pg_column(struct db_stmt *st, int col)
+{
+	struct pg_stmt *s = stmt_of(st);
+	size_t len;
+	const void *p = pg_text(st, col, &len);
+
+	if (PQgetisnull(s->res, s->row, col))
+		return (struct db_value){ .kind = DB_VALUE_NULL };
+	switch (PQftype(s->res, col)) {
+	case OID_TEXT:
+		return DB_TEXTN(p, len);
+	case OID_BYTEA:
+		return DB_BYTES(p, len);
+	default:
+		return DB_I64(pg_i64(st, col)); /* check_columns has let nothing else pass */
+	}
+}

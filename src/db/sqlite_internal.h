@@ -77,6 +77,8 @@ int64_t sqlite_affected(struct db_stmt *st);
 int64_t sqlite_i64(struct db_stmt *st, int col);
 const char *sqlite_text(struct db_stmt *st, int col, size_t *len);
 const uint8_t *sqlite_bytes(struct db_stmt *st, int col, size_t *len);
+unsigned sqlite_columns(struct db_stmt *st);
+struct db_value sqlite_column(struct db_stmt *st, int col);
 void sqlite_reset(struct db_stmt *st);
 err_code sqlite_script(struct db_tx *tx, const char *sql, struct err *err);
 void stmts_free(struct conn *c);

@@ -187,3 +187,29 @@ sqlite_bytes(struct db_stmt *st, int col, size_t *len)
 	*len = (size_t)sqlite3_column_bytes(stmt_of(st)->h, col);
 	return p ? p : (const uint8_t *)"";
 }
+
+unsigned
+sqlite_columns(struct db_stmt *st)
+{
+	return (unsigned)sqlite3_column_count(stmt_of(st)->h);
+}
+
+struct db_value
+sqlite_column(struct db_stmt *st, int col)
+{
+	size_t len;
+	const void *p;
+
+	switch (sqlite3_column_type(stmt_of(st)->h, col)) {
+	case SQLITE_INTEGER:
+		return DB_I64(sqlite_i64(st, col));
+	case SQLITE_TEXT:
+		p = sqlite_text(st, col, &len);
+		return DB_TEXTN(p, len);
+	case SQLITE_BLOB:
+		p = sqlite_bytes(st, col, &len);
+		return DB_BYTES(p, len);
+	default:
+		return (struct db_value){ .kind = DB_VALUE_NULL }; /* tables are STRICT and have no reals */
+	}
+}

@@ -53,6 +53,8 @@ size_t meta_path_max(const struct meta *m);
 err_code meta_project_add(struct meta_tx *tx, const struct project *p, struct err *err);
 err_code meta_project_get(struct meta_tx *tx, const struct id *id, struct project *out, struct err *err);
 err_code meta_project_rename(struct meta_tx *tx, const struct id *id, const char *name, struct err *err);
+/** Its history begins anew: cursors and checkpoints of another epoch count no more. */
+err_code meta_project_epoch(struct meta_tx *tx, const struct id *id, const struct id *epoch, struct err *err);
 err_code meta_project_policy(struct meta_tx *tx, const struct id *id, const struct policy *p, struct err *err);
 /** All rows of the project go, its chunk rows too; the store's objects are the garbage collector's. */
 err_code meta_project_delete(struct meta_tx *tx, const struct id *id, struct err *err);

@@ -78,6 +78,22 @@ mem_project_rename(struct meta_tx *tx, const struct id *id, const char *name, st
 }
 
 err_code
+mem_project_epoch(struct meta_tx *tx, const struct id *id, const struct id *epoch, struct err *err)
+{
+	const struct project *row;
+	struct project p;
+	err_code rc;
+
+	rc = project_row(tx, id, &row, err);
+	if (rc)
+		return rc;
+	p = *row;
+	p.epoch = *epoch;
+	project_keep(tx, &p);
+	return ERR_OK;
+}
+
+err_code
 mem_project_policy(struct meta_tx *tx, const struct id *id, const struct policy *policy, struct err *err)
 {
 	const struct project *row;

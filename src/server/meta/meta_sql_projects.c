@@ -67,6 +67,16 @@ sql_project_rename(struct meta_tx *tx, const struct id *id, const char *name, st
 	return sql_found(rc, n, "project", err);
 }
 
+err_code
+sql_project_epoch(struct meta_tx *tx, const struct id *id, const struct id *epoch, struct err *err)
+{
+	static const char sql[] = "UPDATE projects SET epoch = $2 WHERE id = $1";
+	int64_t n = 0;
+	err_code rc = sql_run(tx, &n, err, sql, DB_ID(id), DB_ID(epoch));
+
+	return sql_found(rc, n, "project", err);
+}
+
 /* All that hangs on a project goes with it: every table's foreign key says so. */
 err_code
 sql_project_delete(struct meta_tx *tx, const struct id *id, struct err *err)

@@ -39,7 +39,7 @@ project_add(void **state)
 static void
 project_change(void **state)
 {
-	struct id nobody = id_no(99);
+	struct id nobody = id_no(99), epoch = id_no(77);
 	struct hash digest = hash_no(5);
 	struct meta_tx *tx;
 	struct project out, want = a_project(1);
@@ -49,11 +49,14 @@ project_change(void **state)
 	tx = writer(*state);
 	ok(meta_project_rename(tx, P1, "new", ERR));
 	ok(meta_project_total(tx, P1, &digest, 10, 20, ERR));
+	ok(meta_project_epoch(tx, P1, &epoch, ERR));
 	answers(meta_project_rename(tx, &nobody, "new", ERR), ERR_NOT_FOUND);
+	answers(meta_project_epoch(tx, &nobody, &epoch, ERR), ERR_NOT_FOUND);
 	answers(meta_project_total(tx, &nobody, &digest, 1, 1, ERR), ERR_NOT_FOUND);
 	answers(meta_clock_take(tx, &nobody, 1, 1, &last, ERR), ERR_NOT_FOUND);
 	answers(meta_project_delete(tx, &nobody, ERR), ERR_NOT_FOUND);
 	want.name = "new";
+	want.epoch = epoch;
 	want.digest = digest;
 	want.file_count = 10;
 	want.total_bytes = 20;

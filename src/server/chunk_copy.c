@@ -1,0 +1,211 @@
+#include "chunk/container.h"
+#include "server/chunk_copy.h"
+
+#define PAGE 1000
+#define PIECE (256 * KIB) /* a chunk is read, verified and written in so large pieces */
+
+void
+chunk_copy_fini(struct chunk_copy *c)
+{
+	free(c->bad);
+	c->bad = NULL;
+}
+
+static void
+note_bad(struct chunk_copy *c, const struct store_key *key, bool missing)
+{
+	c->bad = xrealloc(c->bad, (c->bad_count + 1) * sizeof *c->bad);
+	c->bad[c->bad_count++] = (struct bad_chunk){ *key, missing };
+}
+
+/* ---- every chunk ----------------------------------------------------------------------------------------------------------- */
+
+typedef err_code each_chunk(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err);
+
+/* Of one project, page by page; no transaction is open while ${fn} works. */
+static err_code
+project_chunks(struct chunk_copy *c, const struct id *project, each_chunk *fn, struct err *err)
+{
+	struct store_key key = { .project = *project };
+	struct hash after;
+	size_t n = PAGE;
+	err_code rc = ERR_OK;
+
+	for (bool first = true; !rc && n == PAGE; first = false) {
+		AUTO(meta_abort) struct meta_tx *tx = NULL;
+		struct chunk *page;
+
+		rc = meta_begin(c->meta, META_READ, &tx, err);
+		if (!rc)
+			rc = meta_chunk_list(tx, project, first ? NULL : &after, PAGE, &page, &n, err);
+		for (size_t i = 0; !rc && i < n; i++) {
+			key.hash = after = page[i].id;
+			rc = fn(c, &key, page[i].stored_len, err);
+		}
+	}
+	return rc;
+}
+
+static err_code
+all_chunks(struct chunk_copy *c, each_chunk *fn, struct err *err)
+{
+	struct id after;
+	size_t n = PAGE;
+	err_code rc = ERR_OK;
+
+	for (bool first = true; !rc && n == PAGE; first = false) {
+		AUTO(meta_abort) struct meta_tx *tx = NULL;
+		struct project *page;
+
+		rc = meta_begin(c->meta, META_READ, &tx, err);
+		if (!rc)
+			rc = meta_project_list(tx, NULL, first ? NULL : &after, PAGE, &page, &n, err);
+		for (size_t i = 0; !rc && i < n; i++) {
+			after = page[i].id;
+			rc = project_chunks(c, &page[i].id, fn, err);
+		}
+	}
+	return rc;
+}
+
+static err_code
+count(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err)
+{
+	(void)key;
+	(void)err;
+	c->total++;
+	c->total_bytes += (uint64_t)len;
+	return ERR_OK;
+}
+
+err_code
+chunk_copy_count(struct chunk_copy *c, struct err *err)
+{
+	c->total = c->total_bytes = 0;
+	return all_chunks(c, count, err);
+}
+
+/* ---- copying --------------------------------------------------------------------------------------------------------------- */
+
+/* Read, verify, write.  NOT_FOUND, or what chunk_check says, when the source is bad; *source_bad tells that from a failing target. */
+static err_code
+pump(struct chunk_copy *c, const struct store_key *key, int64_t len, struct store_writer *w, bool *source_bad, struct err *err)
+{
+	AUTO(chunk_check_freep) struct chunk_check *check = chunk_check_new();
+	AUTO(freep) uint8_t *piece = xmalloc(PIECE);
+	const struct chunk_header *header;
+	uint64_t at = 0;
+	size_t got;
+	err_code rc;
+
+	do {
+		*source_bad = true;
+		rc = store_read(c->from, key, at, piece, PIECE, &got, err);
+		if (!rc)
+			rc = chunk_check_feed(check, piece, got, err);
+		if (rc)
+			return rc;
+		*source_bad = false;
+		rc = store_write(w, piece, got, err);
+		at += got;
+	} while (!rc && got == PIECE);
+	if (rc)
+		return rc;
+	*source_bad = true;
+	rc = chunk_check_done(check, &header, err);
+	if (!rc && (!hash_eq(&header->id, &key->hash) || at != (uint64_t)len))
+		rc = err_set(err, ERR_HASH_MISMATCH, "the chunk is not the one of its name");
+	return rc;
+}
+
+/* A source that cannot be read now is no damage. */
+static bool
+is_damage(err_code rc)
+{
+	return rc == ERR_CHUNK_INVALID || rc == ERR_ENCODING_INVALID || rc == ERR_HASH_MISMATCH || rc == ERR_NOT_FOUND;
+}
+
+static err_code
+copy_one(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err)
+{
+	AUTO(store_abandon) struct store_writer *w = NULL;
+	bool source_bad = false;
+	err_code rc;
+
+	rc = store_open_writer(c->to, &w, err);
+	if (!rc)
+		rc = pump(c, key, len, w, &source_bad, err);
+	if (rc && source_bad && is_damage(rc)) {
+		note_bad(c, key, rc == ERR_NOT_FOUND);
+		return ERR_OK;
+	}
+	if (!rc)
+		rc = store_finish(&w, key, err);
+	if (!rc) {
+		c->copied++;
+		c->copied_bytes += (uint64_t)len;
+	}
+	return rc;
+}
+
+static err_code
+need(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err)
+{
+	uint64_t size;
+	err_code rc = store_size(c->to, key, &size, err);
+
+	if (rc == ERR_OK && size == (uint64_t)len) {
+		c->there++;
+		c->there_bytes += size;
+	} else if (rc == ERR_OK || rc == ERR_NOT_FOUND) {
+		rc = copy_one(c, key, len, err);
+	}
+	if (!rc && c->tick)
+		c->tick(c->ctx, c);
+	return rc;
+}
+
+err_code
+chunk_copy_run(struct chunk_copy *c, struct err *err)
+{
+	c->copied = c->copied_bytes = c->there = c->there_bytes = 0;
+	c->bad_count = 0;
+	return all_chunks(c, need, err);
+}
+
+/* ---- what is too much ------------------------------------------------------------------------------------------------------ */
+
+struct prune {
+	struct chunk_copy *c;
+	uint64_t removed;
+	err_code rc;
+	struct err *err;
+};
+
+static bool
+drop_unnamed(void *ctx, const struct store_key *key, uint64_t size)
+{
+	struct prune *p = ctx;
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct chunk chunk;
+
+	(void)size;
+	p->rc = meta_begin(p->c->meta, META_READ, &tx, p->err);
+	if (!p->rc)
+		p->rc = meta_chunk_get(tx, &key->project, &key->hash, &chunk, p->err);
+	if (p->rc == ERR_NOT_FOUND) {
+		p->rc = store_delete(p->c->to, key, p->err);
+		p->removed++;
+	}
+	return p->rc == ERR_OK;
+}
+
+err_code
+chunk_copy_prune(struct chunk_copy *c, uint64_t *removed, struct err *err)
+{
+	struct prune p = { .c = c, .err = err };
+	err_code rc = store_list(c->to, drop_unnamed, &p, err);
+
+	*removed = p.removed;
+	return rc ? rc : p.rc;
+}

@@ -1,0 +1,44 @@
+#pragma once
+/**
+ * The chunks that a server's metadata names, from one store to another: what a backup and a restore have in common.
+ */
+
+#include "server/meta/meta.h"
+#include "server/store/store.h"
+
+/** A chunk that is not in the source, or is not what its name says. */
+struct bad_chunk {
+	struct store_key key;
+	bool missing; /* else damaged */
+};
+
+struct chunk_copy {
+	/* what to do */
+	struct meta *meta;
+	struct store *from, *to;
+	void (*tick)(void *ctx, const struct chunk_copy *c); /* after each chunk; NULL: nobody asks */
+	void *ctx;
+
+	/* what was done */
+	uint64_t total, total_bytes; /* chunks that are named, and their containers' length */
+	uint64_t copied, copied_bytes;
+	uint64_t there, there_bytes; /* were in the target already */
+	struct bad_chunk *bad;       /* chunk_copy_fini */
+	size_t bad_count;
+};
+
+/**
+ * chunk_copy_count(c, err): how much there is to do, from ${meta} alone: total and total_bytes.
+ *
+ * chunk_copy_run(c, err): each chunk is read, verified as one that comes over a line (I3), and durable in the target when this returns (I1).
+ * One that the target has in its length is not copied again.  One that is missing or damaged in the source is noted in ${bad}, and the
+ * others are copied all the same.
+ *
+ * chunk_copy_prune(c, removed, err): what ${meta} does not name goes from the target.
+ *
+ * Errors     those of either store and of meta.
+ */
+err_code chunk_copy_count(struct chunk_copy *c, struct err *err);
+err_code chunk_copy_run(struct chunk_copy *c, struct err *err);
+err_code chunk_copy_prune(struct chunk_copy *c, uint64_t *removed, struct err *err);
+void chunk_copy_fini(struct chunk_copy *c);
