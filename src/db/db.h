@@ -180,3 +180,6 @@ err_code db_server_copy(struct db *from, struct db *to, void (*copied)(void *ctx
  * *fresh: nobody has used it yet, it has no device.
  */
 err_code db_identity(struct db *db, int64_t now_us, struct id *out, bool *fresh, struct err *err);
+
+/** db_identity_read(db, out, err): the same, without making one: NOT_FOUND. */
+err_code db_identity_read(struct db *db, struct id *out, struct err *err);

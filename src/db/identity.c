@@ -53,3 +53,16 @@ db_identity(struct db *db, int64_t now_us, struct id *out, bool *fresh, struct e
 	rc = db_run(tx, NULL, err, sql, DB_ID(out), DB_I64(now_us));
 	return rc ? rc : db_commit(&tx, err);
 }
+
+err_code
+db_identity_read(struct db *db, struct id *out, struct err *err)
+{
+	AUTO(db_abort) struct db_tx *tx = NULL;
+	bool found = false;
+	err_code rc;
+
+	rc = db_begin(db, DB_READ, &tx, err);
+	if (!rc)
+		rc = find(tx, out, &found, err);
+	return rc || found ? rc : err_set(err, ERR_NOT_FOUND, "the database belongs to no installation yet");
+}

@@ -18,11 +18,20 @@ note_bad(struct chunk_copy *c, const struct store_key *key, bool missing)
 	c->bad[c->bad_count++] = (struct bad_chunk){ *key, missing };
 }
 
+static void
+note_done(struct chunk_copy *c, int64_t len)
+{
+	c->done++;
+	c->done_bytes += (uint64_t)len;
+	if (c->tick)
+		c->tick(c->ctx, c);
+}
+
 /* ---- every chunk ----------------------------------------------------------------------------------------------------------- */
 
 typedef err_code each_chunk(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err);
 
-/* Of one project, page by page; no transaction is open while ${fn} works. */
+/* Of one project, page by page.  A transaction stays open while ${fn} works: the database is nobody else's (chunk_copy.h). */
 static err_code
 project_chunks(struct chunk_copy *c, const struct id *project, each_chunk *fn, struct err *err)
 {
@@ -144,6 +153,7 @@ copy_one(struct chunk_copy *c, const struct store_key *key, int64_t len, struct 
 	if (!rc) {
 		c->copied++;
 		c->copied_bytes += (uint64_t)len;
+		note_done(c, len);
 	}
 	return rc;
 }
@@ -154,21 +164,17 @@ need(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err 
 	uint64_t size;
 	err_code rc = store_size(c->to, key, &size, err);
 
-	if (rc == ERR_OK && size == (uint64_t)len) {
-		c->there++;
-		c->there_bytes += size;
-	} else if (rc == ERR_OK || rc == ERR_NOT_FOUND) {
-		rc = copy_one(c, key, len, err);
-	}
-	if (!rc && c->tick)
-		c->tick(c->ctx, c);
+	if ((rc == ERR_OK && size != (uint64_t)len) || rc == ERR_NOT_FOUND)
+		return copy_one(c, key, len, err);
+	if (rc == ERR_OK)
+		note_done(c, len);
 	return rc;
 }
 
 err_code
 chunk_copy_run(struct chunk_copy *c, struct err *err)
 {
-	c->copied = c->copied_bytes = c->there = c->there_bytes = 0;
+	c->done = c->done_bytes = 0;
 	c->bad_count = 0;
 	return all_chunks(c, need, err);
 }

@@ -14,16 +14,16 @@ struct bad_chunk {
 
 struct chunk_copy {
 	/* what to do */
-	struct meta *meta;
+	struct meta *meta;           /* nobody else writes to it meanwhile */
 	struct store *from, *to;
 	void (*tick)(void *ctx, const struct chunk_copy *c); /* after each chunk; NULL: nobody asks */
 	void *ctx;
 
 	/* what was done */
-	uint64_t total, total_bytes; /* chunks that are named, and their containers' length */
-	uint64_t copied, copied_bytes;
-	uint64_t there, there_bytes; /* were in the target already */
-	struct bad_chunk *bad;       /* chunk_copy_fini */
+	uint64_t total, total_bytes;   /* chunks that are named, and their containers' length */
+	uint64_t done, done_bytes;     /* of them, in the target now */
+	uint64_t copied, copied_bytes; /* in all runs */
+	struct bad_chunk *bad;         /* of the last run; chunk_copy_fini */
 	size_t bad_count;
 };
 

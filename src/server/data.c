@@ -18,6 +18,13 @@ data_open(const char *path, struct data *out, struct err *err)
 	*out = (struct data){ .dir = -1, .lock = -1 };
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_errno(err, "make the data directory %s", path);
+	return data_open_old(path, out, err);
+}
+
+err_code
+data_open_old(const char *path, struct data *out, struct err *err)
+{
+	*out = (struct data){ .dir = -1, .lock = -1 };
 	out->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (out->dir < 0)
 		return err_errno(err, "data directory %s", path);

@@ -16,6 +16,8 @@ struct data {
 
 /** data_open(path, out, err): made, with mode 0700, when it is missing.  Not locked. */
 err_code data_open(const char *path, struct data *out, struct err *err);
+/** data_open_old(path, out, err): one that is there; NOT_FOUND. */
+err_code data_open_old(const char *path, struct data *out, struct err *err);
 void data_close(struct data *d);
 
 /** data_lock(d, err): BUSY while a server (or another command) has it. */

@@ -5,7 +5,6 @@
 #include "server/database.h"
 
 #define VARIABLE "DRAYD_DB"
-#define FILE_NAME "meta.db"
 
 const char *
 database_url(const struct command_line *line)
@@ -58,8 +57,10 @@ check_place(const struct data *d, const char *url, struct err *err)
 		return err_set(err, ERR_USAGE, "the metadata of %s is in PostgreSQL: say where, with --db or " VARIABLE, d->path);
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
-	if (url && faccessat(d->dir, FILE_NAME, F_OK, 0) == 0)
-		return err_set(err, ERR_USAGE, "%s has its metadata in " FILE_NAME "; --db needs a data directory of its own", d->path);
+	if (faccessat(d->dir, BACKUP_FILE, F_OK, 0) == 0)
+		return err_set(err, ERR_USAGE, "%s is a backup: drayd restore %s --data DIR makes a server's directory of it", d->path, d->path);
+	if (url && faccessat(d->dir, DATABASE_FILE, F_OK, 0) == 0)
+		return err_set(err, ERR_USAGE, "%s has its metadata in " DATABASE_FILE "; --db needs a data directory of its own", d->path);
 	return ERR_OK;
 }
 
@@ -88,7 +89,7 @@ check_pair(const struct data *d, struct db *db, struct err *err)
 static err_code
 open_engine(const struct data *d, const char *url, struct db **out, struct err *err)
 {
-	AUTO(freep) char *path = data_path(d, FILE_NAME);
+	AUTO(freep) char *path = data_path(d, DATABASE_FILE);
 
 	if (url)
 		return db_postgres_open(&(struct db_postgres_opts){ .url = url }, out, err);
@@ -109,6 +110,53 @@ database_open(const struct data *d, const char *url, struct db **out, struct err
 	rc = db_migrate(db, &db_server_migrations, clock_wall_us(), err);
 	if (!rc && url)
 		rc = check_pair(d, db, err);
+	if (rc)
+		db_free(db);
+	else
+		*out = db;
+	return rc;
+}
+
+static err_code
+check_pair_reader(const struct data *d, struct db *db, struct err *err)
+{
+	struct id of_db, of_data;
+	err_code rc;
+
+	rc = data_installation_read(d, &of_data, err);
+	if (!rc)
+		rc = db_identity_read(db, &of_db, err);
+	if (!rc && !id_eq(&of_db, &of_data))
+		rc = err_set(err, ERR_USAGE, "%s belongs to another database", d->path);
+	return rc;
+}
+
+static err_code
+open_engine_reader(const struct data *d, const char *url, struct db **out, struct err *err)
+{
+	AUTO(freep) char *path = data_path(d, DATABASE_FILE);
+
+	if (url)
+		return db_postgres_open(&(struct db_postgres_opts){ .url = url }, out, err);
+	if (faccessat(d->dir, DATABASE_FILE, F_OK, 0) != 0)
+		return err_set(err, ERR_NOT_FOUND, "%s is not the data directory of a server: it has no " DATABASE_FILE, d->path);
+	return db_sqlite_open(&(struct db_sqlite_opts){ .path = path, .read_only = true }, out, err);
+}
+
+err_code
+database_open_reader(const struct data *d, const char *url, struct db **out, struct err *err)
+{
+	struct db *db;
+	err_code rc;
+
+	rc = check_place(d, url, err);
+	if (!rc)
+		rc = open_engine_reader(d, url, &db, err);
+	if (rc)
+		return rc;
+	rc = db_migrated(db, &db_server_migrations, err);
+	if (!rc && url)
+		rc = check_pair_reader(d, db, err);
 	if (rc)
 		db_free(db);
 	else

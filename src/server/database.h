@@ -19,3 +19,13 @@ void database_warn(const struct command_line *line);
  * Errors     USAGE: what ${url} says cannot be, or ${d} and the database do not belong together; those of db.h.
  */
 err_code database_open(const struct data *d, const char *url, struct db **out, struct err *err);
+
+/**
+ * database_open_reader(d, url, out, err): to read beside a server that runs or not.  Nothing is made or changed.
+ * Errors     as above; NOT_FOUND: there is none; DB with reason "older_schema": no server of this version has been started on it yet.
+ */
+err_code database_open_reader(const struct data *d, const char *url, struct db **out, struct err *err);
+
+/** The file that has a server's metadata, in its data directory; the one of a backup, in the backup's. */
+#define DATABASE_FILE "meta.db"
+#define BACKUP_FILE "backup.db"

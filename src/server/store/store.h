@@ -81,6 +81,12 @@ err_code store_check(struct store *s, struct err *err);
  */
 err_code store_fs_open(const char *dir, uint64_t reserve, struct store **out, struct err *err);
 
+/**
+ * store_fs_open_reader(dir, out, err): the same objects to read only, beside a process that serves them; nothing is made or removed.
+ * Every write and delete is READ_ONLY.  NOT_FOUND when ${dir} has no chunks.
+ */
+err_code store_fs_open_reader(const char *dir, struct store **out, struct err *err);
+
 /** store_mem_new(): in memory, for tests; the same promises but durability. */
 struct store *store_mem_new(void);
 

@@ -249,6 +249,8 @@ fs_delete(struct store *s, const struct store_key *key, struct err *err)
 {
 	char name[FS_NAME_SIZE];
 
+	if (fs_of(s)->reader)
+		return fs_writable(fs_of(s), err);
 	if (unlinkat(shard_of(fs_of(s), key)->fd, object_name(key, name), 0) != 0 && errno != ENOENT)
 		return fs_error(err, "delete object %s", name);
 	return ERR_OK;
@@ -361,11 +363,10 @@ static const struct store_ops fs_ops = {
 	.check = fs_check,
 };
 
-err_code
-store_fs_open(const char *dir, uint64_t reserve, struct store **out, struct err *err)
+static struct store_fs *
+fs_new(uint64_t reserve)
 {
 	struct store_fs *fs = xcalloc(1, sizeof *fs);
-	err_code rc;
 
 	fs->base.ops = &fs_ops;
 	fs->reserve = reserve;
@@ -379,11 +380,33 @@ store_fs_open(const char *dir, uint64_t reserve, struct store **out, struct err 
 		mutex_init(&fs->shards[i].mu, RANK_STORE);
 		cond_init(&fs->shards[i].cv);
 	}
-	rc = fs_layout_open(fs, dir, err);
+	return fs;
+}
+
+static err_code
+opened(struct store_fs *fs, const char *dir, err_code rc, struct store **out, struct err *err)
+{
 	if (rc) {
 		fs_free(&fs->base);
 		return err_wrap(err, "open store %s", dir);
 	}
 	*out = &fs->base;
 	return ERR_OK;
+}
+
+err_code
+store_fs_open(const char *dir, uint64_t reserve, struct store **out, struct err *err)
+{
+	struct store_fs *fs = fs_new(reserve);
+
+	return opened(fs, dir, fs_layout_open(fs, dir, err), out, err);
+}
+
+err_code
+store_fs_open_reader(const char *dir, struct store **out, struct err *err)
+{
+	struct store_fs *fs = fs_new(0);
+
+	fs->reader = true;
+	return opened(fs, dir, fs_layout_open_reader(fs, dir, err), out, err);
 }

@@ -29,6 +29,7 @@ struct store_fs {
 	struct store base;
 	int root;            /* the directory itself */
 	int tmp;             /* root/tmp */
+	bool reader;         /* opened to read only */
 	atomic_bool failed;  /* an fsync failed: no writes until the next start (I6) */
 	struct fs_shard shards[FS_SHARDS];
 
@@ -57,6 +58,9 @@ struct fs_writer {
 /** fs_layout_open(fs, dir, err): make what is missing, durably, open it, empty tmp, and try what the file system must be able to. */
 err_code fs_layout_open(struct store_fs *fs, const char *dir, struct err *err);
 
+/** fs_layout_open_reader(fs, dir, err): open what is there. */
+err_code fs_layout_open_reader(struct store_fs *fs, const char *dir, struct err *err);
+
 /** fs_tmp_name(out): a name for tmp that nothing has.  Returns ${out}. */
 char *fs_tmp_name(char out[static FS_TMP_NAME_SIZE]);
 
@@ -70,7 +74,7 @@ void fs_runs_free(struct store_fs *fs);
 
 /* ---- store_fs_sync.c -------------------------------------------------------------------------------------------------- */
 
-/** fs_writable(fs, err): READ_ONLY once an fsync has failed. */
+/** fs_writable(fs, err): READ_ONLY for a reader, and once an fsync has failed. */
 err_code fs_writable(struct store_fs *fs, struct err *err);
 
 /**

@@ -239,3 +239,24 @@ fs_layout_open(struct store_fs *fs, const char *dir, struct err *err)
 	rc = empty_tmp(fs, err);
 	return rc ? rc : probe_rename(fs, err);
 }
+
+err_code
+fs_layout_open_reader(struct store_fs *fs, const char *dir, struct err *err)
+{
+	AUTO(closep) int chunks = -1;
+	char name[3];
+
+	fs->root = open(dir, DIR_FLAGS);
+	if (fs->root < 0)
+		return fs_error(err, "open directory %s", dir);
+	chunks = openat(fs->root, "chunks", DIR_FLAGS);
+	if (chunks < 0)
+		return fs_error(err, "open directory chunks");
+	for (unsigned i = 0; i < FS_SHARDS; i++) {
+		shard_name(i, name);
+		fs->shards[i].fd = openat(chunks, name, DIR_FLAGS);
+		if (fs->shards[i].fd < 0)
+			return fs_error(err, "open shard %s", name);
+	}
+	return ERR_OK;
+}

@@ -50,6 +50,8 @@ fs_error_code(int sys)
 err_code
 fs_writable(struct store_fs *fs, struct err *err)
 {
+	if (fs->reader)
+		return err_set(err, ERR_READ_ONLY, "the store was opened to read only");
 	if (atomic_load(&fs->failed))
 		return err_set(err, ERR_READ_ONLY, "an fsync has failed: the store takes no writes until the next start");
 	return ERR_OK;
