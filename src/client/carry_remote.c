@@ -3,6 +3,7 @@
  * inside the transaction that records it.
  */
 
+#include "base/fault.h"
 #include "client/carry_internal.h"
 
 static bool
@@ -38,7 +39,7 @@ find_lost(struct carry *c, struct plan_op *op, struct err *err)
 	struct state_aside aside;
 	err_code rc;
 
-	if (op->act != ACT_PUSH || op->remote || !op->local || !conflict_name_is(op->path))
+	if (op->act != ACT_PUSH || op->remote || !op->local || !conflict_name_is(op->path) || FAULT("client.conflict_untold"))
 		return ERR_OK;
 	rc = state_aside_get(c->env->folder->state, op->path, op->local->dev, op->local->ino, &aside, err);
 	if (rc)

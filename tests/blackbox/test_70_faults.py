@@ -191,6 +191,7 @@ CLIENT = {
     "client.no_exchange_check": typing_during_a_download_is_kept,
     "client.no_conflict_copy": both_versions_are_kept,
     "client.conflict_overwrites": copies_are_kept,
+    "client.conflict_untold": conflicts_are_listed,
     "client.no_dir_times": times_arrive,
     "client.believes,client.feed_drops": in_sync_is_proven,
     "client.feed_drops": change_arrives,
