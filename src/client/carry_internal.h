@@ -10,6 +10,7 @@ struct record {
 	bool put;            /* entry replaces the base row; else the row of ${path} goes */
 	struct entry entry;
 	const char *path;
+	bool aside;          /* nothing of base: ${entry} was renamed aside to ${path}, by the server's ${settled} at entry.version */
 	struct id settled;   /* the pending row that this settles; zero: none */
 };
 

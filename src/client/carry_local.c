@@ -51,6 +51,19 @@ record_remove(struct carry *c, const struct entry *base)
 	r->settled = base->id;
 }
 
+static err_code
+write_record(struct state *s, const struct record *r, struct err *err)
+{
+	err_code rc;
+
+	if (r->aside)
+		return state_aside_put(s, &(struct state_aside){ r->entry.dev, r->entry.ino, r->settled, r->entry.version, r->path }, err);
+	rc = r->put ? state_base_put(s, &r->entry, err) : state_base_remove(s, r->path, err);
+	if (rc || id_is_zero(&r->settled))
+		return rc;
+	return r->put ? state_pending_remove(s, &r->settled, err) : state_pending_remove_from(s, &r->settled, r->path, err);
+}
+
 err_code
 write_records(struct carry *c, struct err *err)
 {
@@ -60,12 +73,8 @@ write_records(struct carry *c, struct err *err)
 	if (c->record_count == 0)
 		return ERR_OK;
 	rc = state_begin(s, err);
-	for (size_t i = 0; rc == ERR_OK && i < c->record_count; i++) {
-		struct record *r = &c->records[i];
-		rc = r->put ? state_base_put(s, &r->entry, err) : state_base_remove(s, r->path, err);
-		if (rc == ERR_OK && !id_is_zero(&r->settled))
-			rc = r->put ? state_pending_remove(s, &r->settled, err) : state_pending_remove_from(s, &r->settled, r->path, err);
-	}
+	for (size_t i = 0; rc == ERR_OK && i < c->record_count; i++)
+		rc = write_record(s, &c->records[i], err);
 	rc = state_end(s, rc, err);
 	c->record_count = 0;
 	return rc;
@@ -123,6 +132,41 @@ do_pull(struct carry *c, const struct plan_op *op, struct err *err)
 	return ERR_OK;
 }
 
+/*
+ * What is about to be renamed aside, and against what, is written down before: the copy is sent by a later look, perhaps after a crash, and the
+ * server is to hear what it is.
+ */
+static err_code
+note_asides(struct carry *c, struct err *err)
+{
+	const struct plan *plan = &c->pass->plan;
+	struct state *s = c->env->folder->state;
+	err_code rc;
+
+	if (plan->conflicts == 0)
+		return ERR_OK;
+	rc = state_begin(s, err);
+	for (size_t i = 0; rc == ERR_OK && i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+
+		if (op->act == ACT_CONFLICT && op->remote && !carry_skips(c, op))
+			rc = state_aside_put(s, &(struct state_aside){ op->local->dev, op->local->ino, op->remote->id, op->remote->version, "" }, err);
+	}
+	return state_end(s, rc, err);
+}
+
+static void
+record_aside(struct carry *c, const struct plan_op *op, const char *copy)
+{
+	struct record *r = record_add(c);
+
+	r->aside = true;
+	r->entry = *op->local;
+	r->entry.version = op->remote->version;
+	r->settled = op->remote->id;
+	r->path = arena_strdup(c->arena, copy);
+}
+
 /* Keep what is here under another name; the next look finds it as a new file and sends it. */
 static err_code
 do_conflict(struct carry *c, const struct plan_op *op, struct err *err)
@@ -142,6 +186,8 @@ do_conflict(struct carry *c, const struct plan_op *op, struct err *err)
 		.copy = arena_strdup(result->arena, copy),
 	};
 	map_put(c->asides, op->path, strlen(op->path), arena_strdup(c->arena, copy));
+	if (op->remote)
+		record_aside(c, op, copy);
 	c->again = true;
 	touch_parent(c, op->path);
 	if (!op->remote || fetches(op))
@@ -406,8 +452,10 @@ restore_dirs(struct carry *c, struct err *err)
 err_code
 carry_local(struct carry *c, struct err *err)
 {
-	err_code rc = all_at_once(c, err);
+	err_code rc = note_asides(c, err);
 
+	if (rc == ERR_OK)
+		rc = all_at_once(c, err);
 	if (rc == ERR_OK)
 		rc = fetch_all(c, err);
 	if (rc == ERR_OK)

@@ -3,6 +3,7 @@
  * inside the transaction that records it.
  */
 
+#include "base/fault.h"
 #include "client/carry_internal.h"
 
 static bool
@@ -30,13 +31,45 @@ count(struct sync_result *result, const struct plan_op *op, const struct entry *
 	}
 }
 
+/* A conflict copy on its way, maybe one of a run that was killed: the server is told what it lost against. */
+static err_code
+find_lost(struct carry *c, struct plan_op *op, struct err *err)
+{
+	struct plan_version *lost;
+	struct state_aside aside;
+	err_code rc;
+
+	if (op->act != ACT_PUSH || op->remote || !op->local || !conflict_name_is(op->path) || FAULT("client.conflict_untold"))
+		return ERR_OK;
+	rc = state_aside_get(c->env->folder->state, op->path, op->local->dev, op->local->ino, &aside, err);
+	if (rc)
+		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+	lost = arena_must(c->arena, sizeof *lost);
+	*lost = (struct plan_version){ aside.file, aside.version };
+	op->lost = lost;
+	return ERR_OK;
+}
+
+/* It has been told; or the server, restored from a backup perhaps, does not know what it is told of, and the next look sends a plain new file. */
+static err_code
+forget_lost(struct state *s, const struct plan_op *op, err_code code, struct err *err)
+{
+	if (!op->lost || (code && code != ERR_NOT_FOUND && code != ERR_BASE_INVALID))
+		return ERR_OK;
+	return state_aside_remove(s, op->path, op->local->dev, op->local->ino, err);
+}
+
 static err_code
 pushed(void *ctx, const struct plan_op *op, err_code code, const struct err *why, const struct entry *entry, struct err *err)
 {
 	struct carry *c = ctx;
 	struct state *s = c->env->folder->state;
-	err_code rc;
+	err_code rc = forget_lost(s, op, code, err);
 
+	if (rc)
+		return rc;
+	if (code == ERR_BASE_INVALID && op->lost)
+		code = ERR_NOT_FOUND;
 	if (code)
 		return carry_failed(c, op->path, code, why, err);
 	count(c->env->result, op, entry);
@@ -76,6 +109,11 @@ carry_remote(struct carry *c, struct err *err)
 			ops[n++] = plan->ops[i];
 	if (n == 0)
 		return ERR_OK;
+	for (size_t i = 0; i < n; i++) {
+		rc = find_lost(c, &ops[i], err);
+		if (rc)
+			return rc;
+	}
 	report_start(c->env->opts->report, "Sending", c->progress);
 	rc = push_run(&env, ops, n, pushed, err);
 	report_stop(c->env->opts->report);

@@ -45,7 +45,7 @@ end(int code)
 }
 
 static const struct command *const COMMANDS[] = { &COMMAND_LINK, &COMMAND_SYNC, &COMMAND_STATUS, &COMMAND_WATCH, &COMMAND_PAUSE, &COMMAND_RESUME,
-	&COMMAND_INSTALL_SERVICE, &COMMAND_LOG, &COMMAND_RESTORE, &COMMAND_LS, &COMMAND_GET, &COMMAND_PUT, &COMMAND_UNLINK, NULL };
+	&COMMAND_INSTALL_SERVICE, &COMMAND_LOG, &COMMAND_RESTORE, &COMMAND_CONFLICTS, &COMMAND_LS, &COMMAND_GET, &COMMAND_PUT, &COMMAND_UNLINK, NULL };
 
 static const struct command_option OPTIONS[] = {
 	{ 'u', "url", "URL", "the server, where no linked folder says it" },
@@ -57,6 +57,8 @@ static const struct command_option OPTIONS[] = {
 	{ 'L', "limit-rate", "RATE", "bytes a second in each direction: 500K, 1.5M, 1G" },
 	{ 'r', "version", "N", "the version to bring back, as dray log prints it" },
 	{ 'a', "at", "TIME", "the version of that time: 2026-11-22T14:00:00Z" },
+	{ 'k', "keep", "WHAT", "what stays of a conflict: current, copy, both or merged" },
+	{ 'A', "all", NULL, "list also what is resolved" },
 	{ 'l', "long", NULL, "with mode, size and time" },
 	{ 's', "sort", "KEY", "directories first, then files by name, size, time or changed" },
 	{ 'b', "reverse", NULL, "sort the other way round" },

@@ -179,6 +179,8 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	else
 		sbuf_addf(&sb, "State     %zu entries differ; dray sync would:\n", st->pass->plan.n);
 	plan_show(&sb, &st->pass->plan, max);
+	if (st->pass->plan.conflicts)
+		sbuf_addf(&sb, "Conflicts %zu: both versions will be kept; after that, dray conflicts lists them\n", st->pass->plan.conflicts);
 	if (st->pass->problem_count) {
 		sbuf_addf(&sb, "Unsynced  %zu:\n", st->pass->problem_count);
 		problems_show(&sb, st->pass->problems, st->pass->problem_count, max);

@@ -128,6 +128,7 @@ show_conflicts(struct sbuf *out, const struct command_line *line, const struct s
 	}
 	if (r->conflict_count > list_max(line))
 		sbuf_addf(out, "  ... and %zu more (--verbose lists all)\n", r->conflict_count - list_max(line));
+	sbuf_add(out, "Next: dray conflicts lists them; dray conflicts resolve PATH --keep current|copy|both|merged ends one.\n");
 }
 
 static void

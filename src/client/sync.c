@@ -210,6 +210,8 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	rc = state_begin(f->state, err);
 	if (rc == ERR_OK)
 		rc = state_place_put(f->state, &place, err);
+	if (rc == ERR_OK && result->identical)
+		rc = state_aside_clear(f->state, err); /* all has been sent: no copy waits */
 	if (rc == ERR_OK)
 		rc = state_blocks_prune(f->state, clock_wall_us() - LISTS_KEEP_US, LISTS_PRUNE_PAGES, err);
 	return state_end(f->state, rc, err);

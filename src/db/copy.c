@@ -26,7 +26,7 @@
 	T3(file_versions, "project_id, file_id, version") \
 	T3(file_blocks, "project_id, content, page") \
 	T2(chunks, "project_id, id") \
-	T2(conflicts, "project_id, id") \
+	T2(conflicts, "project_id, copy_id") \
 	T1(file_transfers, "id") \
 	T2(file_transfer_chunks, "transfer_id, n") \
 	T2(file_transfer_blocks, "transfer_id, first_block") \

@@ -4,6 +4,17 @@ static const char *const op_names[] = { "put", "delete", "move", "restore" };
 
 /* ---- writing an operation --------------------------------------------------------------------------------------------------- */
 
+/** A version of another file: {file, version}. */
+static void
+write_version_of(struct jw *jw, const char *key, const struct id *file, int64_t version)
+{
+	jw_key(jw, key);
+	jw_object(jw);
+	jw_kid(jw, "file", file);
+	jw_ki64(jw, "version", version);
+	jw_end_object(jw);
+}
+
 static void
 write_content(struct jw *jw, const struct wire_op *op)
 {
@@ -12,11 +23,7 @@ write_content(struct jw *jw, const struct wire_op *op)
 	if (op->has_transfer) {
 		jw_kid(jw, "transfer", &op->transfer);
 	} else if (op->has_from) {
-		jw_key(jw, "from");
-		jw_object(jw);
-		jw_kid(jw, "file", &op->from_file);
-		jw_ki64(jw, "version", op->from_version);
-		jw_end_object(jw);
+		write_version_of(jw, "from", &op->from_file, op->from_version);
 	} else {
 		wire_extents_write(jw, op->extents, op->extent_count);
 	}
@@ -34,6 +41,8 @@ write_put(struct jw *jw, const struct wire_op *op)
 		jw_kstr(jw, "target", op->target);
 	if (op->has_content)
 		write_content(jw, op);
+	if (op->has_conflict)
+		write_version_of(jw, "conflict_of", &op->conflict_file, op->conflict_version);
 }
 
 void
@@ -95,18 +104,18 @@ read_base(struct json_in *in, struct wire_op *op, struct err *err)
 }
 
 static err_code
-read_from(struct json_in *in, struct wire_op *op, struct err *err)
+read_version_of(struct json_in *in, const char *key, bool *present, struct id *file, int64_t *version, struct err *err)
 {
-	struct json_in from;
-	err_code rc = json_get_object(in, "from", "from", &from, &op->has_from, err);
+	struct json_in of;
+	err_code rc = json_get_object(in, key, key, &of, present, err);
 
-	if (rc || !op->has_from)
+	if (rc || !*present)
 		return rc;
-	rc = json_need_id(&from, "file", &op->from_file, err);
+	rc = json_need_id(&of, "file", file, err);
 	if (!rc)
-		rc = json_need_i64(&from, "version", 1, INT64_MAX, &op->from_version, err);
+		rc = json_need_i64(&of, "version", 1, INT64_MAX, version, err);
 	if (!rc)
-		rc = json_in_end(&from, err);
+		rc = json_in_end(&of, err);
 	return rc ? err_wrap(err, "%s", in->where) : ERR_OK;
 }
 
@@ -140,7 +149,7 @@ read_content(struct json_in *in, struct arena *a, struct wire_op *op, struct err
 	if (!rc)
 		rc = json_get_id(in, "transfer", &op->transfer, &op->has_transfer, err);
 	if (!rc)
-		rc = read_from(in, op, err);
+		rc = read_version_of(in, "from", &op->has_from, &op->from_file, &op->from_version, err);
 	if (rc)
 		return rc;
 	if ((size >= 0) != hash)
@@ -179,6 +188,8 @@ read_put(struct json_in *in, struct arena *a, struct wire_op *op, struct err *er
 		rc = read_content(in, a, op, err);
 	if (!rc && op->kind == 2)
 		rc = read_target(in, a, op, err);
+	if (!rc)
+		rc = read_version_of(in, "conflict_of", &op->has_conflict, &op->conflict_file, &op->conflict_version, err);
 	return rc;
 }
 

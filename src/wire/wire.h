@@ -130,6 +130,58 @@ err_code wire_list_read(const uint8_t *p, size_t len, struct arena *a, struct wi
 err_code wire_files_read(const uint8_t *p, size_t len, struct arena *a, struct wire_file **out, size_t *n, const char **next,
     struct err *err);
 
+/* ---- conflicts ----------------------------------------------------------------------------------------------------------------- */
+
+enum wire_how { WIRE_OPEN, WIRE_CURRENT, WIRE_COPY, WIRE_BOTH, WIRE_MERGED, WIRE_COPY_GONE };
+/** wire_how_name(how): as the wire has it; NULL for WIRE_OPEN.  wire_how_parse(s, out): false for what is none of them. */
+const char *wire_how_name(enum wire_how how);
+bool wire_how_parse(const char *s, enum wire_how *out);
+
+/** One of the two files of a conflict, as it is now; of a deleted one, as it was before. */
+struct wire_side {
+	struct id id;
+	const char *path;
+	int kind;
+	int64_t version, size;
+	bool deleted;
+};
+
+/**
+ * {id (the copy's), state: "open"|"resolved", original: {id, path, kind, version, size, deleted}, copy: {…}, lost_against, device,
+ *  device_name, created_at, resolution?, resolved_at?, resolved_by?, resolved_by_name?}
+ */
+struct wire_conflict {
+	struct wire_side original, copy;
+	int64_t lost_against; /* version of the original */
+	struct id device;     /* whose edit lost the name */
+	const char *device_name; /* "" when the device is not known any more */
+	int64_t created_at;
+	enum wire_how how;
+	int64_t resolved_at;
+	struct id resolved_by;
+	const char *resolved_by_name;
+};
+void wire_conflict_write(struct jw *jw, const struct wire_conflict *c);
+/** wire_conflict_read: one, as …/resolve answers it. */
+err_code wire_conflict_read(const uint8_t *p, size_t len, struct arena *a, struct wire_conflict *out, struct err *err);
+
+/** An answer of …/conflicts. */
+struct wire_conflicts {
+	struct wire_conflict *list;
+	size_t n;
+	bool has_more;
+	struct cursor next;
+};
+err_code wire_conflicts_read(const uint8_t *p, size_t len, struct arena *a, struct wire_conflicts *out, struct err *err);
+
+/** The body of …/resolve: {keep, version, copy_version}. */
+struct wire_resolve {
+	enum wire_how keep; /* CURRENT, COPY, BOTH or MERGED */
+	int64_t version, copy_version; /* that the caller has seen */
+};
+void wire_resolve_write(struct jw *jw, const struct wire_resolve *r);
+err_code wire_resolve_read(struct json_in *in, struct wire_resolve *out, struct err *err);
+
 /* ---- commits ------------------------------------------------------------------------------------------------------------------ */
 
 enum wire_op_kind { WIRE_PUT, WIRE_DELETE, WIRE_MOVE, WIRE_RESTORE };
@@ -140,6 +192,7 @@ enum wire_op_kind { WIRE_PUT, WIRE_DELETE, WIRE_MOVE, WIRE_RESTORE };
  * put      path, kind; base: the version replaced (absent: the path must be free); mode, mtime; file: size, content_hash and where
  *          its bytes are: extents, or transfer, or from (a file and version of the project); link: target.
  *          A put with base and without content keeps the content and changes mode and mtime.
+ *          conflict_of: the file that kept the name, and the version of it that this new file lost against.
  * delete   id, base.   move     id, base, path.   restore  id, base, version, path (absent: where it is or was).
  */
 struct wire_op {
@@ -160,6 +213,9 @@ struct wire_op {
 	struct id transfer;
 	struct id from_file;
 	int64_t from_version; /* also: the version that restore brings back */
+	bool has_conflict;    /* put of a new file */
+	struct id conflict_file;
+	int64_t conflict_version;
 };
 
 void wire_op_write(struct jw *jw, const struct wire_op *op);

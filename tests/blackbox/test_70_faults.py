@@ -2,6 +2,7 @@
 Do the checks bite?  Each promise has a small scenario; a debug build can be told to break the promise (DRAY_FAULT), and then the
 scenario must fail.  A scenario that passes with its fault on checks nothing.
 """
+import json
 import os
 import random
 import shutil
@@ -178,10 +179,19 @@ def commits_are_durable(a, b):
     assert b.path("new").read_text() == "x"
 
 
+def conflicts_are_listed(a, b):
+    edit_both(a, b)
+    a.sync()
+    copy = b.sync_any()["conflicts"][0]["copy"]
+    listed = json.loads(a.dray("conflicts", "--json", a.folder).stdout)["conflicts"]
+    assert [c["copy"]["path"] for c in listed] == [copy]
+
+
 CLIENT = {
     "client.no_exchange_check": typing_during_a_download_is_kept,
     "client.no_conflict_copy": both_versions_are_kept,
     "client.conflict_overwrites": copies_are_kept,
+    "client.conflict_untold": conflicts_are_listed,
     "client.no_dir_times": times_arrive,
     "client.believes,client.feed_drops": in_sync_is_proven,
     "client.feed_drops": change_arrives,
@@ -195,6 +205,7 @@ SERVER = {
     "domain.since_off_by_one": long_feed_arrives,
     "domain.no_digest": in_sync_is_proven,
     "domain.ack_before_commit": commits_are_durable,
+    "domain.conflict_unrecorded": conflicts_are_listed,
 }
 ROUNDS = 20  # some are races that a sync may win
 SCENARIOS = sorted(set(CLIENT.values()) | set(SERVER.values()), key=lambda f: f.__name__)

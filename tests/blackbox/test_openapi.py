@@ -158,10 +158,11 @@ class World:
         self.ended = self.p.transfer()
         self.p.ok("DELETE", f"/transfers/{self.ended}", status=204)
         self.device = gone["id"]
+        self.conflict = "0" * 32
 
     def params(self, path):
         known = {"project": self.p.id, "file": self.file, "path": "d/small", "transfer": self.transfer, "n": "0", "hash": self.chunk.id,
-                 "device": self.device}
+                 "device": self.device, "conflict": self.conflict}
         return {name: known[name] for name in re.findall(r"{(\w+)}", path)}
 
     def send(self, id, query="", body=None, headers=(), who="", method=None, **params):
@@ -542,6 +543,89 @@ def commit_create(w):
     yield w.send("commit_create", body={"operations": [{**put("c/h"), "content_hash": "x"}]})
     yield w.send("commit_create", body={"operations": [{**put("c/h"), "size": 2**44 + 1}]})
     yield w.send("commit_create", body={"operations": []})
+
+
+def made_conflict(w, original, copy, kind="file"):
+    """Of a file that is there, as the list has it."""
+    of = {"file": original["id"], "version": original["version"]}
+    op = put_op(copy, w.data, w.chunk) if kind == "file" else {"op": "put", "path": copy, "kind": kind}
+    id = w.p.commit_ok({**op, "conflict_of": of})["results"][0]["id"]
+    return next(c for c in w.p.ok("GET", "/conflicts?limit=1000")["conflicts"] if c["id"] == id)
+
+
+def seen(conflict, keep):
+    return {"keep": keep, "version": conflict["original"]["version"], "copy_version": conflict["copy"]["version"]}
+
+
+def conflict_list(w):
+    f = w.p.put("contested", b"1")
+    made = [made_conflict(w, f, f"contested copy {n}") for n in range(3)]
+    assert [c["original"]["path"] for c in made] == ["contested"] * 3
+    yield (first := w.send("conflict_list", query="limit=2", who="reader"))
+    yield w.send("conflict_list", query="limit=2&cursor=" + first.json["next_cursor"])
+    w.p.ok("DELETE", "/content/contested%20copy%200", status=204)
+    yield (done := w.send("conflict_list", query="state=resolved"))
+    assert done.json["conflicts"][-1]["id"] == made[0]["id"] and done.json["conflicts"][-1]["resolution"] == "copy_gone"
+    yield (all := w.send("conflict_list", query="state=all&limit=1000"))
+    assert {c["id"] for c in made} <= {c["id"] for c in all.json["conflicts"]}
+    yield w.send("conflict_list", query="cursor=2020-01-01T00:00:00Z")
+    yield w.send("conflict_list", query="state=closed")
+    yield w.send("conflict_list", query="limit=0")
+    yield w.send("conflict_list", query="cursor=x")
+    yield w.send("conflict_list", query="cursor=1." + "0" * 32)
+
+
+def conflict_resolve(w):
+    def send(conflict, keep, **more):
+        return w.send("conflict_resolve", conflict=conflict["id"], body={**seen(conflict, keep), **more})
+
+    def gone(path, kind="dir"):
+        """A conflict of a file that was deleted, and whose directory was too."""
+        dirs, _, name = path.rpartition("/")
+        f = w.p.put(path, b"1")
+        lost = made_conflict(w, f, "lost " + dirs[:20].replace("/", " "), kind)
+        files = w.p.files()
+        w.p.commit_ok(*({"op": "delete", "id": x["id"], "base": x["version"]} for x in
+                        sorted((x for x in files.values() if x["path"].split("/")[0] == path.split("/")[0]), key=lambda x: -len(x["path"]))))
+        return next(c for c in w.p.ok("GET", "/conflicts?limit=1000")["conflicts"] if c["id"] == lost["id"])
+
+    f = w.p.put("fought over", b"1")
+    for keep in ("current", "both", "copy"):
+        lost = made_conflict(w, w.p.files()["fought over"], f"fought over, lost to {keep}")
+        yield (stale := send(lost, keep, version=1))
+        assert stale.json["current"] == lost
+        yield (done := send(lost, keep))
+        assert done.json["resolution"] == keep and done.json["state"] == "resolved"
+        yield send(lost, keep)
+    lost = made_conflict(w, w.p.files()["fought over"], "fought over, merged")
+    w.p.put("fought over", b"merged")
+    lost["original"] = {**lost["original"], "version": w.p.files()["fought over"]["version"]}
+    yield send(lost, "merged")
+    taken = gone("taken/f")
+    yield send(taken, "copy")
+    w.p.put("taken", b"1")
+    yield send(taken, "copy")
+    taken = gone("t/f", "file")
+    w.p.put("t/f", b"1")
+    yield send(taken, "copy")
+    full_dir = made_conflict(w, w.p.files()["fought over"], "fought over, a directory", "dir")
+    w.p.put("fought over, a directory/x", b"1")
+    yield send(full_dir, "current")
+    cycle = gone("cycle/f")
+    w.p.commit_ok({"op": "move", "id": cycle["id"], "base": cycle["copy"]["version"], "path": "cycle"})
+    cycle["copy"]["version"] = w.p.files()["cycle"]["version"]
+    yield send(cycle, "copy")
+    deep = "/".join(["n" * 250] * 15)
+    long = gone(deep + "/f", "dir")
+    w.p.put(long["copy"]["path"] + "/" + "m" * 255, b"1")
+    w.p.put(long["copy"]["path"] + "/" + "m" * 200 + "/" + "m" * 200, b"1")
+    w.p.put(deep + "/x", b"1")
+    yield send(long, "copy")
+    w.conflict = full_dir["id"]
+    yield from again(w, "conflict_resolve", seen(full_dir, "both"), seen(full_dir, "copy"))
+    yield send({**full_dir, "id": "0" * 32}, "both")
+    yield w.send("conflict_resolve", conflict="x", body=seen(full_dir, "both"))
+    yield send(full_dir, "copy_gone")
 
 
 def dir_made_at(result):

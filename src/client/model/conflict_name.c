@@ -87,3 +87,11 @@ conflict_name(const char *path, const char *device, int64_t time_us, unsigned at
 	snprintf(out, CONFLICT_NAME_MAX, "%.*s%.*s%s%s", (int)prefix, path, (int)stem, name, suffix, ext);
 	return out;
 }
+
+bool
+conflict_name_is(const char *path)
+{
+	size_t dir_len;
+
+	return strstr(path_split(path, &dir_len), MARK) != NULL;
+}

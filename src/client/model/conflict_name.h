@@ -11,3 +11,6 @@
  * a copy replaces the suffix, so names do not grow.  Returns ${out} (CONFLICT_NAME_MAX bytes).
  */
 char *conflict_name(const char *path, const char *device, int64_t time_us, unsigned attempt, char *out);
+
+/** conflict_name_is(path): whether its last component looks like one; people may call a file so too. */
+bool conflict_name_is(const char *path);

@@ -24,6 +24,12 @@ enum act {
 	ACT_SKIP,          /* cannot be synced as it is; ${reason} says why */
 };
 
+/** A version of a file on the server. */
+struct plan_version {
+	struct id file;
+	int64_t version;
+};
+
 /**
  * What the fields mean to who carries the operation out.  ${local} and ${remote} are the two sides as they are now, NULL for nothing; the
  * version to name to the server as the base of a change is always that of ${remote}, and without ${remote} the change makes a new entry.
@@ -47,6 +53,7 @@ struct plan_op {
 	const struct entry *base;  /* of the path; of moves: what was agreed on under the old name */
 	const struct entry *local;
 	const struct entry *remote;
+	const struct plan_version *lost; /* PUSH of a conflict copy: what it lost its name against, to be told; else NULL */
 	const char *reason;        /* why, for people and --json: "edited on both sides"; static text */
 };
 

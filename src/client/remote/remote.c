@@ -181,6 +181,20 @@ remote_versions(struct remote *r, const struct id *file, int64_t before, struct 
 }
 
 err_code
+remote_conflicts(struct remote *r, bool all, const struct cursor *after, struct arena *a, struct wire_conflicts *out, struct err *err)
+{
+	return r->backend->conflicts(r, all, after, a, out, err);
+}
+
+err_code
+remote_resolve(struct remote *r, const struct id *conflict, const struct wire_resolve *wish, struct arena *a,
+    struct wire_conflict *out, struct err *err)
+{
+	assert(wish->keep >= WIRE_CURRENT && wish->keep <= WIRE_MERGED);
+	return r->backend->resolve(r, conflict, wish, a, out, err);
+}
+
+err_code
 remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err)
 {
 	assert(at->has_epoch);

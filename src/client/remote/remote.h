@@ -113,6 +113,15 @@ err_code remote_at(struct remote *r, const char *path, struct arena *a, struct w
 err_code remote_versions(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out, size_t *n,
     bool *more, struct err *err);
 
+/* ---- conflicts (conflicts.c) ---------------------------------------------------------------------------------------------------- */
+
+/** remote_conflicts: a page of the open conflicts, or of ${all}, after ${after} (NULL: from the first), in ${a}. */
+err_code remote_conflicts(struct remote *r, bool all, const struct cursor *after, struct arena *a, struct wire_conflicts *out,
+    struct err *err);
+/** remote_resolve: Errors VERSION_CONFLICT, NOT_EMPTY, …, each with the server's reason; NOT_FOUND. */
+err_code remote_resolve(struct remote *r, const struct id *conflict, const struct wire_resolve *wish, struct arena *a,
+    struct wire_conflict *out, struct err *err);
+
 /* ---- uploads under way (uploads.c) -------------------------------------------------------------------------------------------- */
 
 #define TRANSFER_PAGE_CHUNKS 1000 /* PAGE_LIMIT_MAX: as many as the server tells at once */

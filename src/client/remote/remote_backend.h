@@ -32,6 +32,10 @@ struct remote_backend {
 	err_code (*at)(struct remote *r, const char *path, struct arena *a, struct wire_file **out, size_t *n, struct err *err);
 	err_code (*versions)(struct remote *r, const struct id *file, int64_t before, struct arena *a, struct wire_version **out,
 	    size_t *n, bool *more, struct err *err);
+	err_code (*conflicts)(struct remote *r, bool all, const struct cursor *after, struct arena *a, struct wire_conflicts *out,
+	    struct err *err);
+	err_code (*resolve)(struct remote *r, const struct id *conflict, const struct wire_resolve *wish, struct arena *a,
+	    struct wire_conflict *out, struct err *err);
 	err_code (*commit)(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
 	    struct err *err);
 	err_code (*checkpoint_put)(struct remote *r, const struct cursor *at, struct err *err);

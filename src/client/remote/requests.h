@@ -35,6 +35,13 @@ err_code request_at(struct remote *base, const char *at, struct arena *a, struct
 err_code request_versions(struct remote *base, const struct id *file, int64_t before, struct arena *a, struct wire_version **out,
     size_t *n, bool *more, struct err *err);
 
+/* ---- conflicts.c ------------------------------------------------------------------------------------------------------------ */
+
+err_code request_conflicts(struct remote *base, bool all, const struct cursor *after, struct arena *a, struct wire_conflicts *out,
+    struct err *err);
+err_code request_resolve(struct remote *base, const struct id *conflict, const struct wire_resolve *wish, struct arena *a,
+    struct wire_conflict *out, struct err *err);
+
 /* ---- blocks.c --------------------------------------------------------------------------------------------------------------- */
 
 err_code request_blocks(struct remote *base, const struct id *file, int64_t version, uint64_t from, struct arena *a,

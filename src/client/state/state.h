@@ -91,6 +91,19 @@ struct state_upload {
 };
 err_code state_upload_put(struct state *s, const struct state_upload *u, struct err *err);
 err_code state_upload_remove(struct state *s, const struct id *transfer, struct err *err);
+/**
+ * What was renamed aside, or is about to be, and has not been sent under its new name: what it lost its old one against.  Kept by inode.
+ */
+struct state_aside {
+	uint64_t dev, ino;
+	struct id file;         /* that kept the name */
+	int64_t version;        /* which it had then */
+	const char *path;       /* the new name; "": not known yet */
+};
+err_code state_aside_put(struct state *s, const struct state_aside *a, struct err *err);
+/** state_aside_remove, state_aside_get(…): the one of that new name, or, where the name is not known, of that inode.  Of get: NOT_FOUND. */
+err_code state_aside_remove(struct state *s, const char *path, uint64_t dev, uint64_t ino, struct err *err);
+err_code state_aside_clear(struct state *s, struct err *err);
 
 /* reading */
 err_code state_base_get(struct state *s, const char *path, struct arena *a, struct entry *out, struct err *err); /* NOT_FOUND */
@@ -117,6 +130,9 @@ err_code state_blocks_find(struct state *s, const struct hash *block, struct sta
 
 /** state_upload_list(s, a, out, max, n, err): at most ${max} of the uploads under way, the latest first; text in ${a}. */
 err_code state_upload_list(struct state *s, struct arena *a, struct state_upload *out, size_t max, size_t *n, struct err *err);
+
+/** out->path is ${path}. */
+err_code state_aside_get(struct state *s, const char *path, uint64_t dev, uint64_t ino, struct state_aside *out, struct err *err);
 
 /** state_base_walk: all base rows in path_cmp order; entries lent for the call; a cursor that the caller steps. */
 struct state_walk;

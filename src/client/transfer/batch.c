@@ -27,6 +27,11 @@ put_op(struct item *it)
 		.mtime_ns = e->mtime_ns,
 	};
 
+	if (it->op->lost && !w.has_base) {
+		w.has_conflict = true;
+		w.conflict_file = it->op->lost->file;
+		w.conflict_version = it->op->lost->version;
+	}
 	if (e->kind == ENTRY_LINK)
 		w.target = e->target;
 	if (e->kind != ENTRY_FILE || !it->send_content)

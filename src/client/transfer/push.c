@@ -49,7 +49,7 @@ item_new(const struct plan_op *op)
 	it->op = op;
 	if (op->remote)
 		it->server = *op->remote;
-	it->json_len = 256 + 2 * strlen(op->path);
+	it->json_len = 256 + 2 * strlen(op->path) + (op->lost ? 96 : 0);
 	return it;
 }
 

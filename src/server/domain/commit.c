@@ -94,3 +94,20 @@ commit_apply(struct domain *d, const struct id *project, struct commit *c, struc
 	run_fini(&run);
 	return rc;
 }
+
+err_code
+commit_with(struct domain *d, const struct id *project, struct commit *c, apply_fn *body, void *ctx, struct idem *idem, struct arena *a,
+    struct err *err)
+{
+	struct commit_run run = { .d = d, .project = project, .c = c, .a = a, .body = body, .body_ctx = ctx };
+	err_code rc = find_answer(d, idem, a, err);
+
+	if (rc || (idem && idem->replayed))
+		return rc;
+	run.scratch = arena_new(SCRATCH_MAX);
+	run.rows = map_new();
+	run.missing = map_new();
+	rc = commit_transact(&run, idem, err);
+	run_fini(&run);
+	return rc;
+}

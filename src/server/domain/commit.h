@@ -16,7 +16,8 @@
  *   BASE_INVALID      the base is newer than the file, or, where nothing is at the path, than the project (no ${current})
  *   NOT_EMPTY         delete of a directory with entries, or a put of another kind over one
  *   PARENT_MISSING, PARENT_NOT_DIRECTORY, MOVE_CYCLE, PATH_TOO_LONG (beneath a moved directory, or for the database: meta_path_max), NOT_FOUND (id or
- *   version), FIELD_MISSING (no content to keep), HASH/SIZE mismatch of a copy: no ${current}
+ *   version, or the file of a conflict), BASE_INVALID (of a conflict: a version that is still to come), FIELD_MISSING (no content to keep),
+ *   HASH/SIZE mismatch of a copy: no ${current}
  *
  * A put of another kind on the right base makes the old file a tombstone and a new file with a new id: two changes.  A move of a
  * directory is a change for each entry in it.
@@ -48,6 +49,9 @@ struct op {
 	struct id from_file;
 	int64_t from_version; /* CONTENT_FROM; and what restore brings back */
 	const char *target;  /* link */
+	bool has_conflict;   /* put of a new file: it holds what lost a name against conflict_version of conflict_file (conflict.h) */
+	struct id conflict_file;
+	int64_t conflict_version;
 	bool make_parents;   /* put: make the directories on the way (PUT …/content/) */
 };
 

@@ -79,7 +79,7 @@ static err_code
 clock_early(struct apply *ap, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
-	unsigned n = (unsigned)ap->run->c->n;
+	unsigned n = MAX((unsigned)ap->run->c->n, 1U);
 	err_code rc;
 
 	if (!FAULT("domain.clock_early"))
@@ -356,7 +356,7 @@ transact(struct apply *ap, struct idem *idem, struct err *err)
 	if (!rc)
 		rc = chunks_check(ap, err);
 	if (!rc)
-		rc = apply_ops(ap, err);
+		rc = ap->run->body ? ap->run->body(ap, ap->run->body_ctx, err) : apply_ops(ap, err);
 	if (!rc)
 		rc = end(ap, err);
 	if (!rc)

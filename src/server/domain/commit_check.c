@@ -80,6 +80,17 @@ base_given(const struct op *op, struct err *err)
 	return op->has_base ? ERR_OK : err_set(err, ERR_BASE_REQUIRED, "the version that you have seen, as base");
 }
 
+/* What lost a name is a new file; what has a base has a name. */
+static err_code
+conflict_of_check(const struct op *op, struct err *err)
+{
+	if (op->kind != OP_PUT || op->has_base)
+		return err_set(err, ERR_FIELD_RANGE, "conflict_of: a new file is one, which is put without base");
+	if (op->conflict_version < 1)
+		return err_set(err, ERR_FIELD_RANGE, "conflict_of: a version is positive");
+	return ERR_OK;
+}
+
 static err_code
 op_check(const struct op *op, struct err *err)
 {
@@ -94,6 +105,10 @@ op_check(const struct op *op, struct err *err)
 		return rc;
 	if (op->has_base && op->base < 1)
 		return err_set(err, ERR_FIELD_RANGE, "base: a version is positive");
+	if (op->has_conflict)
+		rc = conflict_of_check(op, err);
+	if (rc)
+		return rc;
 	return op->kind == OP_PUT ? put_check(op, err) : base_given(op, err);
 }
 

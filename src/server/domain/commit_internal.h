@@ -10,6 +10,7 @@
  *   commit_op.c       put, delete, restore on the present tree
  *   commit_move.c     move, with all that lies beneath
  *   commit_place.c    paths and parents
+ *   commit_conflict.c conflicts that a commit brings, and ends
  *   commit_counts.c   what directories count beneath them
  */
 
@@ -39,6 +40,10 @@ struct content {
 	struct held held;    /* while its pages are written ahead, until the commit has ended */
 };
 
+struct apply;
+/** What a transaction on the tree does, where that is not a batch of operations. */
+typedef err_code apply_fn(struct apply *ap, void *ctx, struct err *err);
+
 struct commit_run {
 	struct domain *d;
 	const struct id *project;
@@ -49,7 +54,18 @@ struct commit_run {
 	struct map *rows;       /* chunk ids whose rows phase one has seen */
 	struct map *missing;    /* chunk ids that are not here */
 	size_t held;            /* bytes of pages from 1 on that are in memory */
+	apply_fn *body;         /* NULL: the operations of ${c} */
+	void *body_ctx;
 };
+
+/* ---- commit.c ---------------------------------------------------------------------------------------------------- */
+
+/**
+ * commit_with(d, project, c, body, ctx, idem, a, err): a commit whose changes ${body} makes inside its transaction; ${c} has no operations,
+ * and says who.  An error of ${body} undoes everything.
+ */
+err_code commit_with(struct domain *d, const struct id *project, struct commit *c, apply_fn *body, void *ctx, struct idem *idem,
+    struct arena *a, struct err *err);
 
 /* ---- commit_check.c ---------------------------------------------------------------------------------------------- */
 
@@ -93,6 +109,7 @@ struct apply {
 	struct project project; /* as it was when the transaction began */
 	struct sums sums;       /* as they are with what has been applied */
 	struct counts *counts;  /* what directories count, as far as it is not written yet */
+	enum { CONFLICTS_UNKNOWN, CONFLICTS_NONE, CONFLICTS_SOME } conflicts; /* whether the project has open ones */
 	bool beneath;           /* what lies beneath a directory moves with it */
 	int64_t now_us, now_ns;
 	int64_t clock, clock_last; /* the last one given, the last one taken */
@@ -130,6 +147,15 @@ err_code op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err
 err_code op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_restore(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_move(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
+
+/* ---- commit_conflict.c ------------------------------------------------------------------------------------------- */
+
+/** conflict_check(ap, op, r, err): whether a put can be the conflict that it says it is; if not, ${r} says so. */
+err_code conflict_check(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
+/** conflict_record(ap, op, r, err): and it has been put, as ${r} says. */
+err_code conflict_record(struct apply *ap, const struct op *op, const struct op_result *r, struct err *err);
+/** conflict_copy_gone(ap, file, err): ${file} has become a tombstone. */
+err_code conflict_copy_gone(struct apply *ap, const struct id *file, struct err *err);
 
 /* ---- commit_counts.c --------------------------------------------------------------------------------------------- */
 

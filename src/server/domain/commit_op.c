@@ -101,11 +101,14 @@ pages_write(struct apply *ap, const struct content *ct, struct err *err)
 static err_code
 tombstone(struct apply *ap, const struct file *f, struct file *out, struct err *err)
 {
+	err_code rc;
+
 	*out = *f;
 	out->deleted_at = 1; /* apply_change makes it the clock */
 	if (f->kind == KIND_DIR)
 		parent_forget(ap);
-	return apply_change(ap, f, out, err);
+	rc = apply_change(ap, f, out, err);
+	return rc ? rc : conflict_copy_gone(ap, &f->id, err);
 }
 
 /* Whether the tree lets the put happen; ${r} says why not. */
@@ -167,18 +170,21 @@ op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err)
 		return rc;
 	current = found ? &there : NULL;
 	rc = put_content(ap, op, &ap->run->contents[i], current, &ct, r, err);
+	if (!rc && !r->code)
+		rc = conflict_check(ap, op, r, err);
 	if (rc || r->code)
 		return rc;
 	if (current && put_is_there(op, &ct, current)) {
 		result_ok(r, current, true);
-		return ERR_OK;
+		return conflict_record(ap, op, r, err);
 	}
 	rc = put_allowed(ap, op, current, r, err);
 	if (!rc && !r->code && !current)
 		rc = parent_ready(ap, op->path, op->make_parents, r, err);
 	if (rc || r->code)
 		return rc;
-	return put_write(ap, op, &ct, current, r, err);
+	rc = put_write(ap, op, &ct, current, r, err);
+	return rc ? rc : conflict_record(ap, op, r, err);
 }
 
 /* ---- delete ------------------------------------------------------------------------------------------------------ */

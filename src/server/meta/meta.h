@@ -196,6 +196,21 @@ struct history_walk {
 err_code meta_history_walk_put(struct meta_tx *tx, const struct id *project, const struct history_walk *w, struct err *err);
 err_code meta_history_walk_get(struct meta_tx *tx, const struct id *project, struct history_walk *out, struct err *err);
 
+/* ---- conflicts -------------------------------------------------------------------------------------------------------------------- */
+
+/** meta_conflict_add(…): an open one.  One whose copy has a conflict already, open or not, changes nothing. */
+err_code meta_conflict_add(struct meta_tx *tx, const struct id *project, const struct conflict *c, struct err *err);
+err_code meta_conflict_get(struct meta_tx *tx, const struct id *project, const struct id *copy, struct conflict *out, struct err *err);
+/** meta_conflict_end(…): an open one becomes resolved, as the last three members of ${c} say; *ended: there was an open one. */
+err_code meta_conflict_end(struct meta_tx *tx, const struct id *project, const struct conflict *c, bool *ended, struct err *err);
+
+enum conflict_which { CONFLICTS_ALL, CONFLICTS_OPEN, CONFLICTS_RESOLVED };
+/** Those with created_at > after, by created_at. */
+err_code meta_conflict_list(struct meta_tx *tx, const struct id *project, enum conflict_which which, int64_t after, unsigned limit,
+    struct conflict **out, size_t *n, struct err *err);
+
+/* ---- block lists ---------------------------------------------------------------------------------------------------------------- */
+
 /**
  * The block list of a content, in packed pages (chunk/blocklist.h) of BLOCKLIST_PAGE_BLOCKS blocks, all but the last full.
  * Adding a page that is there already changes nothing: equal contents share rows.

@@ -21,6 +21,8 @@ enum mem_which {
 	MEM_FILE_VERSION,     /* project, version */
 	MEM_VERSION,          /* project, file, version */
 	MEM_HISTORY_WALK,     /* project */
+	MEM_CONFLICT,         /* project, copy */
+	MEM_CONFLICT_AT,      /* project, created_at */
 	MEM_BLOCKS,           /* project, content, page */
 	MEM_CHUNK,            /* project, id */
 	MEM_TRANSFER,         /* id */

@@ -131,6 +131,28 @@ struct checkpoint {
 	int64_t updated_at;
 };
 
+/** How a conflict ended.  Stored as numbers: never renumber. */
+enum resolution {
+	RESOLVED_NOT = 0,
+	RESOLVED_CURRENT = 1,   /* the file as it is; the copy was deleted */
+	RESOLVED_COPY = 2,      /* the copy took the file's place */
+	RESOLVED_BOTH = 3,      /* two files from now on */
+	RESOLVED_MERGED = 4,    /* the file was changed since; the copy was deleted */
+	RESOLVED_COPY_GONE = 5, /* somebody deleted the copy, without a word about the conflict */
+};
+
+/** Two edits of one base: one kept the file's name, the other is kept under a name of its own. */
+struct conflict {
+	struct id copy;       /* the file that holds what lost the name: the conflict's own id too */
+	struct id file;       /* the file that kept it */
+	int64_t file_version; /* what that was when the copy was made */
+	struct id device;     /* whose edit lost the name */
+	int64_t created_at;   /* the copy's first version; no two of a project share one */
+	int64_t resolved_at;  /* microseconds; 0: open */
+	struct id resolved_by; /* device */
+	enum resolution resolution;
+};
+
 /** FILE_PATH_MAX: room for "dir/name" and NUL.  file_path writes it and returns ${out}. */
 #define FILE_PATH_MAX (PATH_LEN_MAX + 1)
 char *file_path(const struct file *f, char *out);

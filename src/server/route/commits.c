@@ -58,6 +58,9 @@ op_of(const struct wire_op *w, struct arena *a, struct op *op, struct err *err)
 		.from_file = w->from_file,
 		.from_version = w->from_version,
 		.target = w->target,
+		.has_conflict = w->has_conflict,
+		.conflict_file = w->conflict_file,
+		.conflict_version = w->conflict_version,
 	};
 	return extents_of(w, a, op, err);
 }

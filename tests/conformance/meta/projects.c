@@ -314,8 +314,10 @@ fill(struct meta_tx *tx, const struct id *project, unsigned n)
 	struct snapshot s = { .id = id_no(n), .expires_at = 100, .format = 1 };
 	struct checkpoint cp = { .device = *DEV, .clock = 1 };
 	struct history_walk w = { .ended_at = 1 };
+	struct conflict conflict = { .copy = id_no(n), .file = id_no(n + 1), .file_version = 9, .device = *DEV, .created_at = 10 };
 
 	ok(meta_file_put(tx, project, &f, ERR));
+	ok(meta_conflict_add(tx, project, &conflict, ERR));
 	ok(meta_version_add(tx, project, &v, ERR));
 	ok(meta_history_walk_put(tx, project, &w, ERR));
 	ok(meta_blocks_add(tx, project, &f.content, 0, (const uint8_t *)"x", 1, ERR));
@@ -340,6 +342,7 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 		struct file file;
 		struct version version;
 		struct history_walk walk;
+		struct conflict conflict;
 		struct chunk chunk;
 		struct transfer transfer;
 		struct transfer_progress progress;
@@ -357,6 +360,7 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 	count += meta_file_get(tx, project, &id, &out.file, NULL) == ERR_OK;
 	count += meta_file_at(tx, project, "d/f", &out.file, NULL) == ERR_OK;
 	count += meta_version_get(tx, project, &id, 10, &out.version, NULL) == ERR_OK;
+	count += meta_conflict_get(tx, project, &id, &out.conflict, NULL) == ERR_OK;
 	count += meta_blocks_get(tx, project, &h, 0, &p, &len, NULL) == ERR_OK;
 	count += meta_chunk_get(tx, project, &h, &out.chunk, NULL) == ERR_OK;
 	count += meta_transfer_get(tx, project, &id, &out.transfer, NULL) == ERR_OK;
@@ -386,19 +390,19 @@ project_delete(void **state)
 	fill(tx, P2, 600);
 	commit(tx);
 	tx = writer(*state);
-	assert_int_equal(filled(tx, P1, 500), 16);
+	assert_int_equal(filled(tx, P1, 500), 17);
 	ok(meta_project_delete(tx, P1, ERR));
 	assert_int_equal(filled(tx, P1, 500), 0);
 	commit(tx);
 	tx = writer(*state);
 	answers(meta_project_get(tx, P1, &p, ERR), ERR_NOT_FOUND);
 	assert_int_equal(filled(tx, P1, 500), 0);
-	assert_int_equal(filled(tx, P2, 600), 16);
+	assert_int_equal(filled(tx, P2, 600), 17);
 	p = a_project(1);
 	ok(meta_project_add(tx, &p, ERR)); /* nothing of the old one comes back */
 	assert_int_equal(filled(tx, P1, 500), 0);
 	fill(tx, P1, 500);
-	assert_int_equal(filled(tx, P1, 500), 16);
+	assert_int_equal(filled(tx, P1, 500), 17);
 	commit(tx);
 }
 

@@ -37,7 +37,7 @@ struct group {
 	const struct CMUnitTest *tests;
 	size_t n;
 };
-extern const struct group group_projects, group_files, group_listings, group_views, group_transfers, group_sync, group_history, group_garbage, group_tx;
+extern const struct group group_projects, group_files, group_listings, group_views, group_transfers, group_sync, group_history, group_conflicts, group_garbage, group_tx;
 
 /** fixture_reopen(f): close, and open again. */
 void fixture_reopen(struct fixture *f);

@@ -137,7 +137,7 @@ static int
 run_all(const struct backend *be)
 {
 	static const struct group *const groups[] = { &group_projects, &group_files, &group_listings, &group_views, &group_transfers,
-		&group_sync, &group_history, &group_garbage, &group_tx };
+		&group_sync, &group_history, &group_conflicts, &group_garbage, &group_tx };
 	int failed = 0;
 
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++)

@@ -57,10 +57,8 @@ plant_all(struct db *db)
 	    "$1, $1, $3, 'p', 2, 0, 511, 0, $2, 't', $1, 0");
 	PLANT("file_blocks", "project_id, content, page, packed", "$1, $2, $3, $2");
 	PLANT("chunks", "project_id, id, stored_len, raw_len, block_count, created_at, used_at", "$1, $2, $3, $3, 1, $3, $3");
-	PLANT("conflicts",
-	    "project_id, id, file_id, path, winner_version, winner_device, loser_version, loser_device, loser_content, copy_id, created_at,"
-	    " resolved_at, resolved_by, resolution",
-	    "$1, $1, $1, 'p', $3, $1, 0, $1, $2, $4, $3, 0, NULL, 0");
+	PLANT("conflicts", "project_id, copy_id, file_id, file_version, device_id, created_at, resolved_at, resolved_by, resolution",
+	    "$1, $1, $1, $3, $1, $3, 0, $1, 0");
 	PLANT("file_transfers",
 	    "id, project_id, device_id, state, path, size, chunk_count, bytes_done, created_at, expires_at, ended_at",
 	    "$1, $1, $1, 0, '', 1, 1, 0, $3, $3, 0");

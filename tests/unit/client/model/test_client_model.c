@@ -93,6 +93,8 @@ test_copy_of_a_copy_does_not_grow(void **state)
 	(void)state;
 	conflict_name("a.txt", "one", WHEN, 0, name);
 	assert_string_equal(conflict_name(name, "two", WHEN, 3, again), "a (conflict two 2026-11-22 14.00.00 3).txt");
+	assert_true(conflict_name_is(name) && conflict_name_is("d/a (conflict x"));
+	assert_false(conflict_name_is("d (conflict x y)/a") || conflict_name_is("a (conflict)") || conflict_name_is("a"));
 	conflict_name("README", "one", WHEN, 0, name); /* the time's last dot begins no extension */
 	assert_string_equal(conflict_name(name, "two", WHEN, 0, again), "README (conflict two 2026-11-22 14.00.00)");
 	assert_string_equal(conflict_name("a (conflict of interest).txt", "two", WHEN, 0, again),

@@ -688,6 +688,61 @@ test_uploads(void **ctx)
 	assert_int_equal(n, 1);
 }
 
+/* ---- asides ------------------------------------------------------------------------------------------------------------------------- */
+
+static void
+put_aside(struct fixture *f, uint64_t ino, int64_t version, const char *path)
+{
+	struct state_aside a = { .dev = UINT64_MAX, .ino = ino, .file.b = { 3 }, .version = version, .path = path };
+
+	OK(state_begin(f->s, &err));
+	OK(state_aside_put(f->s, &a, &err));
+	OK(state_commit(f->s, &err));
+}
+
+static void
+assert_aside(struct fixture *f, const char *path, uint64_t ino, int64_t version)
+{
+	struct state_aside got;
+	err_code rc = state_aside_get(f->s, path, UINT64_MAX, ino, &got, &err);
+
+	assert_int_equal(rc, version ? ERR_OK : ERR_NOT_FOUND);
+	if (rc)
+		return;
+	assert_int_equal(got.version, version);
+	assert_true(got.file.b[0] == 3 && got.dev == UINT64_MAX);
+	assert_string_equal(got.path, path);
+}
+
+/* By the inode until the name is known, from then on by the name: the inode may be another file's. */
+static void
+test_asides(void **ctx)
+{
+	struct fixture *f = *ctx;
+	const uint64_t ino = UINT64_C(1) << 63;
+
+	assert_aside(f, "copy", ino, 0);
+	put_aside(f, ino, 5, "");
+	assert_aside(f, "copy", ino, 5);
+	assert_aside(f, "copy", ino + 1, 0);
+	put_aside(f, ino, 6, "copy");
+	assert_aside(f, "copy", 1, 6);
+	assert_aside(f, "other", ino, 0);
+	put_aside(f, 1, 7, "");
+	assert_aside(f, "copy", 1, 6); /* a name says more than an inode */
+	assert_aside(f, "other", 1, 7);
+	OK(state_begin(f->s, &err));
+	OK(state_aside_remove(f->s, "copy", UINT64_MAX, ino, &err));
+	OK(state_aside_remove(f->s, "copy", UINT64_MAX, ino, &err));
+	OK(state_commit(f->s, &err));
+	assert_aside(f, "copy", ino, 0);
+	assert_aside(f, "other", 1, 7);
+	OK(state_begin(f->s, &err));
+	OK(state_aside_clear(f->s, &err));
+	OK(state_commit(f->s, &err));
+	assert_aside(f, "other", 1, 0);
+}
+
 struct other {
 	struct fixture *f;
 	err_code inside, after;
@@ -794,6 +849,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_base_by_content, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks_pruned, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_uploads, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_asides, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many, setup, teardown),
 	};
