@@ -98,8 +98,17 @@ messages_are_one_line(void **state)
 	wire_event_error_write(&jw, &p, &err);
 	assert_string_equal(sbuf_str(&sb), "{\"type\":\"error\",\"project\":\"" P1 "\",\"code\":\"not_found\",\"detail\":\"no\"}");
 	sbuf_reset(&sb);
-	wire_status_write(&jw, &p, &p, true);
-	assert_string_equal(sbuf_str(&sb), "{\"type\":\"status\",\"project\":\"" P1 "\",\"device\":\"" P1 "\",\"online\":true}");
+	wire_status_write(&jw, &p, &(struct wire_status){ .device = p, .online = true, .lag_us = -1 });
+	assert_string_equal(sbuf_str(&sb), "{\"type\":\"status\",\"project\":\"" P1 "\",\"device\":\"" P1
+	    "\",\"online\":true,\"cursor\":null,\"in_sync\":false,\"lag_us\":null}");
+	sbuf_reset(&sb);
+	wire_status_write(&jw, &p, &(struct wire_status){ .device = p, .has_at = true, .at = c5, .in_sync = true });
+	assert_string_equal(sbuf_str(&sb), "{\"type\":\"status\",\"project\":\"" P1 "\",\"device\":\"" P1
+	    "\",\"online\":false,\"cursor\":\"" SINCE "\",\"in_sync\":true,\"lag_us\":0}");
+	sbuf_reset(&sb);
+	wire_progress_write(&jw, &p, &(struct wire_progress){ .transfer = p, .device = p, .up = true, .path = "a\nb", .done = 1, .total = 2 });
+	assert_string_equal(sbuf_str(&sb), "{\"type\":\"progress\",\"project\":\"" P1 "\",\"transfer\":\"" P1 "\",\"device\":\"" P1
+	    "\",\"direction\":\"up\",\"path\":\"a\\nb\",\"done\":1,\"total\":2,\"state\":\"running\"}");
 	sbuf_reset(&sb);
 	wire_heartbeat_open(&jw);
 	wire_heartbeat_project(&jw, &p, &c5, 9);

@@ -1,0 +1,235 @@
+"""Who is connected, how far behind and how far along: told to all who look, at most five times a second, never in the way of a change."""
+import contextlib
+import socket
+import time
+
+import pytest
+
+from api import Chunk, Project, content_hash, packed, random_bytes
+from conftest import Drayd
+from stream import Stream
+from waiting import wait_for
+
+
+@pytest.fixture
+def listen(server, project):
+    """listen(token): a stream of the project, whose greeting has been read."""
+    with contextlib.ExitStack() as opened:
+        def one(token=None):
+            s = opened.enter_context(Stream(server.address, project.base + "/events", token or project.api.token))
+            s.next("hello")
+            return s
+        yield one
+
+
+def device(project, name, role="writer"):
+    """(id, API) of a device of the project."""
+    made = project.owner.ok("POST", project.base + "/devices", {"name": name, "role": role}, status=201)
+    return made["id"], project.server.api(made["token"])
+
+
+def listed(project):
+    return {d["name"]: d for d in project.ok("GET", "/devices")["devices"]}
+
+
+def report(api, project, *entries, status=204):
+    return api.ok("POST", project.base + "/progress", {"progress": list(entries)}, status=status)
+
+
+def download(n, done, **more):
+    return {"transfer": f"{n:032x}", "path": f"file {n}", "done": done, "total": 1000, **more}
+
+
+def told_until(stream, say, want):
+    """Messages of ${stream}, while ${say} repeats itself: a transfer is told once it has lasted for a moment.  The first that is wanted."""
+    stream.socket.settimeout(0.05)
+    for _ in range(1200):
+        say()
+        with contextlib.suppress(TimeoutError):
+            while True:
+                message = stream.next()
+                if want(message):
+                    stream.socket.settimeout(30)
+                    return message
+    raise AssertionError("never told")
+
+
+# ---- devices ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_list_says_who_is_connected_and_how_far_behind(project, listen):
+    id, api = device(project, "laptop")
+    told = listed(project)["laptop"]
+    assert (told["connected"], told["lag_us"], told["lag_changes"], told["behind_since"]) == (False, None, None, None)
+    s = listen(api.token)
+    assert listed(project)["laptop"]["connected"] and not listed(project)["tester"]["connected"]
+    project.put("a", b"1")
+    cursor = project.ok("GET", "/checkpoint")["project_cursor"]
+    api.ok("PUT", project.base + "/checkpoint", {"cursor": cursor}, status=204)
+    told = listed(project)["laptop"]
+    assert (told["lag_us"], told["lag_changes"], told["behind_since"]) == (0, 0, None)
+    first = project.put("b", b"1")
+    project.put("c", b"1")
+    told = listed(project)["laptop"]
+    assert told["lag_changes"] == 2 and told["lag_us"] > 0 and told["behind_since"] == first["changed_at"]
+    project.commit_ok(*[{"op": "put", "path": f"d{i}", "kind": "dir"} for i in range(150)])
+    assert listed(project)["laptop"]["lag_changes"] == 100
+    s.socket.close()
+    wait_for(lambda: not listed(project)["laptop"]["connected"])
+
+
+def test_a_checkpoint_that_moves_is_told(project, listen):
+    id, api = device(project, "laptop")
+    watcher, theirs = listen(), listen(api.token)
+    assert watcher.next("status")["online"]
+    project.put("a", b"1")
+    cursor = project.ok("GET", "/checkpoint")["project_cursor"]
+    api.ok("PUT", project.base + "/checkpoint", {"cursor": cursor}, status=204)
+    told = watcher.next("status")
+    assert told == {"type": "status", "project": project.id, "device": id, "online": True, "cursor": cursor, "in_sync": True, "lag_us": 0}
+    project.put("b", b"1")  # it does not follow
+    told = watcher.next("status")
+    assert (told["cursor"], told["in_sync"]) == (cursor, False) and told["lag_us"] > 0
+    theirs.socket.close()
+    assert watcher.next("status")["online"] is False
+    again = listen(api.token)
+    told = watcher.next("status")  # where it was is known at once
+    assert (told["online"], told["cursor"]) == (True, cursor)
+    again.socket.close()
+
+
+# ---- transfers ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_seen_as_it_comes(project, listen):
+    """Its bytes are told while a chunk is still on its way; and its end."""
+    s = listen()
+    chunks = [Chunk(*(random_bytes(65536) for _ in range(64))) for _ in range(2)]
+    id = project.transfer(path="shots/010.mov", size=2 * 64 * 65536)
+    data, sent = chunks[0].data, 0
+    with contextlib.closing(socket.create_connection(project.server.address, timeout=30)) as line:
+        line.sendall((f"PUT {project.base}/transfers/{id}/chunks/0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {project.api.token}\r\n"
+                      f"Content-Type: application/octet-stream\r\nContent-Length: {len(data)}\r\n\r\n").encode())
+
+        def more():
+            nonlocal sent
+            line.sendall(data[sent:min(sent + 32768, len(data) - 1)])
+            sent = min(sent + 32768, len(data) - 1)
+
+        told = told_until(s, more, lambda m: m["type"] == "progress" and m["done"] > 0)
+        assert (told["transfer"], told["direction"], told["path"], told["state"]) == (id, "up", "shots/010.mov", "running")
+        assert told["done"] <= sent < len(data) and told["total"] == 2 * 64 * 65536
+    for n, chunk in enumerate(chunks):
+        project.send_chunk(id, n, chunk)
+        project.ok("PUT", f"/transfers/{id}/blocks?from={64 * n}", packed(chunk), status=204)
+    project.commit_ok({"op": "put", "path": "010.mov", "kind": "file", "size": 2 * 64 * 65536, "transfer": id,
+                       "content_hash": content_hash(chunks[0].blocks + chunks[1].blocks)})
+    while (told := s.next("progress"))["state"] == "running":
+        assert told["transfer"] == id
+    assert told["state"] == "done" and told["done"] == told["total"]
+
+
+def test_an_upload_that_is_given_up(project, listen):
+    s = listen()
+    id = project.transfer(path="a", size=4 * 65536 * 64)
+    chunks = iter([Chunk(random_bytes(65536)) for _ in range(1200)])
+    numbers = iter(range(1200))
+    told = told_until(s, lambda: project.send_chunk(id, next(numbers), next(chunks)), lambda m: m["type"] == "progress")
+    assert told["state"] == "running" and told["transfer"] == id
+    project.ok("DELETE", f"/transfers/{id}", status=204)
+    while (told := s.next("progress"))["state"] == "running":
+        pass
+    assert told["state"] == "gone"
+
+
+def test_a_download_is_told_by_its_device(project, listen):
+    """Also by a reader, who may not write anything; to others as to itself; and it is gone when the device is."""
+    id, reader = device(project, "reader", "reader")
+    s, theirs = listen(), listen(reader.token)
+    told = told_until(s, lambda: report(reader, project, download(1, 300)), lambda m: m["type"] == "progress")
+    assert told == {"type": "progress", "project": project.id, "transfer": f"{1:032x}", "device": id, "direction": "down", "path": "file 1",
+                    "done": 300, "total": 1000, "state": "running"}
+    assert theirs.next("progress") == told
+    report(reader, project, download(1, 300, state="done"))
+    told = s.next("progress")
+    assert (told["state"], told["done"]) == ("done", 1000)
+    told = told_until(s, lambda: report(reader, project, download(2, 5, path=None, total=None)), lambda m: m["type"] == "progress")
+    assert told["path"] is None and told["total"] is None and told["transfer"] == f"{2:032x}"
+    theirs.socket.close()
+    while (told := s.next("progress"))["state"] == "running":
+        pass
+    assert (told["state"], told["transfer"], told["done"]) == ("gone", f"{2:032x}", 5)
+
+
+def test_at_most_five_a_second(project, listen):
+    s, begun = listen(), time.monotonic()
+    done = iter(range(1000))
+    messages = []
+    told_until(s, lambda: report(project.api, project, download(1, next(done))),
+               lambda m: m["type"] == "progress" and (messages.append(m) or len(messages) == 6))
+    assert len(messages) <= (time.monotonic() - begun) * 5 + 1
+    assert [m["done"] for m in messages] == sorted({m["done"] for m in messages})
+
+
+def test_a_foreign_project_is_told_nothing(server, owner, project, listen):
+    other = Project.create(server, owner, "foreign")
+    s = listen()
+    for target in (other.id, "0" * 32):
+        assert project.api.call("POST", f"/projects/{target}/progress", {"progress": [download(1, 1)]}).code == "not_found"
+    report(other.api, other, download(1, 1))
+    told = told_until(s, lambda: report(project.api, project, download(2, 1)), lambda m: m["type"] == "progress")
+    assert told["transfer"] == f"{2:032x}"
+    assert project.server.api().call("POST", project.base + "/progress", {"progress": []}).status == 401
+
+
+def test_what_a_device_may_not_say(project, listen):
+    """Nothing of a message that is wrong anywhere is told."""
+    s = listen()
+    good = download(9, 9)
+    for wrong, code in [({"done": -1}, "field_range"), ({"done": 2**63}, "field_range"), ({"done": "1"}, "field_type"), ({"done": 1.5}, "field_type"),
+                        ({"done": True}, "field_type"), ({"done": 1001}, "field_range"), ({"total": -1}, "field_range"), ({"total": []}, "field_type"),
+                        ({"transfer": "x" * 32}, "id_invalid"), ({"transfer": None}, "field_type"), ({"path": 7}, "field_type"),
+                        ({"path": "/a"}, "path_invalid"), ({"path": "a\0b"}, "path_invalid"), ({"path": "x" * 256}, "name_too_long"),
+                        ({"path": "x/" * 2048 + "x"}, "path_too_long"), ({"state": "paused"}, "field_range"), ({"state": 1}, "field_type"),
+                        ({"device": project.id}, "unknown_field"), ({"direction": "up"}, "unknown_field")]:
+        answer = project.call("POST", "/progress", {"progress": [good, {**download(8, 8), **wrong}]})
+        assert answer.code == code, (wrong, answer)
+    for body, code in [({}, "field_missing"), ({"progress": {}}, "field_type"), ({"progress": [1]}, "field_type"), ([], "field_type"),
+                       ({"progress": [], "more": 1}, "unknown_field"), ({"progress": [good] * 17}, "field_range"), (b"{", "json_invalid")]:
+        headers = {"Content-Type": "application/json"}
+        assert project.call("POST", "/progress", body, headers=headers).code == code, body
+    assert project.call("POST", "/progress", b'{"progress":[' + b" " * 2**20 + b"]}", headers={"Content-Type": "application/json"}).status == 413
+    told = told_until(s, lambda: report(project.api, project, download(1, 1)), lambda m: m["type"] == "progress")
+    assert told["transfer"] == f"{1:032x}"
+
+
+def test_more_downloads_than_are_told(project, listen):
+    s, seen = listen(), set()
+
+    def say():
+        for n in range(0, 40, 10):
+            report(project.api, project, *(download(1 + n + i, 1) for i in range(10)))
+
+    told_until(s, say, lambda m: m["type"] == "progress" and (seen.add(m["transfer"]) or len(seen) == 16))
+    for _ in range(3):
+        project.put("a", random_bytes(10))
+        assert s.next("change", "progress")["type"] == "change"
+    report(project.api, project, download(1, 1, state="done"))
+    told_until(s, lambda: report(project.api, project, download(99, 1)), lambda m: m["type"] == "progress" and m["transfer"] == f"{99:032x}")
+
+
+# ---- do these tests bite? --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_not_told_as_gone_is_noticed(tmp_path):
+    server = Drayd(tmp_path, env={"DRAY_FAULT": "notify.forgets_gone"})
+    project = Project.create(server, server.api(server.owner_token), "p")
+    _, api = device(project, "laptop")
+    with Stream(server.address, project.base + "/events", project.api.token) as s:
+        s.next("hello")
+        with Stream(server.address, project.base + "/events", api.token):
+            assert s.next("status")["online"]
+        wait_for(lambda: not listed(project)["laptop"]["connected"])
+        with Stream(server.address, project.base + "/events", device(project, "other")[1].token):
+            assert s.next("status")["online"], "the fault had no effect"
+    server.stop()
