@@ -98,7 +98,7 @@ text_width(const char *s)
 	return width;
 }
 
-void
+size_t
 report_fit(struct sbuf *sb, const char *text, size_t width)
 {
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0), before = utf8 ? uselocale(utf8) : 0;
@@ -113,6 +113,7 @@ report_fit(struct sbuf *sb, const char *text, size_t width)
 		for (; *s && all + 3 > width; s += bytes) /* the end of a path tells more than its beginning */
 			all -= char_width(s, &bytes);
 		sbuf_add(sb, width >= 3 ? "..." : "");
+		all += width >= 3 ? 3 : 0;
 	}
 	sbuf_add(sb, s);
 	sbuf_fini(&visible);
@@ -120,6 +121,7 @@ report_fit(struct sbuf *sb, const char *text, size_t width)
 		uselocale(before);
 		freelocale(utf8);
 	}
+	return all;
 }
 
 static void

@@ -33,5 +33,8 @@ void report_stop(struct report *r);
 /** report_clear(r): take the bar off the screen, before something else is printed. */
 void report_clear(struct report *r);
 
-/** report_fit(sb, text, width): ${text}, made visible, in at most ${width} columns; what does not fit is cut off in front. */
-void report_fit(struct sbuf *sb, const char *text, size_t width);
+/**
+ * report_fit(sb, text, width): ${text}, made visible, in at most ${width} columns; what does not fit is cut off in front.  Returns how many
+ * columns it takes.
+ */
+size_t report_fit(struct sbuf *sb, const char *text, size_t width);

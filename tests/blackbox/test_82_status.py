@@ -1,10 +1,12 @@
 """Who is connected, how far behind and how far along: told to all who look, at most five times a second, never in the way of a change."""
 import contextlib
+import json
 import socket
 import time
 
 import pytest
 
+from agents import Agent
 from api import Chunk, Project, content_hash, packed, random_bytes
 from conftest import Drayd
 from stream import Stream
@@ -216,6 +218,59 @@ def test_more_downloads_than_are_told(project, listen):
         assert s.next("change", "progress")["type"] == "change"
     report(project.api, project, download(1, 1, state="done"))
     told_until(s, lambda: report(project.api, project, download(99, 1)), lambda m: m["type"] == "progress" and m["transfer"] == f"{99:032x}")
+
+
+# ---- dray devices, and what dray tells ---------------------------------------------------------------------------------------------------
+
+
+def test_dray_devices(make, tmp_path):
+    a, b, c = make("alpha", "beta", "name\u202ewith 日本語 " + "long " * 30)
+    a.write("x", b"1")
+    a.sync()
+    b.sync()
+    a.write("y", b"1")
+    a.write("z", b"1")
+    a.sync()
+    agent = Agent(a, log=tmp_path / "log")
+    try:
+        wait_for(lambda: {d["name"]: d for d in json.loads(a.dray("devices", "--json", a.folder).stdout)["devices"]}["alpha"]["connected"])
+        told = {d["name"]: d for d in json.loads(b.dray("devices", "--json", b.folder).stdout)["devices"]}
+        assert told["alpha"]["in_sync"] and told["alpha"]["lag_changes"] == 0 and not told["beta"]["in_sync"] and told["beta"]["lag_changes"] == 2
+        assert not told["beta"]["connected"] and told["beta"]["behind_since"] and told[c.name]["cursor"] is None
+        run = b.dray("devices", b.folder)
+        heading, *lines = run.stdout.splitlines()
+        assert run.returncode == 0 and heading.split() == ["Name", "Role", "Place", "Last", "seen"] and len(lines) == 3
+        by_name = {line[2:].split()[0]: line for line in lines}
+        assert by_name["alpha"].startswith("* ") and "in sync" in by_name["alpha"] and by_name["alpha"].endswith("connected")
+        assert by_name["beta"].startswith("  ") and "2 changes behind for " in by_name["beta"] and by_name["beta"].endswith("(this device)")
+        assert "never synced" in run.stdout and "\u202e" not in run.stdout.replace("\\u202e", "")
+    finally:
+        agent.stop()
+    wait_for(lambda: not {d["name"]: d for d in json.loads(a.dray("devices", "--json", a.folder).stdout)["devices"]}["alpha"]["connected"])
+
+
+def test_dray_devices_fails_as_others_do(make, tmp_path):
+    (a,) = make("a")
+    assert a.dray("devices", tmp_path).returncode == 1 and "not linked" in a.dray("devices", tmp_path).stderr
+    assert a.dray("devices", "--nonsense").returncode == 2
+    assert a.dray("devices", "-T", "0", a.folder).returncode == 2
+
+
+def test_a_download_is_seen_by_others(make, tmp_path):
+    """dray sync tells of it by itself; also that it was done."""
+    a, b = make("a", "b")
+    a.write("film.mov", random_bytes(3_000_000))
+    a.sync()
+    with Stream(make.server.address, f"/projects/{make.project}/events", a.token) as s:
+        s.next("hello")
+        run = b.start("--limit-rate", "600K")
+        told = s.next("progress")
+        assert (told["direction"], told["path"], told["total"], told["state"]) == ("down", "film.mov", 3_000_000, "running")
+        done = [told["done"]]
+        while (told := s.next("progress"))["state"] == "running":
+            done.append(told["done"])
+        assert (told["state"], told["done"]) == ("done", 3_000_000) and done == sorted(done)
+        assert run.wait() == 0
 
 
 # ---- do these tests bite? --------------------------------------------------------------------------------------------------------------
