@@ -68,6 +68,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'q', "quiet", NULL, "print errors only" },
 	{ 'v', "verbose", NULL, "list every entry" },
 	{ 'o', "print", NULL, "print it, and write nothing" },
+	{ 'F', "follow", NULL, "go on telling what happens, until it is interrupted" },
 	{ 'c', "verify", NULL, "read every file, also those that nothing has touched" },
 	{ 0 },
 };

@@ -195,8 +195,8 @@ rate(const struct report *r, uint64_t done)
 	return ms > 0 && done > then ? (done - then) * 1000 / (uint64_t)ms : 0;
 }
 
-static void
-add_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
+void
+report_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
 {
 	uint64_t s = per_second ? (left + per_second - 1) / per_second : 0;
 
@@ -208,6 +208,15 @@ add_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
 		sbuf_addf(sb, "  %u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
 }
 
+void
+report_bar(struct sbuf *sb, unsigned percent, size_t width)
+{
+	sbuf_addc(sb, '[');
+	for (size_t i = 0; i < width; i++)
+		sbuf_addc(sb, i < percent * width / 100 ? '=' : i == percent * width / 100 ? '>' : ' ');
+	sbuf_addc(sb, ']');
+}
+
 /* What is left of the line after everything else, within reason. */
 static void
 add_bar(struct sbuf *sb, unsigned percent, size_t used)
@@ -216,10 +225,8 @@ add_bar(struct sbuf *sb, unsigned percent, size_t used)
 
 	if (width < BAR_MIN)
 		return;
-	sbuf_addc(sb, '[');
-	for (size_t i = 0; i < width; i++)
-		sbuf_addc(sb, i < percent * width / 100 ? '=' : i == percent * width / 100 ? '>' : ' ');
-	sbuf_add(sb, "] ");
+	report_bar(sb, percent, width);
+	sbuf_addc(sb, ' ');
 }
 
 /* "  shots/010.mov  45% of 12.0 GiB  +2 more"; false when no file takes long. */
@@ -253,7 +260,7 @@ add_counts(struct sbuf *sb, const struct transfer_counts *c, unsigned percent, u
 	sbuf_addf(sb, "%3u%%  %s/%s", percent, size_human(c->bytes_done, done), size_human(c->bytes_total, total));
 	if (!narrow)
 		sbuf_addf(sb, "  %" PRIu64 "/%" PRIu64 " files  %s/s", c->files_done, c->files_total, size_human(per_second, speed));
-	add_eta(sb, c->bytes_total > c->bytes_done ? c->bytes_total - c->bytes_done : 0, per_second);
+	report_eta(sb, c->bytes_total > c->bytes_done ? c->bytes_total - c->bytes_done : 0, per_second);
 }
 
 static void

@@ -229,10 +229,10 @@ wire_progress_report(struct jw *jw, const struct wire_progress *p, size_t n)
 	jw_end_object(jw);
 }
 
-static err_code
-state_read(struct json_in *in, enum wire_progress_state *out, struct err *err)
+err_code
+wire_progress_state_read(struct json_in *in, enum wire_progress_state *out, struct err *err)
 {
-	const char *s = states[WIRE_RUNNING];
+	const char *s = states[*out];
 	err_code rc = json_get_str(in, "state", &s, NULL, err);
 
 	if (rc)
@@ -277,7 +277,7 @@ progress_one(json_t *value, struct arena *a, struct wire_progress *out, struct e
 	if (!rc)
 		rc = json_get_i64(&in, "total", 0, INT64_MAX, &out->total, err);
 	if (!rc)
-		rc = state_read(&in, &out->state, err);
+		rc = wire_progress_state_read(&in, &out->state, err);
 	if (!rc)
 		rc = json_in_end(&in, err);
 	if (!rc && out->total > 0 && out->done > out->total)

@@ -62,8 +62,22 @@ void wire_progress_write(struct jw *jw, const struct id *project, const struct w
  * Errors     those of json_in.h and path_check; FIELD_RANGE: more entries, a negative number, done past total, or a state that is none.
  */
 err_code wire_progress_read(struct json_in *in, struct arena *a, struct wire_progress **out, size_t *n, struct err *err);
+/** wire_progress_state_read(in, out, err): the member "state"; *out keeps its value when absent. */
+err_code wire_progress_state_read(struct json_in *in, enum wire_progress_state *out, struct err *err);
 /** wire_progress_report(jw, p, n): the same, as a device writes it. */
 void wire_progress_report(struct jw *jw, const struct wire_progress *p, size_t n);
+
+/** A message as a client reads it.  What it does not know is WIRE_EVENT_OTHER. */
+enum wire_event_type { WIRE_EVENT_OTHER, WIRE_EVENT_HELLO, WIRE_EVENT_CHANGE, WIRE_EVENT_STATUS, WIRE_EVENT_PROGRESS };
+struct wire_event {
+	enum wire_event_type type;
+	struct wire_status status;
+	struct wire_progress progress;
+	struct wire_file *files;   /* of a change: added, then modified, then deleted */
+	size_t n, added, modified; /* all of them; of which so many are the first, and the second */
+};
+/** wire_event_read(p, len, a, out, err): text in ${a}.  Errors: those of json_in.h; FIELD_RANGE. */
+err_code wire_event_read(const uint8_t *p, size_t len, struct arena *a, struct wire_event *out, struct err *err);
 
 /** {type: "error", project?, code, detail}: ${project} NULL: about the message as a whole. */
 void wire_event_error_write(struct jw *jw, const struct id *project, const struct err *err);

@@ -1,14 +1,24 @@
 """Who is connected, how far behind and how far along: told to all who look, at most five times a second, never in the way of a change."""
 import contextlib
+import fcntl
 import json
+import os
+import pty
+import signal
 import socket
+import struct
+import subprocess
+import termios
+import threading
 import time
+import unicodedata
 
 import pytest
 
-from agents import Agent
+from agents import TROUBLE, Agent
 from api import Chunk, Project, content_hash, packed, random_bytes
 from conftest import Drayd
+from devices import Device
 from stream import Stream
 from waiting import wait_for
 
@@ -271,6 +281,207 @@ def test_a_download_is_seen_by_others(make, tmp_path):
             done.append(told["done"])
         assert (told["state"], told["done"]) == ("done", 3_000_000) and done == sorted(done)
         assert run.wait() == 0
+
+
+# ---- dray status --follow ----------------------------------------------------------------------------------------------------------------
+
+
+def width_of(text):
+    """Columns that a terminal takes for it."""
+    return sum(0 if unicodedata.combining(c) or unicodedata.category(c) == "Cf" else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+class Screen:
+    """dray status --follow on a terminal of ${rows} x ${columns}: what it shows, by a terminal that knows what it may use and no more."""
+
+    def __init__(self, device, rows=24, columns=80, args=()):
+        self.master, slave = pty.openpty()
+        self.resize(rows, columns)
+        env = {**os.environ, "TERM": "xterm"}
+        self.proc = subprocess.Popen([device.bin / "dray", "status", "--follow", *args, device.folder], stdin=slave, stdout=slave,
+                                     stderr=subprocess.PIPE, env=env, start_new_session=True,
+                                     preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+        self.said, self.lines, self.cursor, self.other = "", [], True, False
+        self.rest = b""
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def resize(self, rows, columns):
+        self.rows, self.columns = rows, columns
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if hasattr(self, "proc"):
+            self.proc.send_signal(signal.SIGWINCH)
+
+    def read(self):
+        with contextlib.suppress(OSError):
+            while piece := os.read(self.master, 65536):
+                self.rest += piece
+                with contextlib.suppress(UnicodeDecodeError):
+                    self.said += self.rest.decode()
+                    self.rest = b""
+
+    def frames(self):
+        """Each frame that was drawn: its rows."""
+        frames = []
+        for frame in self.said.replace("\x1b[?1049h", "").replace("\x1b[?25l", "").split("\x1b[H")[1:]:
+            if "\x1b[J" in frame:
+                rows = frame.split("\x1b[J")[0].replace("\r\r\n", "\r\n").split("\r\n")  # the terminal adds one
+                assert all(r.endswith("\x1b[K") for r in rows), rows
+                rows = [r.removesuffix("\x1b[K") for r in rows]
+                assert not any(unicodedata.category(c) == "Cc" for r in rows for c in r), rows
+                frames.append(rows)
+        return frames
+
+    def shows(self, *texts):
+        frames = self.frames()
+        return bool(frames) and all(any(t in row for row in frames[-1]) for t in texts)
+
+    def wait(self, *texts):
+        wait_for(lambda: self.shows(*texts), f"never shown: {texts}", seconds=40)
+
+    def fits(self, since=0):
+        for rows in self.frames()[since:]:
+            assert len(rows) <= self.rows and all(width_of(r) < self.columns for r in rows), rows
+
+    def stop(self):
+        """Ctrl-C, as typed; the cursor and the screen are given back."""
+        os.write(self.master, b"\x03")
+        err = self.proc.stderr.read()
+        assert self.proc.wait(timeout=60) == 0, err
+        assert not TROUBLE.search(err.decode()), err
+        self.thread.join()
+        os.close(self.master)
+        assert self.said.startswith("\x1b[?1049h\x1b[?25l") and self.said.endswith("\x1b[?25h\x1b[?1049l")
+
+
+@pytest.fixture
+def follow():
+    opened = []
+
+    def one(*args, **more):
+        opened.append(Screen(*args, **more))
+        return opened[-1]
+
+    yield one
+    for s in opened:
+        if s.proc.poll() is None:
+            s.proc.kill()
+
+
+class Lines:
+    """dray status --follow, piped."""
+
+    def __init__(self, device, *args):
+        self.proc = subprocess.Popen([device.bin / "dray", "status", "--follow", *args, device.folder], stdout=subprocess.PIPE, text=True)
+
+    def until(self, want):
+        for line in self.proc.stdout:
+            if want(line):
+                return line
+        raise AssertionError("it ended")
+
+    def objects_until(self, want):
+        return json.loads(self.until(lambda line: want(json.loads(line))))
+
+    def stop(self):
+        self.proc.send_signal(signal.SIGINT)
+        assert self.proc.wait(timeout=60) == 0
+        self.proc.stdout.close()
+
+
+ODD = "very " * 20 + "日本語の長い名前" * 5 + "\x1b[31mred\ttab.mov"
+
+
+def test_a_large_upload_is_followed(make, follow, tmp_path):
+    """By a screen of 80 x 24, as lines and as JSON, and by the other device's stream; and the device that is killed is gone."""
+    a, b = make("alpha", "beta")
+    with Stream(make.server.address, f"/projects/{make.project}/events", b.token) as stream:
+        stream.next("hello")
+        screen, lines, objects = follow(b), Lines(b), Lines(b, "--json")
+        screen.wait("connected to", "Devices  2", "beta", "(this device)", "Transfers", "Changes", "no agent runs here")
+        objects.objects_until(lambda o: o["type"] == "devices")
+        agent = Agent(a, log=tmp_path / "log", args=("--limit-rate", "4M"))
+        assert stream.next("status")["online"]
+        screen.wait("* alpha")
+        assert "is connected" in lines.until(lambda line: "alpha is connected" in line)
+        assert objects.objects_until(lambda o: o["type"] == "status")["online"]
+        a.write(ODD, random_bytes(40_000_000))
+        told = stream.next("progress")
+        assert told["direction"] == "up" and told["path"] == ODD and told["total"] == 40_000_000 and told["state"] == "running"
+        assert 0 < stream.next("progress")["done"] < 40_000_000
+        screen.wait("Transfers  1", "  up    alpha", "...", "iB/s")
+        assert "up    alpha  very " in (line := lines.until(lambda line: "tab.mov" in line)) and "\x1b" not in line and "% of" in line
+        assert objects.objects_until(lambda o: o["type"] == "progress")["path"] == ODD
+        while stream.next("progress")["state"] != "done":
+            pass
+        screen.wait("added", "in sync")
+        lines.until(lambda line: "  done" in line and line[10:12] == "up")
+        lines.until(lambda line: "  added  very" in line or "alpha is in sync" in line)
+        agent.kill()
+        while (told := stream.next("status"))["online"]:
+            pass
+        screen.wait("  alpha")
+        lines.until(lambda line: "alpha has gone" in line)
+        screen.fits()
+        screen.stop()
+        lines.stop()
+        objects.stop()
+
+
+@pytest.mark.parametrize("rows, columns", [(24, 80), (10, 40), (1, 2), (60, 200)])
+def test_screens_of_all_sizes(make, follow, rows, columns):
+    names = ["d" * 190, "名前" * 30, "\u202eodd"] + [f"device {i}" for i in range(2)]
+    a, *others = make("me", *names)
+    s = follow(a, rows=rows, columns=columns)
+    wait_for(lambda: any("connected"[:columns - 3] in r for f in s.frames() for r in f) or columns < 20 and s.frames())
+    for d in others[:3]:
+        d.write(ODD + d.name[-5:], b"x")
+        d.sync_any()
+    if columns >= 40:
+        s.wait("added")
+    s.fits()
+    if columns == 80:
+        before = len(s.frames())
+        s.resize(12, 50)
+        wait_for(lambda: len(s.frames()) > before and len(s.frames()[-1]) <= 12)
+        s.fits(since=len(s.frames()) - 1)
+    s.stop()
+
+
+def test_a_server_that_goes_away_is_waited_for(own_server, follow, tmp_path):
+    project = own_server.project("p")
+    a = Device(own_server, project, tmp_path / "a", "a")
+    screen, lines, objects = follow(a), Lines(a), Lines(a, "--json")
+    screen.wait("connected to")
+    lines.until(lambda line: "connected" in line)
+    objects.objects_until(lambda o: o["type"] == "connected")
+    own_server.kill()
+    screen.wait("not connected to")
+    assert "disconnected: " in lines.until(lambda line: "disconnected" in line)
+    assert objects.objects_until(lambda o: o["type"] == "disconnected")["reason"]
+    own_server.start()
+    wait_for(lambda: screen.shows("  connected to"))
+    lines.until(lambda line: "  connected" in line)
+    objects.objects_until(lambda o: o["type"] == "connected")
+    own_server.revoke(project, "a")
+    for run in (lines, objects):
+        assert run.proc.stdout.read() is not None and run.proc.wait(timeout=60) == 1
+    assert screen.proc.wait(timeout=60) == 1
+    screen.thread.join()
+    assert screen.said.endswith("\x1b[?25h\x1b[?1049l")
+
+
+def test_follow_is_refused_what_it_cannot_do(make, tmp_path):
+    (a,) = make("a")
+    assert a.dray("status", "--follow", "--verify", a.folder).returncode == 2
+    assert a.dray("status", "--follow", "--verbose", a.folder).returncode == 2
+    assert a.dray("status", "--follow", tmp_path).returncode == 1
+    run = Lines(a)
+    run.proc.stdout.close()  # nobody reads
+    a.write("x", b"1")
+    a.sync()
+    assert run.proc.wait(timeout=60) == 1
 
 
 # ---- do these tests bite? --------------------------------------------------------------------------------------------------------------
