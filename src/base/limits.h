@@ -59,6 +59,14 @@
 #define EVENTS_RING_MAX (1 * MIB) /* change messages kept for each project that somebody listens to */
 #define EVENTS_CATCH_UP_MAX 10000 /* files that a stream reads behind the ring before it is told to pull instead */
 #define EVENTS_PRESENCE_MAX 64    /* streams of a project whose comings and goings are told: each costs a message to all others */
+#define EVENTS_DEVICES_MAX 128    /* of a project whose state is kept to be told: those who listen, and some who sync now and then */
+#define EVENTS_LAG_MS 2000        /* behind for so long before it is told: a device that is in step is a moment behind each change */
+#define LIVE_EVERY_MS 200         /* for each transfer and device: five times a second is smooth to the eye */
+#define LIVE_LISTENERS 64         /* of a project; each so many more make it a fifth of a second rarer: state is what is given up first */
+#define PROGRESS_MAX 256          /* transfers of a project whose state is kept to be told: 2 MiB with the longest paths */
+#define PROGRESS_PER_DEVICE_MAX 16 /* downloads that a device tells of, in all and in one message: more than it has requests in flight */
+#define PROGRESS_SILENCE_MS 30000 /* then a transfer is told as gone: the slowest line that is served moves within this */
+#define PROGRESS_KEEP_MS 60000    /* a transfer that has ended, for those who read slowly: who does not read for so long is cut off */
 #define EVENTS_HEARTBEAT_MS 25000 /* below the minute after which proxies drop what is idle */
 #define EVENTS_PONG_MS 60000      /* without a pong: two pings unanswered */
 #define EVENTS_RECHECK_MS 3000    /* a revoked device is out within 5 s */
@@ -101,6 +109,8 @@
 #define TRANSFER_LIFE_US (7 * 24 * 3600 * INT64_C(1000000))
 #define BLOCKS_FETCH_MAX CHUNK_BLOCKS_MAX  /* blocks of one …/blocks/fetch: the answer is one container */
 #define BLOCKS_FETCH_RAW_MAX CHUNK_RAW_MAX /* and their raw bytes */
+#define LAG_CHANGES_MAX 100       /* changes that a device is behind are counted so far */
+#define LAG_ROWS_MAX 10000        /* of one list of devices, in all: some 30 ms */
 #define WAIT_MAX_S 60             /* long poll */
 #define POLL_BURST 50             /* answers of "nothing new" to a device that does not wait for them: scripts and a client that starts stay below */
 #define POLL_INTERVAL_US 50000    /* then one more each: 20 a second of a loop without a pause cost next to nothing */

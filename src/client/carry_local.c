@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "client/carry_internal.h"
 #include "client/feed.h"
+#include "client/tell.h"
 
 /* ---- records -------------------------------------------------------------------------------------------------------------- */
 
@@ -389,6 +390,7 @@ fetch_all(struct carry *c, struct err *err)
 {
 	size_t n, firsts;
 	struct pull_file *files = files_to_fetch(c, &n);
+	struct tell *tell;
 	struct install *in;
 	struct transfer_env env = {
 		.root = c->env->folder->root,
@@ -409,9 +411,11 @@ fetch_all(struct carry *c, struct err *err)
 		return rc;
 	env.ctx = in;
 	report_start(c->env->opts->report, "Receiving", c->progress);
+	tell = tell_start(c->env->remote, c->progress, n == 1 ? files[0].want->path : NULL);
 	rc = fetch_some(in, &env, files, firsts, err);
 	if (rc == ERR_OK)
 		rc = fetch_some(in, &env, files + firsts, n - firsts, err);
+	tell_stop(tell, rc == ERR_OK);
 	report_stop(c->env->opts->report);
 	install_free(in);
 	return rc;

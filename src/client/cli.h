@@ -16,7 +16,7 @@ enum exit_code {
 };
 
 extern const struct command COMMAND_LINK, COMMAND_SYNC, COMMAND_STATUS, COMMAND_UNLINK, COMMAND_LS, COMMAND_GET, COMMAND_PUT, COMMAND_LOG,
-    COMMAND_RESTORE, COMMAND_CONFLICTS, COMMAND_WATCH, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_INSTALL_SERVICE;
+    COMMAND_RESTORE, COMMAND_CONFLICTS, COMMAND_WATCH, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_INSTALL_SERVICE, COMMAND_DEVICES;
 
 /** cli_print(sb): write to standard output and release; a closed pipe ends the output, not the program. */
 void cli_print(struct sbuf *sb);

@@ -6,6 +6,7 @@
 #include "client/agent_show.h"
 #include "client/cli.h"
 #include "client/feed.h"
+#include "client/follow.h"
 #include "client/plan_show.h"
 #include "client/recover.h"
 #include "client/turn.h"
@@ -219,12 +220,26 @@ show_status(const struct command_line *line, int *code, struct err *err)
 	return rc;
 }
 
+static err_code
+follow(const struct command_line *line, struct err *err)
+{
+	AUTO(freep) char *path = NULL;
+	err_code rc;
+
+	if (command_has(line, 'c') || command_has(line, 'v'))
+		return err_set(err, ERR_USAGE, "--follow looks at the project and not at the disk: not with --verify or --verbose");
+	rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
+	return rc ? rc : follow_run(path, command_has(line, 'j'), err);
+}
+
 static int
 run(const struct command_line *line)
 {
 	struct err err = { 0 };
 	int code = EXIT_IN_SYNC;
 
+	if (command_has(line, 'F'))
+		return follow(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
 	return show_status(line, &code, &err) ? command_fail(line, &err) : code;
 }
 
@@ -232,13 +247,16 @@ const struct command COMMAND_STATUS = {
 	.name = "status",
 	.args = "[DIR]",
 	.summary = "Tell whether a linked folder is in sync, and what differs",
-	.options = "cjv",
+	.options = "Fcjv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,
 	.help = "Looks at the disk and asks the server; changes nothing in the tree.  Where dray watch runs on the\n"
 	        "folder, it also tells what that is doing.  A file whose size and times are the agreed ones is\n"
 	        "taken for unchanged; with --verify it is read.\n\n"
+	        "With --follow it shows what happens in the project instead, on a terminal as a screen that is\n"
+	        "redrawn in place: who is connected and how far behind, transfers, changes.  Elsewhere it prints a\n"
+	        "line as each thing happens, with --json an object a line.  Interrupting ends it with 0.\n\n"
 	        "Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
 	        "the server could not be asked.\n",
 };

@@ -11,6 +11,7 @@
 #include "client/get.h"
 #include "client/report.h"
 #include "client/scan/scan.h"
+#include "client/tell.h"
 
 #define PART_PREFIX ".dray-part-"
 #define PART_MAX (PATH_LEN_MAX + 64)
@@ -290,6 +291,7 @@ err_code
 get_files(struct get *g, struct report *report, struct err *err)
 {
 	struct scratch *scratch;
+	struct tell *tell;
 	struct transfer_counts counts;
 	struct transfer_env env = { .root = g->root, .remote = g->session->remote, .cancel = cli_cancel(), .ctx = g };
 	err_code rc = cli_parallel(g->line, &env.parallel, err);
@@ -305,7 +307,9 @@ get_files(struct get *g, struct report *report, struct err *err)
 		env.state = scratch->state;
 		env.progress = transfer_progress_new();
 		report_start(report, "Receiving", env.progress);
+		tell = tell_start(env.remote, env.progress, g->n == 1 ? g->files[0].want->path : NULL);
 		rc = pull_run(&env, g->files, g->n, open_part, landed, err);
+		tell_stop(tell, rc == ERR_OK);
 		report_stop(report);
 		transfer_progress_read(env.progress, &counts);
 		g->outcome.saved = counts.bytes_saved;

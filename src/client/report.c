@@ -98,7 +98,7 @@ text_width(const char *s)
 	return width;
 }
 
-void
+size_t
 report_fit(struct sbuf *sb, const char *text, size_t width)
 {
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", 0), before = utf8 ? uselocale(utf8) : 0;
@@ -113,6 +113,7 @@ report_fit(struct sbuf *sb, const char *text, size_t width)
 		for (; *s && all + 3 > width; s += bytes) /* the end of a path tells more than its beginning */
 			all -= char_width(s, &bytes);
 		sbuf_add(sb, width >= 3 ? "..." : "");
+		all += width >= 3 ? 3 : 0;
 	}
 	sbuf_add(sb, s);
 	sbuf_fini(&visible);
@@ -120,6 +121,7 @@ report_fit(struct sbuf *sb, const char *text, size_t width)
 		uselocale(before);
 		freelocale(utf8);
 	}
+	return all;
 }
 
 static void
@@ -193,8 +195,8 @@ rate(const struct report *r, uint64_t done)
 	return ms > 0 && done > then ? (done - then) * 1000 / (uint64_t)ms : 0;
 }
 
-static void
-add_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
+void
+report_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
 {
 	uint64_t s = per_second ? (left + per_second - 1) / per_second : 0;
 
@@ -206,6 +208,15 @@ add_eta(struct sbuf *sb, uint64_t left, uint64_t per_second)
 		sbuf_addf(sb, "  %u:%02u", (unsigned)(s / 60), (unsigned)(s % 60));
 }
 
+void
+report_bar(struct sbuf *sb, unsigned percent, size_t width)
+{
+	sbuf_addc(sb, '[');
+	for (size_t i = 0; i < width; i++)
+		sbuf_addc(sb, i < percent * width / 100 ? '=' : i == percent * width / 100 ? '>' : ' ');
+	sbuf_addc(sb, ']');
+}
+
 /* What is left of the line after everything else, within reason. */
 static void
 add_bar(struct sbuf *sb, unsigned percent, size_t used)
@@ -214,10 +225,8 @@ add_bar(struct sbuf *sb, unsigned percent, size_t used)
 
 	if (width < BAR_MIN)
 		return;
-	sbuf_addc(sb, '[');
-	for (size_t i = 0; i < width; i++)
-		sbuf_addc(sb, i < percent * width / 100 ? '=' : i == percent * width / 100 ? '>' : ' ');
-	sbuf_add(sb, "] ");
+	report_bar(sb, percent, width);
+	sbuf_addc(sb, ' ');
 }
 
 /* "  shots/010.mov  45% of 12.0 GiB  +2 more"; false when no file takes long. */
@@ -251,7 +260,7 @@ add_counts(struct sbuf *sb, const struct transfer_counts *c, unsigned percent, u
 	sbuf_addf(sb, "%3u%%  %s/%s", percent, size_human(c->bytes_done, done), size_human(c->bytes_total, total));
 	if (!narrow)
 		sbuf_addf(sb, "  %" PRIu64 "/%" PRIu64 " files  %s/s", c->files_done, c->files_total, size_human(per_second, speed));
-	add_eta(sb, c->bytes_total > c->bytes_done ? c->bytes_total - c->bytes_done : 0, per_second);
+	report_eta(sb, c->bytes_total > c->bytes_done ? c->bytes_total - c->bytes_done : 0, per_second);
 }
 
 static void

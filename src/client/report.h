@@ -30,8 +30,15 @@ void report_scanned(struct report *r, uint64_t entries);
 void report_start(struct report *r, const char *verb, struct transfer_progress *progress);
 void report_stop(struct report *r);
 
+/** report_bar(sb, percent, width): "[===>   ]", ${width} columns between the brackets.  report_eta(sb, left, per_second): "  1:23". */
+void report_bar(struct sbuf *sb, unsigned percent, size_t width);
+void report_eta(struct sbuf *sb, uint64_t left, uint64_t per_second);
+
 /** report_clear(r): take the bar off the screen, before something else is printed. */
 void report_clear(struct report *r);
 
-/** report_fit(sb, text, width): ${text}, made visible, in at most ${width} columns; what does not fit is cut off in front. */
-void report_fit(struct sbuf *sb, const char *text, size_t width);
+/**
+ * report_fit(sb, text, width): ${text}, made visible, in at most ${width} columns; what does not fit is cut off in front.  Returns how many
+ * columns it takes.
+ */
+size_t report_fit(struct sbuf *sb, const char *text, size_t width);

@@ -66,6 +66,27 @@ on_change(void *hub, const struct id *project, int64_t clock)
 	notify_changed(hub, project, clock);
 }
 
+static void
+on_transfer(void *hub, const struct id *project, const struct transfer_news *news)
+{
+	notify_progress(hub, project,
+	    &(struct wire_progress){
+	        .transfer = news->transfer,
+	        .device = news->device,
+	        .up = true,
+	        .path = news->path,
+	        .done = news->done,
+	        .total = news->size,
+	        .state = !news->over ? WIRE_RUNNING : news->completed ? WIRE_DONE : WIRE_GONE,
+	    });
+}
+
+static void
+on_place(void *hub, const struct id *project, const struct id *device, const struct id *epoch, int64_t clock)
+{
+	notify_place(hub, project, device, &(struct cursor){ .clock = clock, .epoch = *epoch, .has_epoch = true });
+}
+
 static err_code
 open_hub(struct service *s, struct err *err)
 {
@@ -73,9 +94,11 @@ open_hub(struct service *s, struct err *err)
 		.streams_max = http_connections_that_fit(EVENTS_STREAMS_MAX, 2) };
 	err_code rc = notify_open(&opts, &s->hub, err);
 
-	if (rc == ERR_OK)
-		domain_on_change(s->domain, on_change, s->hub);
-	return rc;
+	if (rc)
+		return rc;
+	domain_on_change(s->domain, on_change, s->hub);
+	domain_on_live(s->domain, &(struct domain_live){ s->hub, on_transfer, on_place });
+	return ERR_OK;
 }
 
 static err_code

@@ -1,5 +1,7 @@
 #include "wire/event.h"
 
+#include "base/path.h"
+
 #define ASKS_MAX 8192                /* of one kind in a message; EVENTS_MESSAGE_MAX is reached long before */
 #define LIST_MAX (4 * MIB)           /* a list of a change: the caller stops after EVENTS_CHANGE_LEN */
 
@@ -131,11 +133,20 @@ wire_resync_write(struct jw *jw, const struct id *project, const struct cursor *
 }
 
 void
-wire_status_write(struct jw *jw, const struct id *project, const struct id *device, bool online)
+wire_status_write(struct jw *jw, const struct id *project, const struct wire_status *s)
 {
 	open_message(jw, "status", project);
-	jw_kid(jw, "device", device);
-	jw_kbool(jw, "online", online);
+	jw_kid(jw, "device", &s->device);
+	jw_kbool(jw, "online", s->online);
+	if (s->has_at)
+		cursor_write(jw, "cursor", &s->at);
+	else
+		jw_kstr(jw, "cursor", NULL);
+	jw_kbool(jw, "in_sync", s->in_sync);
+	if (s->lag_us >= 0)
+		jw_ki64(jw, "lag_us", s->lag_us);
+	else
+		jw_kstr(jw, "lag_us", NULL);
 	jw_end_object(jw);
 }
 
@@ -173,6 +184,125 @@ wire_heartbeat_close(struct jw *jw)
 {
 	jw_end_array(jw);
 	jw_end_object(jw);
+}
+
+/* ---- progress ----------------------------------------------------------------------------------------------------------- */
+
+static const char *const states[WIRE_PROGRESS_STATES] = { "running", "done", "gone" };
+
+static void
+progress_members(struct jw *jw, const struct wire_progress *p)
+{
+	jw_kstr(jw, "path", p->path[0] ? p->path : NULL);
+	jw_ki64(jw, "done", p->done);
+	if (p->total > 0)
+		jw_ki64(jw, "total", p->total);
+	else
+		jw_kstr(jw, "total", NULL);
+	jw_kstr(jw, "state", states[p->state]);
+}
+
+void
+wire_progress_write(struct jw *jw, const struct id *project, const struct wire_progress *p)
+{
+	open_message(jw, "progress", project);
+	jw_kid(jw, "transfer", &p->transfer);
+	jw_kid(jw, "device", &p->device);
+	jw_kstr(jw, "direction", p->up ? "up" : "down");
+	progress_members(jw, p);
+	jw_end_object(jw);
+}
+
+void
+wire_progress_report(struct jw *jw, const struct wire_progress *p, size_t n)
+{
+	jw_object(jw);
+	jw_key(jw, "progress");
+	jw_array(jw);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(jw);
+		jw_kid(jw, "transfer", &p[i].transfer);
+		progress_members(jw, &p[i]);
+		jw_end_object(jw);
+	}
+	jw_end_array(jw);
+	jw_end_object(jw);
+}
+
+err_code
+wire_progress_state_read(struct json_in *in, enum wire_progress_state *out, struct err *err)
+{
+	const char *s = states[*out];
+	err_code rc = json_get_str(in, "state", &s, NULL, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < WIRE_PROGRESS_STATES; i++) {
+		if (strcmp(s, states[i]) == 0) {
+			*out = (enum wire_progress_state)i;
+			return ERR_OK;
+		}
+	}
+	return err_set(err, ERR_FIELD_RANGE, "%s.state: running, done or gone", in->where);
+}
+
+static err_code
+progress_path_read(struct json_in *in, struct arena *a, const char **out, struct err *err)
+{
+	const char *s = "";
+	size_t len = 0;
+	err_code rc = json_get_path(in, "path", &s, &len, err);
+
+	if (!rc && len > 0)
+		rc = path_check(s, len, err);
+	if (rc)
+		return rc;
+	*out = arena_strndup(a, s, len);
+	return *out ? ERR_OK : no_room(err);
+}
+
+static err_code
+progress_one(json_t *value, struct arena *a, struct wire_progress *out, struct err *err)
+{
+	struct json_in in;
+	err_code rc = json_in_object(value, "progress[]", false, &in, err);
+
+	*out = (struct wire_progress){ .path = "" };
+	if (!rc)
+		rc = json_need_id(&in, "transfer", &out->transfer, err);
+	if (!rc)
+		rc = progress_path_read(&in, a, &out->path, err);
+	if (!rc)
+		rc = json_need_i64(&in, "done", 0, INT64_MAX, &out->done, err);
+	if (!rc)
+		rc = json_get_i64(&in, "total", 0, INT64_MAX, &out->total, err);
+	if (!rc)
+		rc = wire_progress_state_read(&in, &out->state, err);
+	if (!rc)
+		rc = json_in_end(&in, err);
+	if (!rc && out->total > 0 && out->done > out->total)
+		rc = err_set(err, ERR_FIELD_RANGE, "progress[].done: at most total");
+	return rc;
+}
+
+err_code
+wire_progress_read(struct json_in *in, struct arena *a, struct wire_progress **out, size_t *n, struct err *err)
+{
+	json_t *list = NULL;
+	err_code rc = json_need_array(in, "progress", PROGRESS_PER_DEVICE_MAX, &list, err);
+
+	*n = 0;
+	if (!rc)
+		rc = json_in_end(in, err);
+	if (rc)
+		return rc;
+	*out = arena_array(a, json_array_size(list), sizeof **out);
+	if (!*out)
+		return no_room(err);
+	for (size_t i = 0; !rc && i < json_array_size(list); i++)
+		rc = progress_one(json_array_get(list, i), a, &(*out)[i], err);
+	*n = json_array_size(list);
+	return rc;
 }
 
 /* ---- changes ------------------------------------------------------------------------------------------------------------ */

@@ -32,8 +32,52 @@ void wire_hello_write(struct jw *jw, const struct id *project, const struct curs
 /** {type: "resync", project, code, cursor}: what was asked for cannot be told; pull, then go on from here.  ERR_OK: "behind". */
 void wire_resync_write(struct jw *jw, const struct id *project, const struct cursor *at, err_code why);
 
-/** {type: "status", project, device, online}: a device has begun, or ended, to listen to the project. */
-void wire_status_write(struct jw *jw, const struct id *project, const struct id *device, bool online);
+/** A device as it is now: does it listen to the project, and how far has it come? */
+struct wire_status {
+	struct id device;
+	bool online;
+	bool has_at;        /* it has named a place */
+	struct cursor at;   /* the place: its checkpoint */
+	bool in_sync;       /* that is where the project is */
+	int64_t lag_us;     /* how far the project's clock is ahead of it; -1: of another history, or no place */
+};
+/** {type: "status", project, device, online, cursor, in_sync, lag_us}: cursor and lag_us null where they are not known. */
+void wire_status_write(struct jw *jw, const struct id *project, const struct wire_status *s);
+
+/** A transfer as it is now. */
+enum wire_progress_state { WIRE_RUNNING, WIRE_DONE, WIRE_GONE, WIRE_PROGRESS_STATES };
+struct wire_progress {
+	struct id transfer, device;
+	bool up;            /* to the server */
+	const char *path;   /* "": of many files, or not known */
+	int64_t done, total; /* bytes; total 0: not known */
+	enum wire_progress_state state;
+};
+/** {type: "progress", project, transfer, device, direction, path, done, total, state}: path and total null where they are not known. */
+void wire_progress_write(struct jw *jw, const struct id *project, const struct wire_progress *p);
+
+/**
+ * wire_progress_read(doc, a, out, n, err): what a device says of its downloads: {"progress": [{transfer, path?, done, total?, state?}, …]}, in ${a}
+ * as the last words of PROGRESS_PER_DEVICE_MAX at most.  device and up are the caller's to fill.
+ * Errors     those of json_in.h and path_check; FIELD_RANGE: more entries, a negative number, done past total, or a state that is none.
+ */
+err_code wire_progress_read(struct json_in *in, struct arena *a, struct wire_progress **out, size_t *n, struct err *err);
+/** wire_progress_state_read(in, out, err): the member "state"; *out keeps its value when absent. */
+err_code wire_progress_state_read(struct json_in *in, enum wire_progress_state *out, struct err *err);
+/** wire_progress_report(jw, p, n): the same, as a device writes it. */
+void wire_progress_report(struct jw *jw, const struct wire_progress *p, size_t n);
+
+/** A message as a client reads it.  What it does not know is WIRE_EVENT_OTHER. */
+enum wire_event_type { WIRE_EVENT_OTHER, WIRE_EVENT_HELLO, WIRE_EVENT_CHANGE, WIRE_EVENT_STATUS, WIRE_EVENT_PROGRESS };
+struct wire_event {
+	enum wire_event_type type;
+	struct wire_status status;
+	struct wire_progress progress;
+	struct wire_file *files;   /* of a change: added, then modified, then deleted */
+	size_t n, added, modified; /* all of them; of which so many are the first, and the second */
+};
+/** wire_event_read(p, len, a, out, err): text in ${a}.  Errors: those of json_in.h; FIELD_RANGE. */
+err_code wire_event_read(const uint8_t *p, size_t len, struct arena *a, struct wire_event *out, struct err *err);
 
 /** {type: "error", project?, code, detail}: ${project} NULL: about the message as a whole. */
 void wire_event_error_write(struct jw *jw, const struct id *project, const struct err *err);

@@ -114,6 +114,22 @@ void wire_version_write(struct jw *jw, const struct wire_version *v);
 err_code wire_versions_read(const uint8_t *p, size_t len, struct arena *a, struct wire_version **out, size_t *n, bool *has_more,
     struct err *err);
 
+/** A device of a project, as …/devices tells it. */
+struct wire_device {
+	struct id id;
+	const char *name, *role;
+	int64_t created_at, last_seen_at; /* microseconds; 0: never */
+	bool has_at;          /* it has named a place */
+	struct cursor at;
+	int64_t lag_us;       /* -1: not known, as lag_changes */
+	int64_t lag_changes;  /* LAG_CHANGES_MAX: so many or more */
+	int64_t behind_since; /* microseconds; 0: it is not */
+	bool connected;
+};
+/** wire_devices_read: an answer of …/devices, and where the project is; text in ${a}. */
+err_code wire_devices_read(const uint8_t *p, size_t len, struct arena *a, struct wire_device **out, size_t *n, struct cursor *project,
+    struct err *err);
+
 /** An answer of …/files, …/files/changes or a line-by-line snapshot; the arrays of changes are told apart by created and deleted. */
 struct wire_page {
 	struct wire_file *files; /* in the order of the document: added, modified, deleted; or the listing */

@@ -363,7 +363,7 @@ def test_who_listens(project, listen):
     assert a.next("hello")
     b = listen(token=made["b"]["token"])
     assert b.next("hello")
-    there = {"type": "status", "project": project.id, "device": made["a"]["id"], "online": True}
+    there = {"type": "status", "project": project.id, "device": made["a"]["id"], "online": True, "cursor": None, "in_sync": False, "lag_us": None}
     assert b.next() == there
     here = {**there, "device": made["b"]["id"]}
     assert a.next() == here

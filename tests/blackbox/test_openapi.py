@@ -746,6 +746,17 @@ def checkpoint_put(w):
     yield w.send("checkpoint_put", body={"cursor": "1." + "0" * 32})
 
 
+def progress_report(w):
+    entry = {"transfer": "0" * 32, "done": 1, "total": 2, "path": "a/b"}
+    yield w.send("progress_report", body={"progress": [entry, {**entry, "total": None, "path": None, "state": "gone"}]}, who="reader")
+    yield w.send("progress_report", body={"progress": [entry] * DOC["x-dray-limits"]["PROGRESS_PER_DEVICE_MAX"]})
+    for wrong in ([entry] * 17, [{**entry, "done": 3}], [{**entry, "done": -1}], [{**entry, "done": "1"}], [{**entry, "state": "asleep"}],
+                  [{**entry, "transfer": "x"}], [{"done": 1}], [{**entry, "path": "../a"}], [{**entry, "path": "a" * 256}],
+                  [{**entry, "path": ".dray/a"}], [{**entry, "path": "a/" * 2100 + "a"}], [{**entry, "device": "0" * 32}], [7], {}):
+        yield (refused := w.send("progress_report", body={"progress": wrong}))
+        assert refused.status in (400, 422), (wrong, refused)
+
+
 def device_list(w):
     yield w.send("device_list", who="reader")
 

@@ -144,10 +144,11 @@ line_take(struct http *h)
 }
 
 static void
-line_give(struct http *h, struct line *line)
+line_give(struct http *h, struct line *line, bool aside)
 {
 	mutex_lock(&h->lock);
-	h->busy--;
+	if (!aside)
+		h->busy--;
 	cond_signal(&h->lane_free);
 	if (line && h->idle_n < IDLE_LINES_MAX) {
 		h->idle[h->idle_n++] = line;
@@ -164,11 +165,11 @@ attempt(struct http *h, struct http_call *c, const char *key, bool *again, int64
 	err_code rc;
 
 	*again = false;
-	if (!lane_enter(h))
+	if (!c->aside && !lane_enter(h))
 		return http_stopped(err);
 	line = line_take(h);
 	rc = line ? exchange_run(h, line, c, key, again, after_ms, err) : err_set(err, ERR_NO_MEM, "no memory for a request");
-	line_give(h, line);
+	line_give(h, line, c->aside);
 	return rc;
 }
 
@@ -215,7 +216,7 @@ http_run(struct http *h, struct http_call *c, struct err *err)
 		if (http_cancelled(h))
 			return http_stopped(err);
 		rc = attempt(h, c, key, &again, &after_ms, err);
-		if (!rc || !again)
+		if (!rc || !again || c->aside)
 			return rc;
 		now = clock_mono_ms();
 		if (n == 0)

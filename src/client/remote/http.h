@@ -25,6 +25,7 @@ struct http_call {
 	const void *body;      /* NULL: none; borrowed until the call returns */
 	size_t body_len;
 	bool keyed;            /* send an Idempotency-Key, the same one in all attempts */
+	bool aside;            /* a few bytes beside the transfers: waits for none of them, and when it fails is not tried again */
 	bool ranged;           /* only bytes range_off … range_off + cap - 1; the answer must be a 206 */
 	uint64_t range_off;
 	struct sbuf *text;

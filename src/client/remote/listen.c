@@ -20,7 +20,8 @@ struct listener {
 
 	/* of the run */
 	struct sse sse;
-	struct sbuf problem;
+	struct sbuf problem, text; /* ${text}: with listener_keep */
+	bool keep;
 	long status;
 	int64_t last_ms;      /* when something was heard, a heartbeat's comment too */
 	char detail[CURL_ERROR_SIZE];
@@ -61,10 +62,18 @@ listener_free(struct listener *l)
 {
 	if (!l)
 		return;
+	sbuf_fini(&l->text);
 	curl_easy_cleanup(l->easy);
 	curl_multi_cleanup(l->multi);
 	http_free(l->http);
 	free(l);
+}
+
+void
+listener_keep(struct listener *l, size_t max)
+{
+	l->keep = true;
+	l->text = SBUF(max);
 }
 
 void
@@ -89,9 +98,11 @@ on_message(void *ctx, const char *event, const char *id)
 	struct listener *l = ctx;
 	struct heard h = { .hello = strcmp(event, "hello") == 0 };
 
-	if (!h.hello && strcmp(event, "change") != 0 && strcmp(event, "resync") != 0)
+	if (!l->keep && !h.hello && strcmp(event, "change") != 0 && strcmp(event, "resync") != 0)
 		return;
 	h.has_at = *id && cursor_parse(id, strlen(id), &h.at, NULL) == ERR_OK;
+	h.text = l->keep && !l->text.failed ? sbuf_str(&l->text) : "";
+	h.len = strlen(h.text);
 	l->fn(l->ctx, &h);
 }
 
@@ -193,7 +204,9 @@ listener_run(struct listener *l, void (*fn)(void *ctx, const struct heard *h), v
 	CURLcode code = CURLE_FAILED_INIT;
 	err_code rc;
 
-	l->sse = (struct sse){ 0 };
+	l->sse = (struct sse){ .data = l->keep ? &l->text : NULL };
+	if (l->keep)
+		sbuf_reset(&l->text);
 	l->problem = SBUF(ANSWER_PROBLEM_MAX);
 	l->status = 0;
 	l->detail[0] = '\0';

@@ -1,7 +1,7 @@
 #pragma once
 /**
  * A project's event stream (docs/protocol/events.md), as the sign that there is something to pull.  What the messages hold is not looked at:
- * the truth stays with remote_changes, so a server cannot put anything into the tree by this way.
+ * the truth stays with remote_changes, so a server cannot put anything into the tree by this way.  Who only shows what happens may ask for all of it.
  */
 
 #include "client/remote/remote.h"
@@ -13,6 +13,8 @@ struct heard {
 	bool hello;
 	bool has_at;
 	struct cursor at;
+	const char *text; /* with listener_keep, of a message of any type: its JSON; "" when it is longer than that.  Lent */
+	size_t len;
 };
 
 /** listener_open(opts, out, err): nothing is sent yet.  ${opts} as for remote_open; patience, rate and cancel are not looked at. */
@@ -25,6 +27,9 @@ void listener_free(struct listener *l);
  *            NOT_FOUND, … as the server answers; PROTOCOL: what answers is not an event stream of dray.
  */
 err_code listener_run(struct listener *l, void (*fn)(void *ctx, const struct heard *h), void *ctx, struct err *err);
+
+/** listener_keep(l, max): from now on every message is heard, with its text of up to ${max} bytes.  Before the first run. */
+void listener_keep(struct listener *l, size_t max);
 
 /** From any thread.  listener_stop: this and every later run ends.  listener_drop: this run ends as if the line had been cut. */
 void listener_stop(struct listener *l);

@@ -195,6 +195,19 @@ remote_resolve(struct remote *r, const struct id *conflict, const struct wire_re
 }
 
 err_code
+remote_devices(struct remote *r, struct arena *a, struct wire_device **out, size_t *n, struct cursor *project, struct err *err)
+{
+	return r->backend->devices(r, a, out, n, project, err);
+}
+
+err_code
+remote_progress(struct remote *r, const struct wire_progress *p, size_t n, struct err *err)
+{
+	assert(n > 0 && n <= PROGRESS_PER_DEVICE_MAX);
+	return r->backend->progress(r, p, n, err);
+}
+
+err_code
 remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err)
 {
 	assert(at->has_epoch);

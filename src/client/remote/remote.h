@@ -11,7 +11,7 @@
  */
 
 #include "base/arena.h"
-#include "wire/wire.h"
+#include "wire/event.h"
 
 struct remote;
 
@@ -139,5 +139,14 @@ struct remote_transfer {
 /** remote_transfer_get(r, transfer, from, a, out, err): the chunks from number ${from} on.  NOT_FOUND: there is no such transfer. */
 err_code remote_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,
     struct err *err);
+
+/** remote_devices(r, a, out, n, project, err): all of the project's, in ${a}, and where the project is. */
+err_code remote_devices(struct remote *r, struct arena *a, struct wire_device **out, size_t *n, struct cursor *project, struct err *err);
+/**
+ * remote_progress(r, p, n, err): tell those who listen how far up to PROGRESS_PER_DEVICE_MAX downloads are (device and up are not looked at).
+ * Said once: what comes next is newer than what could be said again.
+ * Errors     NOT_FOUND, METHOD_NOT_ALLOWED: the server does not have this call.
+ */
+err_code remote_progress(struct remote *r, const struct wire_progress *p, size_t n, struct err *err);
 
 err_code remote_checkpoint_put(struct remote *r, const struct cursor *at, struct err *err);

@@ -51,6 +51,12 @@ err_code request_extents(struct remote *base, const struct id *file, uint64_t fr
 err_code request_blocks_fetch(struct remote *base, const struct wire_extent *runs, size_t n, uint8_t *buf, size_t *len,
     struct err *err);
 
+/* ---- devices.c -------------------------------------------------------------------------------------------------------------- */
+
+err_code request_devices(struct remote *base, struct arena *a, struct wire_device **out, size_t *n, struct cursor *project,
+    struct err *err);
+err_code request_progress(struct remote *base, const struct wire_progress *p, size_t n, struct err *err);
+
 /* ---- uploads.c -------------------------------------------------------------------------------------------------------------- */
 
 err_code request_transfer_get(struct remote *base, const struct id *transfer, uint32_t from, struct arena *a, struct remote_transfer *out,

@@ -27,6 +27,8 @@ line_end(struct sse *s, void (*fn)(void *ctx, const char *event, const char *id)
 	if (s->len == 0) {
 		if (s->any)
 			fn(ctx, s->event[0] ? s->event : "message", s->id);
+		if (s->data)
+			sbuf_reset(s->data);
 		s->any = false;
 		s->event[0] = s->id[0] = '\0';
 	} else if ((value = field(s, "event"))) {
@@ -40,6 +42,20 @@ line_end(struct sse *s, void (*fn)(void *ctx, const char *event, const char *id)
 	}
 	s->len = 0;
 	s->cut = false;
+	s->data_line = false;
+}
+
+static void
+add_char(struct sse *s, char c)
+{
+	if (s->data_line)
+		sbuf_addc(s->data, c);
+	if (s->len < SSE_KEEP - 1)
+		s->line[s->len++] = c;
+	else
+		s->cut = true;
+	if (s->data && !s->data_line && !s->cut && s->len == 6 && memcmp(s->line, "data: ", 6) == 0)
+		s->data_line = true; /* as our server writes it: one such line a message */
 }
 
 void
@@ -53,9 +69,7 @@ sse_feed(struct sse *s, const uint8_t *p, size_t len, void (*fn)(void *ctx, cons
 			continue;
 		if (p[i] == '\n' || p[i] == '\r')
 			line_end(s, fn, ctx);
-		else if (s->len < SSE_KEEP - 1)
-			s->line[s->len++] = (char)p[i];
 		else
-			s->cut = true;
+			add_char(s, (char)p[i]);
 	}
 }

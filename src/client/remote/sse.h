@@ -1,10 +1,10 @@
 #pragma once
 /**
- * text/event-stream, as far as a listener needs it: which event, and its id.  The data is skipped, however long, so a stream costs a few
- * hundred bytes.  Pure: no line, no clock.
+ * text/event-stream, as far as a listener needs it: which event, its id, and what it holds for who wants that.  Else the data is skipped,
+ * however long, so a stream costs a few hundred bytes.  Pure: no line, no clock.
  */
 
-#include "base/base.h"
+#include "base/sbuf.h"
 
 #define SSE_KEEP 256 /* of a line: a type is a word, a cursor 50 bytes */
 
@@ -16,6 +16,8 @@ struct sse {
 	char event[SSE_KEEP]; /* of the message at hand; "" until named */
 	char id[SSE_KEEP];
 	bool any;             /* the message at hand has a field */
+	bool data_line;       /* the line at hand is one of data */
+	struct sbuf *data;    /* NULL: what the messages hold is skipped; else filled up to its ceiling, and emptied after each */
 };
 
 /**

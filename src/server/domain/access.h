@@ -31,7 +31,14 @@ err_code access_again(struct domain *d, const struct id *device, const struct id
 /** device_create(d, name, kind, project, role, token_hash, …): ${project} NULL with DEVICE_OWNER. */
 err_code device_create(struct domain *d, const char *name, enum device_kind kind, const struct id *project, enum role role,
     const struct hash *token_hash, struct idem *idem, struct arena *a, struct device *out, struct err *err);
-err_code device_list(struct domain *d, const struct id *project, struct arena *a, struct device_row **out, size_t *n,
-    struct project *project_out, struct err *err);
+/** How much of the project a device does not have yet. */
+struct device_lag {
+	bool known;       /* false: it has no place, or one of another history; or there are too many devices to count for */
+	unsigned changes; /* files whose present state it lacks: LAG_CHANGES_MAX means so many or more */
+	int64_t since;    /* when the first of them came about: microseconds; 0: there is none */
+};
+/** ${lags}: one for each device; NULL: not asked for.  Costs LAG_ROWS_MAX rows at most, and nothing for a device that is in step. */
+err_code device_list(struct domain *d, const struct id *project, struct arena *a, struct device_row **out, struct device_lag **lags,
+    size_t *n, struct project *project_out, struct err *err);
 /** NOT_FOUND unless the device has a grant for the project. */
 err_code device_revoke(struct domain *d, const struct id *project, const struct id *device, struct err *err);

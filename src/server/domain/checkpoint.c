@@ -42,5 +42,9 @@ checkpoint_put(struct domain *d, const struct id *project, const struct id *devi
 	if (!id_eq(epoch, &p.epoch) || clock > p.clock)
 		return err_set(err, ERR_EPOCH_CHANGED, "the checkpoint is not of this project's present history");
 	rc = meta_checkpoint_put(tx, project, &c, err);
-	return rc ? rc : meta_commit(&tx, err);
+	if (!rc)
+		rc = meta_commit(&tx, err);
+	if (!rc && d->live.place)
+		d->live.place(d->live.ctx, project, device, epoch, clock);
+	return rc;
 }

@@ -17,10 +17,12 @@ struct chunk_in {
 	struct chunk_check *check;
 	struct store_writer *writer;
 	struct publishing publishing;
+	struct underway *underway;
+	bool arrived;
 };
 
 static err_code
-may_send(struct domain *d, const struct chunk_in *c, struct err *err)
+may_send(struct domain *d, struct chunk_in *c, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct transfer t;
@@ -33,6 +35,8 @@ may_send(struct domain *d, const struct chunk_in *c, struct err *err)
 		rc = transfer_open_mine(tx, &c->project, &c->device, &c->transfer, &t, err);
 	if (!rc && t.expires_at <= clock_wall_us())
 		rc = err_set(err, ERR_TRANSFER_GONE, "the transfer has expired");
+	if (!rc)
+		c->underway = underway_begin(d, &c->project, &t);
 	return rc;
 }
 
@@ -70,9 +74,11 @@ chunk_in_feed(struct chunk_in *c, const uint8_t *p, size_t len, struct err *err)
 	rc = chunk_check_feed(c->check, p, len, err);
 	if (!rc)
 		rc = store_write(c->writer, p, len, err);
-	if (!rc)
-		c->len += len;
-	return rc;
+	if (rc)
+		return rc;
+	c->len += len;
+	underway_moved(c->d, c->underway, len);
+	return ERR_OK;
 }
 
 err_code
@@ -106,6 +112,7 @@ chunk_in_finish(struct chunk_in *c, struct hash *id, struct err *err)
 	publish_end(c->d, &c->publishing);
 	if (rc)
 		return rc;
+	c->arrived = true;
 	header_offer(c->d, &key, h); /* the commit that follows will ask for it */
 	*id = h->id;
 	return ERR_OK;
@@ -117,6 +124,7 @@ chunk_in_free(struct chunk_in *c)
 	if (!c)
 		return;
 	publish_end(c->d, &c->publishing);
+	underway_end(c->d, c->underway, c->len, c->arrived);
 	store_abandon(&c->writer);
 	chunk_check_free(c->check);
 	free(c);

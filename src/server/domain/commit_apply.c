@@ -240,7 +240,13 @@ transfer_end(struct apply *ap, const struct id *id, struct err *err)
 		return ERR_OK; /* named beside extents, which needed nothing of it */
 	if (!rc)
 		rc = meta_transfer_end(ap->tx, ap->run->project, id, TRANSFER_DONE, ap->now_us, err);
-	return rc ? rc : meta_transfer_event(ap->tx, ap->run->project, id, "completed", ap->now_us, err);
+	if (!rc)
+		rc = meta_transfer_event(ap->tx, ap->run->project, id, "completed", ap->now_us, err);
+	if (rc)
+		return rc;
+	ap->ended = xrealloc(ap->ended, (ap->ended_n + 1) * sizeof *ap->ended);
+	ap->ended[ap->ended_n++] = *id;
+	return ERR_OK;
 }
 
 /* A transfer has done its work when everything that names it is in the tree; after a conflict it stays, so nothing is sent twice. */
@@ -336,6 +342,8 @@ finish(struct apply *ap, struct err *err)
 	rc = meta_commit(&ap->tx, err);
 	if (!rc && ap->changes > 0)
 		domain_changed(ap->run->d, ap->run->project, ap->clock_last);
+	for (size_t i = 0; !rc && i < ap->ended_n; i++)
+		underway_over(ap->run->d, ap->run->project, &ap->run->c->device, &ap->ended[i], true);
 	return rc;
 }
 
@@ -374,6 +382,7 @@ commit_transact(struct commit_run *run, struct idem *idem, struct err *err)
 	ap->counts = counts_new();
 	rc = transact(ap, idem, err);
 	counts_free(ap->counts);
+	free(ap->ended);
 	meta_abort(&ap->tx);
 	return rc;
 }

@@ -118,6 +118,8 @@ struct apply {
 	uint64_t changes;
 	char parent[FILE_PATH_MAX]; /* a directory that is known to be live, or parent_known is false */
 	bool parent_known;
+	struct id *ended;      /* transfers that this commit completes */
+	size_t ended_n;
 };
 
 /** commit_transact(run, idem, err): all of it, or nothing. */

@@ -66,8 +66,44 @@ row_copy(struct arena *a, const struct device_row *in, struct device_row *out, s
 	return ERR_OK;
 }
 
+/* *left: rows that may still be looked at. */
+static err_code
+lag_of(struct meta_tx *tx, const struct project *p, const struct checkpoint *at, unsigned *left, struct device_lag *out, struct err *err)
+{
+	struct file *rows;
+	size_t n = 0;
+	err_code rc = ERR_OK;
+
+	*out = (struct device_lag){ 0 };
+	if (at->clock == 0 || !id_eq(&at->epoch, &p->epoch) || (at->clock < p->clock && *left < LAG_CHANGES_MAX))
+		return ERR_OK;
+	if (at->clock < p->clock)
+		rc = meta_file_changes(tx, &p->id, at->clock, LAG_CHANGES_MAX, &rows, &n, err);
+	if (rc)
+		return rc;
+	*left -= (unsigned)n;
+	*out = (struct device_lag){ .known = true, .changes = (unsigned)n, .since = n > 0 ? rows[0].version : 0 };
+	meta_tx_trim(tx);
+	return ERR_OK;
+}
+
+static err_code
+lags_of(struct meta_tx *tx, const struct project *p, const struct device_row *rows, size_t n, struct arena *a, struct device_lag **out,
+    struct err *err)
+{
+	unsigned left = LAG_ROWS_MAX;
+	err_code rc = ERR_OK;
+
+	*out = arena_array(a, n, sizeof **out);
+	if (!*out)
+		return no_memory(err);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = lag_of(tx, p, &rows[i].checkpoint, &left, &(*out)[i], err);
+	return rc;
+}
+
 err_code
-device_list(struct domain *d, const struct id *project, struct arena *a, struct device_row **out, size_t *n,
+device_list(struct domain *d, const struct id *project, struct arena *a, struct device_row **out, struct device_lag **lags, size_t *n,
     struct project *project_out, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
@@ -89,7 +125,7 @@ device_list(struct domain *d, const struct id *project, struct arena *a, struct 
 		return no_memory(err);
 	for (size_t i = 0; !rc && i < *n; i++)
 		rc = row_copy(a, &rows[i], &(*out)[i], err);
-	return rc;
+	return rc || !lags ? rc : lags_of(tx, project_out, *out, *n, a, lags, err);
 }
 
 err_code

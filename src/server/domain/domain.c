@@ -26,6 +26,7 @@ domain_open(struct meta *meta, struct store *store)
 	d->clocks = clocks_new();
 	d->seen = recent_new(SEEN_EVERY_MS);
 	d->progress = recent_new(PROGRESS_EVERY_MS);
+	d->underways = underways_new();
 	return d;
 }
 
@@ -41,6 +42,7 @@ domain_free(struct domain *d)
 	clocks_free(d->clocks);
 	recent_free(d->seen);
 	recent_free(d->progress);
+	underways_free(d->underways);
 	free(d);
 }
 
@@ -49,6 +51,12 @@ domain_on_change(struct domain *d, void (*fn)(void *ctx, const struct id *projec
 {
 	d->on_change = fn;
 	d->on_change_ctx = ctx;
+}
+
+void
+domain_on_live(struct domain *d, const struct domain_live *live)
+{
+	d->live = *live;
 }
 
 void

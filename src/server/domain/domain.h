@@ -23,6 +23,24 @@ void domain_free(struct domain *d);
 /** domain_on_change(d, fn, ctx): called after each commit that changed a project, outside of any transaction; may not block. */
 void domain_on_change(struct domain *d, void (*fn)(void *ctx, const struct id *project, int64_t clock), void *ctx);
 
+/** How far an upload has come; ${path} is lent. */
+struct transfer_news {
+	struct id transfer, device;
+	const char *path;   /* "" for a batch */
+	int64_t done, size; /* bytes of containers that have come, and of the file; size 0: not known */
+	bool over;          /* it has ended, and done and size are not said */
+	bool completed;     /* how: everything is in the tree */
+};
+/** What is told as it happens and stored nowhere.  Called from any thread, may not block. */
+struct domain_live {
+	void *ctx;
+	void (*transfer)(void *ctx, const struct id *project, const struct transfer_news *news);
+	/** A device has named its place. */
+	void (*place)(void *ctx, const struct id *project, const struct id *device, const struct id *epoch, int64_t clock);
+};
+/** domain_on_live(d, live): before the first call that something could be told of. */
+void domain_on_live(struct domain *d, const struct domain_live *live);
+
 /** domain_ready(d, err): can it serve reads and writes now? */
 err_code domain_ready(struct domain *d, struct err *err);
 

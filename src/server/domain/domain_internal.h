@@ -18,6 +18,8 @@ struct registrar;
 struct snapshots;
 struct clocks;
 struct recent;
+struct underways;
+struct underway;
 
 struct domain {
 	struct meta *meta;
@@ -33,6 +35,8 @@ struct domain {
 	int64_t opened_at; /* wall clock, microseconds */
 	void (*on_change)(void *ctx, const struct id *project, int64_t clock);
 	void *on_change_ctx;
+	struct domain_live live;
+	struct underways *underways;
 };
 
 /** How much one transaction's worth of rows is, where we page for ourselves. */
@@ -72,6 +76,17 @@ void clocks_publish(struct clocks *c, const struct id *project, int64_t clock); 
 void clocks_forget(struct clocks *c, const struct id *project);
 /** clocks_past(c, project, since): true also when nothing is known, so that the asker looks for himself. */
 bool clocks_past(struct clocks *c, const struct id *project, int64_t since);
+
+/* ---- underway.c: uploads as they come, for those who watch -------------------------------------------------------- */
+
+struct underways *underways_new(void);
+void underways_free(struct underways *us);
+/** underway_begin(d, project, t): a chunk of ${t} begins to come; pieces of it do; it ends, having brought ${len} bytes.  NULL may end. */
+struct underway *underway_begin(struct domain *d, const struct id *project, const struct transfer *t);
+void underway_moved(struct domain *d, struct underway *u, size_t len);
+void underway_end(struct domain *d, struct underway *u, uint64_t len, bool arrived);
+/** underway_over(d, project, device, transfer, done): it was completed, or given up. */
+void underway_over(struct domain *d, const struct id *project, const struct id *device, const struct id *transfer, bool done);
 
 /* ---- headers.c: parsed chunk headers, least recently used first out ---------------------------------------------- */
 

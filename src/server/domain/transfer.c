@@ -131,9 +131,11 @@ transfer_abandon(struct domain *d, const struct id *project, const struct id *de
 		rc = meta_transfer_event(tx, project, transfer, "abandoned", now_us, err);
 	if (!rc)
 		rc = meta_commit(&tx, err);
-	if (!rc)
-		recent_forget(d->progress, transfer);
-	return rc;
+	if (rc)
+		return rc;
+	recent_forget(d->progress, transfer);
+	underway_over(d, project, device, transfer, false);
+	return ERR_OK;
 }
 
 err_code

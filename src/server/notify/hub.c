@@ -33,6 +33,19 @@ notify_wake(struct notify *n)
 
 /* ---- what others call ------------------------------------------------------------------------------------------------- */
 
+bool
+watch_list(struct notify *n, struct watch *w)
+{
+	bool wake = !w->listed && !n->changed;
+
+	if (w->listed)
+		return false;
+	w->listed = true;
+	w->next = n->changed;
+	n->changed = w;
+	return wake;
+}
+
 void
 notify_changed(struct notify *n, const struct id *project, int64_t clock)
 {
@@ -43,12 +56,7 @@ notify_changed(struct notify *n, const struct id *project, int64_t clock)
 	w = map_get(n->watches, project, sizeof *project);
 	if (w && clock > w->clock) {
 		w->clock = clock;
-		if (!w->listed) {
-			wake = !n->changed;
-			w->listed = true;
-			w->next = n->changed;
-			n->changed = w;
-		}
+		wake = watch_list(n, w);
 	}
 	mutex_unlock(&n->mu);
 	if (wake)
@@ -175,7 +183,7 @@ take_left(struct notify *n)
 
 /* One project that has changed; false when there is none. */
 static bool
-take_changed(struct notify *n, struct id *project, int64_t *clock)
+take_changed(struct notify *n, struct id *project, int64_t *clock, struct map **notes)
 {
 	struct watch *w;
 
@@ -186,6 +194,7 @@ take_changed(struct notify *n, struct id *project, int64_t *clock)
 		w->listed = false;
 		*project = w->project;
 		*clock = w->clock;
+		*notes = TAKE(w->notes);
 	}
 	mutex_unlock(&n->mu);
 	return w;
@@ -208,14 +217,18 @@ run_arrivals(struct notify *n, struct arrival *a, bool stopping)
 static void
 run_changed(struct notify *n)
 {
+	struct map *notes;
 	struct id project;
 	int64_t clock;
 
-	while (take_changed(n, &project, &clock)) {
+	while (take_changed(n, &project, &clock, &notes)) {
 		struct topic *t = topic_find(n, &project);
 
-		if (t)
+		if (t) {
 			topic_moved(t, clock);
+			live_take(t, notes);
+		}
+		live_notes_free(notes);
 	}
 }
 
@@ -308,7 +321,7 @@ loop(void *arg)
 	struct epoll_event events[EVENTS];
 
 	for (;;) {
-		int count = epoll_wait(n->epoll_fd, events, EVENTS, (int)MAX(n->tick_at_ms - clock_mono_ms(), 0));
+		int count = epoll_wait(n->epoll_fd, events, EVENTS, (int)MAX(MIN(n->tick_at_ms, n->live_at_ms) - clock_mono_ms(), 0));
 
 		n->now_ms = clock_mono_ms();
 		for (int i = 0; i < count; i++)
@@ -340,11 +353,15 @@ notify_new(const struct notify_opts *opts)
 	n->recheck_ms = opts->recheck_ms ? opts->recheck_ms : EVENTS_RECHECK_MS;
 	n->close_ms = opts->close_ms ? opts->close_ms : EVENTS_CLOSE_MS;
 	n->ring_max = opts->ring_max ? opts->ring_max : EVENTS_RING_MAX;
+	n->lag_ms = opts->lag_ms ? opts->lag_ms : EVENTS_LAG_MS;
+	n->silence_ms = opts->silence_ms ? opts->silence_ms : PROGRESS_SILENCE_MS;
+	n->live_at_ms = INT64_MAX;
 	n->streams_max = opts->streams_max ? opts->streams_max : EVENTS_STREAMS_MAX;
 	n->epoll_fd = n->wake_fd = -1;
 	n->done_end = &n->done;
 	n->watches = map_new();
 	n->devices = map_new();
+	n->present = map_new();
 	n->topics = map_new();
 	n->serials = map_new();
 	mutex_init(&n->mu, RANK_LEAF);
@@ -408,6 +425,7 @@ notify_free(struct notify *n)
 	closep(&n->epoll_fd);
 	map_free(n->watches);
 	map_free(n->devices);
+	map_free(n->present);
 	map_free(n->topics);
 	map_free(n->serials);
 	mutex_fini(&n->mu);

@@ -46,12 +46,14 @@ struct notify_source {
 	 */
 	err_code (*read)(void *ctx, const struct id *project, const struct cursor *since, int64_t upto, struct notify_page *page,
 	    struct err *err);
+	/** How far along the device is; NULL: never known.  Any error: it is not known. */
+	err_code (*place)(void *ctx, const struct id *project, const struct id *device, struct cursor *at, struct err *err);
 };
 
 /** 0: as limits.h has them.  Tests shorten them. */
 struct notify_opts {
 	struct notify_source source;
-	int64_t heartbeat_ms, pong_ms, recheck_ms, close_ms;
+	int64_t heartbeat_ms, pong_ms, recheck_ms, close_ms, lag_ms, silence_ms;
 	size_t ring_max;
 	unsigned streams_max;
 };
@@ -60,6 +62,16 @@ err_code notify_open(const struct notify_opts *opts, struct notify **out, struct
 
 /** notify_changed(n, project, clock): a commit is durable.  Never fails; of many calls for a project the largest clock counts. */
 void notify_changed(struct notify *n, const struct id *project, int64_t clock);
+
+/**
+ * The state of a transfer, or of a device, is now this; all of it is copied.  Never fails, and costs next to nothing where nobody listens: what is
+ * told, at most five times a second, is what was said last.  A transfer of which nothing is said for PROGRESS_SILENCE_MS is told as gone.
+ */
+void notify_progress(struct notify *n, const struct id *project, const struct wire_progress *p);
+void notify_place(struct notify *n, const struct id *project, const struct id *device, const struct cursor *at);
+
+/** notify_present(n, project, device): whether the device has a stream that tells of the project. */
+bool notify_present(struct notify *n, const struct id *project, const struct id *device);
 
 /**
  * notify_enter(n, device, err): one more stream of the device.  The place goes to notify_add(), or back with notify_leave().

@@ -19,11 +19,26 @@
 
 struct stream;
 
-/** A device has come, or gone. */
-struct presence {
-	struct presence *next;
-	struct id device;
-	bool online;
+/** Which device or transfer; as bytes it is a map's key, so it is filled from zero. */
+enum live_kind { LIVE_DEVICE, LIVE_UP, LIVE_DOWN };
+struct live_key {
+	struct id device, transfer;
+	enum live_kind kind;
+};
+
+/** What is told of it: only ever its latest state (live.c). */
+struct live {
+	struct topic *topic;
+	struct live *prev, *next;      /* of the topic; what was told last is last */
+	struct live_key key;
+	struct wire_status status;     /* of a device */
+	struct wire_progress progress; /* of a transfer; its path is ours */
+	struct frame *text;            /* as it was told, NULL: not yet */
+	uint64_t seq;                  /* in the topic's count of what it has told, 0: not yet */
+	bool dirty;                    /* it has changed since */
+	bool told_in_sync;
+	int64_t since_ms, heard_ms, told_ms;
+	int64_t behind_ms, behind_of;  /* since when it is behind (0: it is not), and of which clock */
 };
 
 /** A project that somebody listens to. */
@@ -37,7 +52,10 @@ struct topic {
 	int64_t again_ms;         /* not before: the last reading failed */
 	struct subscription *subs;
 	unsigned sub_count;
-	struct presence *news;    /* devices that have come and gone in this turn, the oldest first */
+	struct map *live;         /* struct live_key -> struct live; NULL until there is one */
+	struct live *live_first, *live_last;
+	unsigned live_count[2];   /* devices, transfers */
+	uint64_t live_seq;
 };
 
 struct subscription {
@@ -45,6 +63,7 @@ struct subscription {
 	struct stream *stream;
 	struct cursor at;         /* N4 */
 	unsigned behind;          /* files that were read for it alone since it last met the ring */
+	uint64_t live, live_began; /* of the topic's live_seq: what it has been told of; where it began */
 	struct subscription *prev, *next; /* of the topic */
 };
 
@@ -103,6 +122,8 @@ struct question {
 	bool has_since;
 	struct cursor since;
 	struct notify_at at;
+	bool has_place;  /* the device's own, looked up when it subscribes */
+	struct cursor place;
 	err_code code;   /* OK: yes */
 	struct err *err; /* what else, where that is not yes: a look at all is many questions */
 };
@@ -125,6 +146,7 @@ struct job {
 struct watch {
 	struct id project;
 	int64_t clock;
+	struct map *notes; /* live.c's; NULL: none */
 	bool listed;
 	struct watch *next;
 };
@@ -133,7 +155,7 @@ struct arrival;
 
 struct notify {
 	struct notify_source source;
-	int64_t heartbeat_ms, pong_ms, recheck_ms, close_ms;
+	int64_t heartbeat_ms, pong_ms, recheck_ms, close_ms, lag_ms, silence_ms;
 	size_t ring_max;
 	unsigned streams_max;
 	struct workq *readers, *checker; /* a long look at all devices does not hold up those who read */
@@ -146,12 +168,13 @@ struct notify {
 	struct watch *changed;
 	struct map *devices;  /* struct id -> count, as a pointer to unsigned */
 	unsigned entered;     /* the sum of those */
+	struct map *present;  /* presence.c's: streams of a device by project, as a pointer to unsigned */
 	struct arrival *arrivals;
 	struct job *done, **done_end;
 	bool stopping, closed;
 
 	/* N1 */
-	int64_t now_ms, recheck_at_ms, tick_at_ms, stop_by_ms;
+	int64_t now_ms, recheck_at_ms, tick_at_ms, stop_by_ms, live_at_ms;
 	bool rechecking;
 	unsigned jobs;
 	uint64_t last_serial;
@@ -162,6 +185,8 @@ struct notify {
 };
 
 void notify_wake(struct notify *n);
+/** watch_list(n, w): with ${mu}: the loop is to look at it.  Returns whether it has to be woken. */
+bool watch_list(struct notify *n, struct watch *w);
 
 /* ---- work.c: what workers do ---------------------------------------------------------------------------------------- */
 
@@ -201,6 +226,8 @@ struct stream *stream_find(struct notify *n, uint64_t serial);
 
 /** send_text(s, type, text): a message of its own; ${type} is for text/event-stream.  Closes who does not read.  Does not flush. */
 void send_text(struct stream *s, const char *type, const struct sbuf *text);
+/** send_state(s, type, text): the latest state of something, which is no part of what the stream's cursor counts.  For an empty queue. */
+void send_state(struct stream *s, const char *type, const struct frame *text);
 /** send_events(s): have epoll wait for what the stream waits for. */
 void send_events(struct stream *s);
 void send_control(struct stream *s, enum ws_opcode opcode, const uint8_t *p, size_t len);
@@ -212,13 +239,25 @@ void send_heartbeat(struct stream *s);
 
 /* ---- presence.c -------------------------------------------------------------------------------------------------------- */
 
-/** presence_came(sub): just begun: tell it who is there, and the others in the end of the turn.  presence_went(sub): about to end. */
+/** presence_came(sub): just begun.  presence_went(sub): about to end. */
 void presence_came(struct subscription *sub);
 void presence_went(struct subscription *sub);
-/** presence_tell(t): the news of the turn. */
-void presence_tell(struct topic *t);
-/** presence_forget(t): there is nobody to tell. */
-void presence_forget(struct topic *t);
+
+/* ---- live.c: what is told as it is now ----------------------------------------------------------------------------------- */
+
+/** live_begin(sub): just begun: what has ended before is not for it. */
+void live_begin(struct subscription *sub);
+void live_online(struct topic *t, const struct id *device, bool online);
+void live_place(struct topic *t, const struct id *device, const struct cursor *at);
+/** live_take(t, notes): what others have left; live_notes_free(notes) when that is done.  NULL is fine. */
+void live_take(struct topic *t, struct map *notes);
+void live_notes_free(struct map *notes);
+/** live_turn(t): tell what is due, and have live_at_ms say when the next will be.  live_tick(t): what time alone changes. */
+void live_turn(struct topic *t);
+void live_tick(struct topic *t);
+/** live_next(s): what the stream has not been told yet, as far as one sending takes.  False: there is nothing. */
+bool live_next(struct stream *s);
+void live_free(struct topic *t);
 
 /* ---- subscribe.c ------------------------------------------------------------------------------------------------------ */
 

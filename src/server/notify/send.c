@@ -1,6 +1,7 @@
 /*
  * What a stream is told.  On its way are, in this order, ${out}, a change's text and ${after}; the text is the ring's own, so a slow reader
- * holds one message and a reference.  Only when all of that is with the kernel is the next change looked for.
+ * holds one message and a reference.  Only when all of that is with the kernel is the next change looked for, and only when there is none,
+ * what is told as it is now (live.c).
  */
 #include "server/notify/notify_internal.h"
 
@@ -69,6 +70,19 @@ send_text(struct stream *s, const char *type, const struct sbuf *text)
 	sbuf_addf(q, "event: %s\n", type);
 	add_id(s, q);
 	sbuf_addf(q, "data: %s\n\n", sbuf_str(text));
+}
+
+void
+send_state(struct stream *s, const char *type, const struct frame *text)
+{
+	if (s->kind == NOTIFY_WEBSOCKET) {
+		add_ws_head(&s->out, WS_OP_TEXT, text->len);
+		sbuf_addn(&s->out, text->text, text->len);
+		return;
+	}
+	sbuf_addf(&s->out, "event: %s\ndata: ", type); /* without an id: who comes back goes on from the last change */
+	sbuf_addn(&s->out, text->text, text->len);
+	sbuf_add(&s->out, "\n\n");
 }
 
 void
@@ -258,7 +272,7 @@ send_flush(struct stream *s)
 			send_events(s);
 			return;
 		}
-	} while (s->state == STREAM_OPEN && next_change(s));
+	} while (s->state == STREAM_OPEN && (next_change(s) || live_next(s)));
 	if (s->state == STREAM_CLOSING && !s->shut) {
 		s->shut = true;
 		shutdown(s->fd, SHUT_WR); /* the peer reads our last words, and ends its side */

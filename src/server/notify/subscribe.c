@@ -31,6 +31,8 @@ subscription_begin(struct stream *s, struct topic *t, const struct cursor *at)
 	t->subs = sub;
 	t->sub_count++;
 	s->subs[s->sub_count++] = sub;
+	live_begin(sub);
+	presence_came(sub);
 }
 
 void
@@ -169,11 +171,11 @@ subscribed(struct stream *s, const struct question *q)
 	if (before)
 		subscription_end(before);
 	subscription_begin(s, t, &at);
+	if (q->has_place)
+		live_place(t, &s->device, &q->place);
 	topic_moved(t, q->at.clock);
 	wire_hello_write(&jw, &q->project, &now, &q->at.digest);
 	send_text(s, "hello", &sb);
-	if (s->state == STREAM_OPEN)
-		presence_came(subscription_find(s, &q->project));
 	if (q->code && s->state == STREAM_OPEN)
 		tell_resync(subscription_find(s, &q->project), q->code);
 }

@@ -139,9 +139,11 @@ topic_free(struct topic *t)
 		}
 	}
 	mutex_unlock(&n->mu);
+	if (w)
+		live_notes_free(w->notes);
 	free(w);
 	map_remove(n->topics, &t->project, sizeof t->project);
-	presence_forget(t);
+	live_free(t);
 	ring_fini(&t->ring);
 	free(t);
 }
@@ -177,8 +179,10 @@ topics_tick(struct notify *n)
 	const void *key;
 	void *value;
 
-	while (map_next(n->topics, &pos, &key, &len, &value))
+	while (map_next(n->topics, &pos, &key, &len, &value)) {
 		fill(value);
+		live_tick(value);
+	}
 }
 
 void
@@ -188,10 +192,9 @@ topics_turn(struct notify *n)
 	const void *key;
 	void *value;
 
-	while (map_next(n->topics, &pos, &key, &len, &value)) {
-		struct topic *t = value;
-
-		if (t->news)
-			presence_tell(t);
-	}
+	if (n->now_ms < n->live_at_ms)
+		return;
+	n->live_at_ms = INT64_MAX;
+	while (map_next(n->topics, &pos, &key, &len, &value))
+		live_turn(value);
 }

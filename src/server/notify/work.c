@@ -23,6 +23,14 @@ job_free(struct job *j)
 }
 
 static void
+find_place(struct notify *n, struct question *q)
+{
+	struct err err;
+
+	q->has_place = n->source.place && !n->source.place(n->source.ctx, &q->project, &q->device, &q->place, &err);
+}
+
+static void
 ask(struct notify *n, struct question *q)
 {
 	struct err err = { 0 };
@@ -45,8 +53,11 @@ job_run(void *arg)
 		if (!n->source.read(n->source.ctx, &j->project, &j->since, j->upto, &j->page, &j->err))
 			j->err.code = ERR_OK;
 	} else {
-		for (size_t i = 0; i < j->question_count; i++)
+		for (size_t i = 0; i < j->question_count; i++) {
 			ask(n, &j->questions[i]);
+			if (j->kind == JOB_SUBSCRIBE && !j->questions[i].code)
+				find_place(n, &j->questions[i]);
+		}
 	}
 	mutex_lock(&n->mu);
 	*n->done_end = j;

@@ -1,6 +1,7 @@
 /*
  * A project's devices.  A token is made here, answered once and kept nowhere: the domain gets its hash.
  */
+#include "server/notify/notify.h"
 #include "server/route/route_internal.h"
 
 struct created {
@@ -101,7 +102,17 @@ write_time(struct jw *jw, const char *key, int64_t us)
 }
 
 static void
-write_device(struct jw *jw, const struct device_row *row, const struct project *p)
+write_behind(struct jw *jw, const struct device_lag *lag)
+{
+	if (lag->known)
+		jw_ki64(jw, "lag_changes", lag->changes);
+	else
+		jw_kstr(jw, "lag_changes", NULL);
+	write_time(jw, "behind_since", lag->since);
+}
+
+static void
+write_device(struct jw *jw, const struct device_row *row, const struct device_lag *lag, const struct project *p, bool connected)
 {
 	const struct checkpoint *at = &row->checkpoint;
 
@@ -122,6 +133,8 @@ write_device(struct jw *jw, const struct device_row *row, const struct project *
 		jw_ki64(jw, "lag_us", MAX(p->clock - at->clock, 0));
 	else
 		jw_kstr(jw, "lag_us", NULL);
+	write_behind(jw, lag);
+	jw_kbool(jw, "connected", connected);
 	jw_end_object(jw);
 }
 
@@ -131,19 +144,20 @@ route_device_list(struct call *c, struct err *err)
 	struct sbuf sb = SBUF(REPLY_JSON_MAX);
 	struct jw jw = JW(&sb);
 	struct device_row *rows;
+	struct device_lag *lags;
 	struct project p;
 	size_t n;
 	err_code rc = query_end(c, err);
 
 	if (!rc)
-		rc = device_list(c->d, &c->project, c->a, &rows, &n, &p, err);
+		rc = device_list(c->d, &c->project, c->a, &rows, &lags, &n, &p, err);
 	if (rc)
 		return rc;
 	jw_object(&jw);
 	jw_key(&jw, "devices");
 	jw_array(&jw);
 	for (size_t i = 0; i < n; i++)
-		write_device(&jw, &rows[i], &p);
+		write_device(&jw, &rows[i], &lags[i], &p, notify_present(c->route->hub, &c->project, &rows[i].device.id));
 	jw_end_array(&jw);
 	reply_cursor(&jw, "project_cursor", p.clock, &p.epoch);
 	jw_end_object(&jw);

@@ -1,5 +1,6 @@
 /* What the event hub asks: the rules' answers in the wire's words.  Runs on the hub's workers; knows no request. */
 #include "server/domain/access.h"
+#include "server/domain/checkpoint.h"
 #include "server/domain/tree.h"
 #include "server/route/route_internal.h"
 
@@ -94,8 +95,20 @@ source_read(void *ctx, const struct id *project, const struct cursor *since, int
 	return rc ? rc : write_page(project, since, upto, &page, a, out, err);
 }
 
+static err_code
+source_place(void *ctx, const struct id *project, const struct id *device, struct cursor *at, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(KIB);
+	struct checkpoint c;
+	err_code rc = checkpoint_get(ctx, project, device, a, &c, err);
+
+	if (!rc)
+		*at = (struct cursor){ .clock = c.clock, .epoch = c.epoch, .has_epoch = true };
+	return rc;
+}
+
 struct notify_source
 route_event_source(struct domain *d)
 {
-	return (struct notify_source){ .ctx = d, .open = source_open, .read = source_read };
+	return (struct notify_source){ .ctx = d, .open = source_open, .read = source_read, .place = source_place };
 }

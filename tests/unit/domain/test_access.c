@@ -75,7 +75,7 @@ revoking(void **state)
 	size_t n;
 
 	assert_ok(r, check(r, r->device_token, ACCESS_READER, &r->project, &c));
-	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, &n, &p, &r->err));
+	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, NULL, &n, &p, &r->err));
 	assert_int_equal(n, 1);
 	assert_string_equal(rows[0].device.name, "laptop");
 	assert_true(rows[0].device.last_seen_at > 0); /* noted by the check */
@@ -86,9 +86,9 @@ revoking(void **state)
 	assert_ok(r, device_revoke(r->d, &r->project, &r->device.id, &r->err));
 	assert_ok(r, device_revoke(r->d, &r->project, &r->device.id, &r->err));
 	assert_code(r, ERR_TOKEN_REVOKED, check(r, r->device_token, ACCESS_READER, &r->project, &c));
-	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, &n, &p, &r->err));
+	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, NULL, &n, &p, &r->err));
 	assert_int_equal(n, 0);
-	assert_code(r, ERR_NOT_FOUND, device_list(r->d, &(struct id){ 0 }, r->a, &rows, &n, &p, &r->err));
+	assert_code(r, ERR_NOT_FOUND, device_list(r->d, &(struct id){ 0 }, r->a, &rows, NULL, &n, &p, &r->err));
 }
 
 /* Who was let in is asked about again, by his device. */
@@ -167,7 +167,7 @@ checkpoints(void **state)
 	assert_ok(r, checkpoint_get(r->d, &r->project, &r->device.id, r->a, &c, &r->err));
 	assert_int_equal(c.clock, p.clock);
 	assert_ok(r, checkpoint_put(r->d, &r->project, &r->device.id, &p.epoch, 0, &r->err)); /* it starts anew */
-	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, &n, &p, &r->err));
+	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, NULL, &n, &p, &r->err));
 	assert_int_equal(rows[0].checkpoint.clock, 0);
 }
 
@@ -203,7 +203,7 @@ repetitions(void **state)
 	assert_int_equal(n, 2);
 	assert_ok(r, device_create(r->d, "x", DEVICE_PLAIN, &r->project, ROLE_READER, &h, &d1, r->a, &dev, &r->err));
 	assert_ok(r, device_create(r->d, "x", DEVICE_PLAIN, &r->project, ROLE_READER, &h, &d2, r->a, &dev, &r->err));
-	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, &n, &p, &r->err));
+	assert_ok(r, device_list(r->d, &r->project, r->a, &rows, NULL, &n, &p, &r->err));
 	assert_int_equal(n, 2);
 	assert_ok(r, transfer_create(r->d, &r->project, &s, &t1, r->a, &t, &r->err));
 	assert_ok(r, transfer_create(r->d, &r->project, &s, &t2, r->a, &t, &r->err));

@@ -54,6 +54,38 @@ test_messages(void **state)
 	check(stream, sizeof stream - 1, "hello/12.ab change/13.ab message/ resync/14.ab tight/15 message/ message/ ");
 }
 
+static struct sbuf kept;
+
+static void
+on_kept(void *ctx, const char *event, const char *id)
+{
+	struct heard *h = ctx;
+
+	(void)id;
+	h->len += (size_t)snprintf(h->text + h->len, sizeof h->text - h->len, "%s=%s ", event, kept.failed ? "too long" : sbuf_str(&kept));
+	assert_true(h->len < sizeof h->text);
+}
+
+/* What the messages hold, for who wants that, up to a ceiling. */
+static void
+test_data(void **state)
+{
+	static const char stream[] = "event: a\ndata: {\"x\": 1}\nid: 1\n\n: data: no\n\nevent: b\n\nevent: c\ndata: 0123456789012345678901\n\n"
+				     "data: y\r\nevent: d\r\n\r\n";
+
+	(void)state;
+	for (size_t piece = 1; piece < 20; piece++) {
+		struct heard h = { 0 };
+		struct sse s = { .data = &kept };
+
+		kept = SBUF(20);
+		for (size_t at = 0; at < sizeof stream - 1; at += piece)
+			sse_feed(&s, (const uint8_t *)stream + at, MIN(piece, sizeof stream - 1 - at), on_kept, &h);
+		assert_string_equal(h.text, "a={\"x\": 1} b= c=too long d=y ");
+		sbuf_fini(&kept);
+	}
+}
+
 static void
 test_long_lines(void **state)
 {
@@ -95,6 +127,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_data),
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_rubbish),
 	};
