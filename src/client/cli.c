@@ -66,6 +66,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'D', "allow-mass-delete", NULL, "delete also more than 100 entries and a quarter of the tree" },
 	{ 'j', "json", NULL, "print the result as one JSON object" },
 	{ 'q', "quiet", NULL, "print errors only" },
+	{ 'i', "ignored", NULL, "list what is ignored" },
 	{ 'v', "verbose", NULL, "list every entry" },
 	{ 'o', "print", NULL, "print it, and write nothing" },
 	{ 'c', "verify", NULL, "read every file, also those that nothing has touched" },

@@ -23,6 +23,8 @@ struct status {
 	struct err offline;   /* why not */
 	struct pass *pass;
 	bool identical;
+	const char **left_out; /* what the server has and is ignored here; NULL: not asked for */
+	size_t left_out_count;
 	struct sbuf agent; /* what the agent says about itself; empty: none runs */
 };
 
@@ -38,9 +40,28 @@ look(struct folder *f, struct remote *remote, bool verify, struct status *st, st
 }
 
 static err_code
+add_left_out(void *ctx, const struct entry *e, struct err *err)
+{
+	struct status *st = ctx;
+
+	(void)err;
+	if (st->left_out_count < st->totals.left_out)
+		st->left_out[st->left_out_count++] = arena_strdup(st->pass->arena, e->path);
+	return ERR_OK;
+}
+
+static err_code
+list_left_out(struct folder *f, struct status *st, struct err *err)
+{
+	st->left_out = arena_must(st->pass->arena, (st->totals.left_out + 1) * sizeof *st->left_out);
+	return state_left_out_each(f->state, add_left_out, st, err);
+}
+
+static err_code
 find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 {
 	struct remote *remote;
+	struct hash known;
 	err_code rc = folder_remote(f, &(struct line_opts){ .retry_ms = RETRY_MS, .cancel = cli_cancel() }, &remote, err);
 
 	if (rc)
@@ -57,8 +78,9 @@ find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 	remote_free(remote);
 	if (rc)
 		return rc;
+	known = state_tree_digest(&st->totals);
 	st->identical = st->online && st->pass->plan.n == 0 && st->pass->problem_count == 0 && st->totals.pending == 0 &&
-	    hash_eq(&st->totals.digest, &st->place.digest);
+	    hash_eq(&known, &st->place.digest);
 	return ERR_OK;
 }
 
@@ -133,6 +155,14 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 	jw_ku64(&jw, "files", st->totals.files);
 	jw_ku64(&jw, "bytes", st->totals.bytes);
 	jw_khash(&jw, "digest", &st->totals.digest);
+	jw_ku64(&jw, "ignored", st->pass->ignored_count);
+	jw_ku64(&jw, "left_out", st->totals.left_out);
+	if (st->left_out) {
+		jw_key(&jw, "ignored_names");
+		names_json(&jw, st->pass->ignored, st->pass->ignored_count);
+		jw_key(&jw, "left_out_names");
+		names_json(&jw, st->left_out, st->left_out_count);
+	}
 	if (verify) {
 		jw_ku64(&jw, "verified", st->pass->verified);
 		jw_ku64(&jw, "verified_bytes", st->pass->verified_bytes);
@@ -144,6 +174,22 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 	jw_end_object(&jw);
 	sbuf_addc(&sb, '\n');
 	cli_print(&sb);
+}
+
+/* Only where there is something, and in full only for who asks. */
+static void
+show_ignored(struct sbuf *sb, const struct status *st, size_t max)
+{
+	if (st->pass->ignored_count == 0 && st->totals.left_out == 0)
+		return;
+	sbuf_addf(sb, "Ignored   %zu here, %" PRIu64 " on the server and not kept here%s\n", st->pass->ignored_count, st->totals.left_out,
+	    st->left_out ? "" : " (--ignored lists them)");
+	if (!st->left_out)
+		return;
+	names_show(sb, st->pass->ignored, st->pass->ignored_count, max);
+	if (st->left_out_count)
+		sbuf_add(sb, "On the server:\n");
+	names_show(sb, st->left_out, st->left_out_count, max);
 }
 
 static void
@@ -173,12 +219,14 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 		sbuf_addf(&sb, "Verified  %" PRIu64 " files, %s read and as agreed\n", st->pass->verified,
 		    size_human(st->pass->verified_bytes, size));
 	if (st->identical)
-		sbuf_addf(&sb, "State     identical to the server at %s\n", rfc3339_us(st->place.clock, at));
+		sbuf_addf(&sb, "State     identical to the server at %s%s\n", rfc3339_us(st->place.clock, at),
+		    st->totals.left_out ? ", but for what is ignored here" : "");
 	else if (st->pass->plan.n == 0)
 		sbuf_addf(&sb, "State     nothing to do%s\n", st->online ? "" : " here");
 	else
 		sbuf_addf(&sb, "State     %zu entries differ; dray sync would:\n", st->pass->plan.n);
 	plan_show(&sb, &st->pass->plan, max);
+	show_ignored(&sb, st, max);
 	if (st->pass->problem_count) {
 		sbuf_addf(&sb, "Unsynced  %zu:\n", st->pass->problem_count);
 		problems_show(&sb, st->pass->problems, st->pass->problem_count, max);
@@ -204,6 +252,8 @@ show_status(const struct command_line *line, int *code, struct err *err)
 		rc = ERR_OK;
 	} else if (rc == ERR_OK) {
 		rc = find_out(f, command_has(line, 'c'), &st, err);
+		if (rc == ERR_OK && command_has(line, 'i'))
+			rc = list_left_out(f, &st, err);
 	}
 	if (rc == ERR_OK && f) {
 		if (command_has(line, 'j'))
@@ -230,13 +280,14 @@ const struct command COMMAND_STATUS = {
 	.name = "status",
 	.args = "[DIR]",
 	.summary = "Tell whether a linked folder is in sync, and what differs",
-	.options = "cjv",
+	.options = "cijv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,
 	.help = "Looks at the disk and asks the server; changes nothing in the tree.  Where dray watch runs on the\n"
 	        "folder, it also tells what that is doing.  A file whose size and times are the agreed ones is\n"
-	        "taken for unchanged; with --verify it is read.\n\n"
+	        "taken for unchanged; with --verify it is read.  With --ignored it lists the names that are ignored\n"
+	        "by a .drayignore: here, and what the server has of such names.\n\n"
 	        "Exit status: 0 identical to the server, 1 error, 2 wrong usage, 3 something differs or\n"
 	        "the server could not be asked.\n",
 };

@@ -1,8 +1,10 @@
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/path.h"
 #include "base/thread.h"
 #include "client/feed.h"
 #include "client/layout.h"
+#include "client/left_out.h"
 #include "client/origin.h"
 #include "client/pass.h"
 #include "client/scan/scan.h"
@@ -10,6 +12,7 @@
 #define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define HASH_THREADS 2
 #define ORIGINS_MAX 100 /* requests, one after the other */
+#define LOOKS_MAX 5     /* while the rules of what is ignored change from one look to the next */
 
 /** A name that differs somewhere. */
 struct row {
@@ -29,6 +32,9 @@ struct gather {
 	struct map *rows;         /* path -> struct row */
 	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
 	bool frozen_subtrees;
+	struct ignore *ignore;    /* the rules that the scan has come across */
+	struct map *ignored;      /* path -> of what the scan has left out */
+	struct left_out left_out; /* of what the server has */
 	struct map *held_inodes;  /* of the held files: where one was renamed to, its old name is left alone too */
 	struct state_walk *walk;  /* base rows, in step with the scan */
 	const struct entry *base; /* its present row, NULL at the end */
@@ -106,30 +112,173 @@ is_frozen(const struct gather *g, const char *path)
 		return true;
 	if (!g->frozen_subtrees)
 		return false;
-	while (len > 0 && path[len - 1] != '/')
-		len--;
-	for (; len > 0; len--) {
+	while (len > 0) {
 		const struct scan_problem *p;
-		if (path[len - 1] != '/')
-			continue;
-		p = map_get(g->frozen, path, len - 1);
+
+		while (len > 0 && path[len - 1] != '/')
+			len--;
+		len -= len > 0;
+		p = map_get(g->frozen, path, len);
 		if (p && p->subtree)
-			return true;
+			return !(p->rules && strcmp(path + len + (len > 0), IGNORE_FILE) == 0);
 	}
 	return false;
 }
 
 static void
-on_problem(void *ctx, const struct scan_problem *problem)
+freeze(struct gather *g, const struct scan_problem *problem)
 {
-	struct gather *g = ctx;
 	struct scan_problem *copy = arena_must(g->pass->arena, sizeof *copy);
 
 	*copy = *problem;
 	copy->path = arena_strdup(g->pass->arena, problem->path);
 	map_put(g->frozen, copy->path, strlen(copy->path), copy);
 	g->frozen_subtrees |= problem->subtree;
+}
+
+/* Which names of its directory are ignored is not known: all of it is left alone, but a file of rules there, which may be a better one. */
+static void
+freeze_dir_of(struct gather *g, const char *rules_path)
+{
+	AUTO(freep) char *dir = xstrdup(rules_path);
+	size_t len;
+
+	path_split(rules_path, &len);
+	dir[len] = '\0';
+	freeze(g, &(struct scan_problem){ .path = dir, .reason = "ignore_rules", .subtree = true, .rules = true });
+}
+
+static void
+on_problem(void *ctx, const struct scan_problem *problem)
+{
+	struct gather *g = ctx;
+
+	if (problem->rules) {
+		freeze_dir_of(g, problem->path);
+		add_problem(g->pass, problem->path, problem->reason, "nothing beside and beneath it was looked at");
+		return;
+	}
+	freeze(g, problem);
 	add_problem(g->pass, problem->path, problem->reason, problem->subtree ? "nothing beneath it was looked at" : "");
+}
+
+/* ---- what is ignored ----------------------------------------------------------------------------------------------------- */
+
+static void
+on_ignored(void *ctx, const char *path, bool dir)
+{
+	struct gather *g = ctx;
+
+	(void)dir;
+	map_put(g->ignored, path, strlen(path), g);
+}
+
+static bool
+is_ignored(const struct gather *g, const struct entry *e)
+{
+	return ignore_path(g->ignore, e->path, e->kind == ENTRY_DIR);
+}
+
+/* Rules that are being written are nobody's rules yet. */
+static void
+freeze_held_rules(struct gather *g)
+{
+	size_t pos = 0, len;
+	const void *key;
+	void *value;
+
+	while (g->opts->held && map_next(g->opts->held, &pos, &key, &len, &value)) {
+		AUTO(freep) char *path = xcalloc(len + 1, 1);
+
+		memcpy(path, key, len);
+		if (!ignore_is_file(path))
+			continue;
+		freeze_dir_of(g, path);
+		g->pass->held_back++;
+	}
+}
+
+/*
+ * A name that is ignored as one kind of thing, on one side, and is another kind and not ignored on the other ("x/" ignores directories only):
+ * neither can take the place of the other.
+ */
+static void
+freeze_meeting(struct gather *g, const char *path)
+{
+	freeze(g, &(struct scan_problem){ .path = path, .reason = "ignored_in_part", .subtree = true });
+	add_problem(g->pass, path, "ignored_in_part", "ignored on one side, where it is a directory or is none, and not on the other");
+}
+
+static bool
+has_row(const struct gather *g, const char *path, size_t len)
+{
+	return map_get(g->rows, path, len) != NULL;
+}
+
+/* An ignored name matters to the plan where something is about to happen to the directory that it is in. */
+static bool
+is_beside_a_row(const struct gather *g, const char *path)
+{
+	size_t dir_len;
+
+	path_split(path, &dir_len);
+	return dir_len > 0 && has_row(g, path, dir_len);
+}
+
+static const struct entry is_there; /* of a side that nobody looks at */
+
+static err_code
+add_left_out(void *ctx, const struct entry *e, struct err *err)
+{
+	struct gather *g = ctx;
+	struct row *row = map_get(g->rows, e->path, strlen(e->path));
+
+	(void)err;
+	if (row && !row->item.ignored) {
+		freeze_meeting(g, e->path);
+	} else if (row || is_beside_a_row(g, e->path)) {
+		row = row_at(g, e->path);
+		row->remote_set = row->local_set = row->item.ignored = true;
+		row->item.remote = &is_there;
+	}
+	return ERR_OK;
+}
+
+static void
+add_ignored(struct gather *g)
+{
+	size_t pos = 0, len;
+	const void *key;
+	void *value;
+
+	while (map_next(g->ignored, &pos, &key, &len, &value)) {
+		const char *path = g->pass->ignored[g->pass->ignored_count++] = arena_strndup(g->pass->arena, key, len);
+		struct row *row = map_get(g->rows, path, len);
+
+		if (row) {
+			freeze_meeting(g, path);
+		} else if (is_beside_a_row(g, path)) {
+			row = row_at(g, path);
+			row->remote_set = row->local_set = row->item.ignored = true;
+			row->item.local = &is_there;
+		}
+	}
+}
+
+static int
+by_path(const void *a, const void *b)
+{
+	return path_cmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What is ignored on either side, as far as it concerns the plan; and all that is here, for who asks. */
+static err_code
+gather_ignored(struct gather *g, struct err *err)
+{
+	g->pass->ignored = arena_must(g->pass->arena, (map_count(g->ignored) + 1) * sizeof *g->pass->ignored);
+	add_ignored(g);
+	qsort(g->pass->ignored, g->pass->ignored_count, sizeof *g->pass->ignored, by_path);
+	return g->totals.left_out > 0 && map_count(g->rows) > 0 ? state_left_out_each(g->folder->state, add_left_out, g, err) : ERR_OK;
 }
 
 static bool
@@ -172,7 +321,11 @@ static err_code
 base_until(struct gather *g, const char *path, struct err *err)
 {
 	while (g->base && (!path || path_cmp(g->base->path, path) < 0)) {
-		if (!is_frozen(g, g->base->path)) {
+		if (is_frozen(g, g->base->path)) {
+			/* nothing is known of it */
+		} else if (is_ignored(g, g->base) && !FAULT("client.ignore_deletes")) {
+			left_out_leaves(&g->left_out, g->base);
+		} else {
 			struct row *row = row_at(g, g->base->path);
 			row->item.base = keep_in(g, row, g->base);
 			row->local_set = true;
@@ -379,6 +532,11 @@ on_found(void *ctx, const struct entry *e, struct err *err)
 		return rc;
 	g->pass->scanned++;
 	note_held(g, e);
+	if (g->base && path_cmp(g->base->path, e->path) == 0 && g->base->kind != e->kind && is_ignored(g, g->base)) {
+		left_out_leaves(&g->left_out, g->base); /* what was agreed on is ignored; what is here now is something else */
+		rc = next_base(g, err);
+		return rc ? rc : found_new(g, e, err);
+	}
 	if (g->base && path_cmp(g->base->path, e->path) == 0) {
 		rc = same_or_row(g, e, err);
 		return rc ? rc : next_base(g, err);
@@ -392,12 +550,15 @@ gather_local(struct gather *g, struct err *err)
 	struct scan_opts scan = {
 		.root = g->folder->root,
 		.now_ns = g->now_ns,
+		.ignore = g->ignore,
+		.ignored = on_ignored,
 		.cancel = g->opts->cancel,
 		.progress = g->opts->progress,
 		.ctx = g->opts->ctx,
 	};
 	err_code rc = state_base_walk(g->folder->state, &g->walk, err);
 
+	freeze_held_rules(g);
 	if (rc == ERR_OK)
 		rc = next_base(g, err);
 	if (rc == ERR_OK)
@@ -438,7 +599,7 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
-	if (rc == ERR_OK) { /* where it was it is no more, unless something else has been put there */
+	if (rc == ERR_OK && !is_ignored(g, &base)) { /* where it was it is no more, unless something else has been put there */
 		row = row_at(g, base.path);
 		row->remote_set = true;
 		rc = fill_from_base(g, row, err);
@@ -447,6 +608,11 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 	}
 	if (deleted)
 		return ERR_OK;
+	if (is_ignored(g, e)) {
+		if (rc == ERR_NOT_FOUND || !is_ignored(g, &base))
+			left_out_found(&g->left_out, e);
+		return ERR_OK;
+	}
 	row = row_at(g, e->path);
 	row->remote_set = true;
 	row->item.remote = remote = keep_in(g, row, e);
@@ -492,6 +658,7 @@ join(struct gather *g, size_t *n)
 		}
 		if (!row->remote_set)
 			row->item.remote = row->item.base;
+		row->item.rules = ignore_is_file(row->item.path);
 		items[(*n)++] = row->item;
 	}
 	qsort(items, *n, sizeof *items, item_cmp);
@@ -611,6 +778,18 @@ record_refreshed(struct gather *g, struct err *err)
 	return state_end(g->folder->state, rc, err);
 }
 
+/* What is no longer ignored is pending like anything else, so the look that has begun without it begins again. */
+static err_code
+review_left_out(struct gather *g, struct err *err)
+{
+	err_code rc;
+
+	if (!g->opts->carried_out)
+		g->left_out.notes = NULL; /* what was agreed on is only forgotten by a sync */
+	rc = g->totals.left_out > 0 ? left_out_review(&g->left_out, err) : ERR_OK;
+	return rc ? rc : left_out_record(&g->left_out, err);
+}
+
 static err_code
 gather_all(struct gather *g, struct err *err)
 {
@@ -623,7 +802,17 @@ gather_all(struct gather *g, struct err *err)
 	if (rc == ERR_OK)
 		rc = record_refreshed(g, err);
 	if (rc == ERR_OK)
+		rc = review_left_out(g, err);
+	if (rc == ERR_OK && g->left_out.came_back)
+		return ERR_OK;
+	if (rc == ERR_OK)
 		rc = gather_remote(g, err);
+	if (rc == ERR_OK)
+		rc = left_out_record(&g->left_out, err);
+	if (rc == ERR_OK)
+		rc = state_totals(g->folder->state, &g->totals, err);
+	if (rc == ERR_OK)
+		rc = gather_ignored(g, err);
 	if (rc)
 		return rc;
 	items = join(g, &n);
@@ -635,8 +824,8 @@ gather_all(struct gather *g, struct err *err)
 	return rc;
 }
 
-err_code
-pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
+static err_code
+look_once(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
 {
 	AUTO(pass_freep) struct pass *p = xcalloc(1, sizeof *p);
 	struct gather g = { .pass = p, .folder = f, .opts = opts, .now_ns = clock_wall_ns(), .mask = f->mask };
@@ -648,15 +837,33 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 	g.rows = map_new();
 	g.frozen = map_new();
 	g.held_inodes = map_new();
+	g.ignored = map_new();
+	g.ignore = ignore_new();
+	g.left_out = (struct left_out){ .state = f->state, .ignore = g.ignore, .a = g.arena };
 	rc = gather_all(&g, err);
+	ignore_free(g.ignore);
+	map_free(g.ignored);
 	map_free(g.rows);
 	map_free(g.frozen);
 	map_free(g.held_inodes);
 	free(g.inodes);
 	arena_free(g.arena);
-	if (rc == ERR_OK)
+	if (rc == ERR_OK && !g.left_out.came_back)
 		*out = TAKE(p);
 	return rc;
+}
+
+err_code
+pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
+{
+	*out = NULL;
+	for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
+		err_code rc = look_once(f, opts, out, err);
+
+		if (rc || *out)
+			return rc;
+	}
+	return err_set(err, ERR_BUSY, "the files of ignore rules kept changing");
 }
 
 void

@@ -178,6 +178,18 @@ def commits_are_durable(a, b):
     assert b.path("new").read_text() == "x"
 
 
+def ignored_stays_there(a, b):
+    a.write("junk", "j")
+    a.sync()
+    b.sync()
+    b.write(".drayignore", ".drayignore\njunk\n")
+    b.sync()
+    a.sync()
+    assert a.path("junk").exists()
+    b.path(".drayignore").unlink()
+    b.sync()
+
+
 CLIENT = {
     "client.no_exchange_check": typing_during_a_download_is_kept,
     "client.no_conflict_copy": both_versions_are_kept,
@@ -187,6 +199,7 @@ CLIENT = {
     "client.feed_drops": change_arrives,
     "client.forgets_installed": installed_is_recorded,
     "client.forgets_sent": sent_is_known,
+    "client.ignore_deletes": ignored_stays_there,
     "client.unseen_is_gone": unseen_stays,
     "client.no_hold": mass_delete_waits,
 }
