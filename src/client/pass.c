@@ -1,53 +1,15 @@
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/path.h"
 #include "base/thread.h"
 #include "client/feed.h"
 #include "client/layout.h"
-#include "client/left_out.h"
 #include "client/origin.h"
-#include "client/pass.h"
-#include "client/scan/scan.h"
+#include "client/pass_internal.h"
 
 #define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define HASH_THREADS 2
 #define ORIGINS_MAX 100 /* requests, one after the other */
 #define LOOKS_MAX 5     /* while the rules of what is ignored change from one look to the next */
-
-/** A name that differs somewhere. */
-struct row {
-	struct diff_item item;
-	bool remote_set; /* the server has said something about this name; else remote is base */
-	bool local_set;  /* the scan has; else local is base */
-};
-
-/** A pass while it is made. */
-struct gather {
-	struct pass *pass;
-	struct arena *arena;      /* what no plan needs: rows, items */
-	struct folder *folder;
-	const struct pass_opts *opts;
-	int64_t now_ns;
-	uint32_t mask;            /* the umask: bits that an install here could not set are not a change */
-	struct map *rows;         /* path -> struct row */
-	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
-	bool frozen_subtrees;
-	struct ignore *ignore;    /* the rules that the scan has come across */
-	struct map *ignored;      /* path -> of what the scan has left out */
-	struct left_out left_out; /* of what the server has */
-	struct map *held_inodes;  /* of the held files: where one was renamed to, its old name is left alone too */
-	struct state_walk *walk;  /* base rows, in step with the scan */
-	const struct entry *base; /* its present row, NULL at the end */
-	struct refresh {
-		struct refresh *next;
-		struct entry entry;
-	} *refreshed;             /* base rows whose stat is to be recorded anew */
-	struct state_totals totals; /* as the pass begins */
-	uint64_t fresh;           /* rows of what is new here, as far as they count for a slice */
-	uint64_t news;            /* all rows of what is new here */
-	uint64_t *inodes;         /* of the base tree, sorted; NULL until they are needed */
-	size_t inode_count;
-};
 
 static struct entry *
 keep_as(struct arena *a, const struct entry *e, const char *path)
@@ -73,7 +35,7 @@ keep_in(struct gather *g, const struct row *row, const struct entry *e)
 	return keep_as(g->pass->arena, e, row->item.path);
 }
 
-static struct row *
+struct row *
 row_at(struct gather *g, const char *path)
 {
 	struct row *row = map_get(g->rows, path, strlen(path));
@@ -86,7 +48,7 @@ row_at(struct gather *g, const char *path)
 	return row;
 }
 
-static void
+void
 add_problem(struct pass *p, const char *path, const char *reason, const char *detail)
 {
 	if ((p->problem_count & (p->problem_count + 1)) == 0) /* grow at 2^n - 1 */
@@ -125,7 +87,7 @@ is_frozen(const struct gather *g, const char *path)
 	return false;
 }
 
-static void
+void
 freeze(struct gather *g, const struct scan_problem *problem)
 {
 	struct scan_problem *copy = arena_must(g->pass->arena, sizeof *copy);
@@ -134,18 +96,6 @@ freeze(struct gather *g, const struct scan_problem *problem)
 	copy->path = arena_strdup(g->pass->arena, problem->path);
 	map_put(g->frozen, copy->path, strlen(copy->path), copy);
 	g->frozen_subtrees |= problem->subtree;
-}
-
-/* Which names of its directory are ignored is not known: all of it is left alone, but a file of rules there, which may be a better one. */
-static void
-freeze_dir_of(struct gather *g, const char *rules_path)
-{
-	AUTO(freep) char *dir = xstrdup(rules_path);
-	size_t len;
-
-	path_split(rules_path, &len);
-	dir[len] = '\0';
-	freeze(g, &(struct scan_problem){ .path = dir, .reason = "ignore_rules", .subtree = true, .rules = true });
 }
 
 static void
@@ -160,125 +110,6 @@ on_problem(void *ctx, const struct scan_problem *problem)
 	}
 	freeze(g, problem);
 	add_problem(g->pass, problem->path, problem->reason, problem->subtree ? "nothing beneath it was looked at" : "");
-}
-
-/* ---- what is ignored ----------------------------------------------------------------------------------------------------- */
-
-static void
-on_ignored(void *ctx, const char *path, bool dir)
-{
-	struct gather *g = ctx;
-
-	(void)dir;
-	map_put(g->ignored, path, strlen(path), g);
-}
-
-static bool
-is_ignored(const struct gather *g, const struct entry *e)
-{
-	return ignore_path(g->ignore, e->path, e->kind == ENTRY_DIR);
-}
-
-/* Rules that are being written are nobody's rules yet. */
-static void
-freeze_held_rules(struct gather *g)
-{
-	size_t pos = 0, len;
-	const void *key;
-	void *value;
-
-	while (g->opts->held && map_next(g->opts->held, &pos, &key, &len, &value)) {
-		AUTO(freep) char *path = xcalloc(len + 1, 1);
-
-		memcpy(path, key, len);
-		if (!ignore_is_file(path))
-			continue;
-		freeze_dir_of(g, path);
-		g->pass->held_back++;
-	}
-}
-
-/*
- * A name that is ignored as one kind of thing, on one side, and is another kind and not ignored on the other ("x/" ignores directories only):
- * neither can take the place of the other.
- */
-static void
-freeze_meeting(struct gather *g, const char *path)
-{
-	freeze(g, &(struct scan_problem){ .path = path, .reason = "ignored_in_part", .subtree = true });
-	add_problem(g->pass, path, "ignored_in_part", "ignored on one side, where it is a directory or is none, and not on the other");
-}
-
-static bool
-has_row(const struct gather *g, const char *path, size_t len)
-{
-	return map_get(g->rows, path, len) != NULL;
-}
-
-/* An ignored name matters to the plan where something is about to happen to the directory that it is in. */
-static bool
-is_beside_a_row(const struct gather *g, const char *path)
-{
-	size_t dir_len;
-
-	path_split(path, &dir_len);
-	return dir_len > 0 && has_row(g, path, dir_len);
-}
-
-static const struct entry is_there; /* of a side that nobody looks at */
-
-static err_code
-add_left_out(void *ctx, const struct entry *e, struct err *err)
-{
-	struct gather *g = ctx;
-	struct row *row = map_get(g->rows, e->path, strlen(e->path));
-
-	(void)err;
-	if (row && !row->item.ignored) {
-		freeze_meeting(g, e->path);
-	} else if (row || is_beside_a_row(g, e->path)) {
-		row = row_at(g, e->path);
-		row->remote_set = row->local_set = row->item.ignored = true;
-		row->item.remote = &is_there;
-	}
-	return ERR_OK;
-}
-
-static void
-add_ignored(struct gather *g)
-{
-	size_t pos = 0, len;
-	const void *key;
-	void *value;
-
-	while (map_next(g->ignored, &pos, &key, &len, &value)) {
-		const char *path = g->pass->ignored[g->pass->ignored_count++] = arena_strndup(g->pass->arena, key, len);
-		struct row *row = map_get(g->rows, path, len);
-
-		if (row) {
-			freeze_meeting(g, path);
-		} else if (is_beside_a_row(g, path)) {
-			row = row_at(g, path);
-			row->remote_set = row->local_set = row->item.ignored = true;
-			row->item.local = &is_there;
-		}
-	}
-}
-
-static int
-by_path(const void *a, const void *b)
-{
-	return path_cmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* What is ignored on either side, as far as it concerns the plan; and all that is here, for who asks. */
-static err_code
-gather_ignored(struct gather *g, struct err *err)
-{
-	g->pass->ignored = arena_must(g->pass->arena, (map_count(g->ignored) + 1) * sizeof *g->pass->ignored);
-	add_ignored(g);
-	qsort(g->pass->ignored, g->pass->ignored_count, sizeof *g->pass->ignored, by_path);
-	return g->totals.left_out > 0 && map_count(g->rows) > 0 ? state_left_out_each(g->folder->state, add_left_out, g, err) : ERR_OK;
 }
 
 static bool
@@ -532,7 +363,7 @@ on_found(void *ctx, const struct entry *e, struct err *err)
 		return rc;
 	g->pass->scanned++;
 	note_held(g, e);
-	if (g->base && path_cmp(g->base->path, e->path) == 0 && g->base->kind != e->kind && is_ignored(g, g->base)) {
+	if (g->base && path_cmp(g->base->path, e->path) == 0 && g->base->kind != e->kind && is_ignored(g, g->base) && !is_frozen(g, e->path)) {
 		left_out_leaves(&g->left_out, g->base); /* what was agreed on is ignored; what is here now is something else */
 		rc = next_base(g, err);
 		return rc ? rc : found_new(g, e, err);
@@ -776,18 +607,6 @@ record_refreshed(struct gather *g, struct err *err)
 	for (struct refresh *r = g->refreshed; rc == ERR_OK && r; r = r->next)
 		rc = state_base_put(g->folder->state, &r->entry, err);
 	return state_end(g->folder->state, rc, err);
-}
-
-/* What is no longer ignored is pending like anything else, so the look that has begun without it begins again. */
-static err_code
-review_left_out(struct gather *g, struct err *err)
-{
-	err_code rc;
-
-	if (!g->opts->carried_out)
-		g->left_out.notes = NULL; /* what was agreed on is only forgotten by a sync */
-	rc = g->totals.left_out > 0 ? left_out_review(&g->left_out, err) : ERR_OK;
-	return rc ? rc : left_out_record(&g->left_out, err);
 }
 
 static err_code
