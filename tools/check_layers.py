@@ -24,12 +24,13 @@ ALLOWED = {
     "server/route": BASE | {"server/http", "wire", "server/model", "server/domain", "server/notify", "chunk"},
     "server/job": BASE | {"server/model", "server/domain", "server/meta/meta.h", "server/store/store.h", "chunk"},
     "client/model": BASE | {"chunk"},
-    "client/scan": BASE | {"client/model", "chunk"},
+    "client/ignore": BASE,
+    "client/scan": BASE | {"client/model", "client/ignore", "chunk"},
     "client/diff": BASE | {"client/model"},
     "client/state": BASE | {"client/model", "chunk/blocklist.h", "db"},
     "client/remote": BASE | {"wire"},
     "client/transfer": BASE | {"client/model", "chunk", "client/remote", "client/state", "wire"},
-    "client/watch": BASE | {"client/remote", "wire"},
+    "client/watch": BASE | {"client/ignore", "client/remote", "wire"},
     "client/commit": BASE | {"client/model", "client/state"},
 }
 

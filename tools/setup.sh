@@ -7,7 +7,7 @@ packages_for() {
 	build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
 		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libpq-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
 	test) echo python3-pytest python3-pytest-xdist python3-hypothesis python3-requests python3-yaml python3-jsonschema \
-		python3-zstandard python3-websockets postgresql-15 man-db curl jq zstd e2fsprogs mount ;;
+		python3-zstandard python3-websockets postgresql-15 man-db curl git jq zstd e2fsprogs mount ;;
 	run) echo curl jq ;;
 	bench) echo rsync curl openssl syncthing wrk nginx-light postgresql-15 ;;
 	full) echo clang libclang-rt-14-dev ;;

@@ -24,6 +24,12 @@
 #define LINK_TARGET_MAX 4095      /* PATH_MAX less its NUL */
 #define TITLE_LEN_MAX 200         /* names of projects and devices, bytes */
 
+/* Ignore rules. */
+#define IGNORE_FILE_MAX (128 * KIB) /* of one .drayignore: the longest in public use are 30 KB; bounds what an answer about a name may cost */
+#define IGNORE_LINE_MAX PATH_LEN_MAX /* bytes: a pattern as long as the longest path */
+#define IGNORE_PATTERNS_MAX 4096   /* of one file */
+#define IGNORE_TREE_MAX (16 * MIB) /* of all files of a tree, held while it is looked at */
+
 /* HTTP. */
 #define HTTP_HEAD_MAX (16 * KIB)  /* request line and header section */
 #define HTTP_URI_MAX (8 * KIB)    /* a path of 4,096 bytes, most of it escaped, fits */

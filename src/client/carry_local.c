@@ -244,6 +244,18 @@ do_delete(struct carry *c, const struct plan_op *op, struct err *err)
 	return ERR_OK;
 }
 
+static void
+do_forget(struct carry *c, const struct plan_op *op)
+{
+	struct sync_result *result = c->env->result;
+
+	record_remove(c, op->base);
+	if (!op->local || op->local->kind != ENTRY_DIR)
+		return;
+	result->kept = xrealloc(result->kept, (result->kept_count + 1) * sizeof *result->kept);
+	result->kept[result->kept_count++] = arena_strdup(result->arena, op->path);
+}
+
 static err_code
 do_adopt(struct carry *c, const struct plan_op *op)
 {
@@ -266,7 +278,7 @@ do_at_once(struct carry *c, const struct plan_op *op, struct err *err)
 	case ACT_ADOPT:
 		return do_adopt(c, op);
 	case ACT_FORGET:
-		record_remove(c, op->base);
+		do_forget(c, op);
 		return ERR_OK;
 	case ACT_SKIP:
 		sync_problem(c->env->result, op->path, op->reason, "");

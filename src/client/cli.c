@@ -69,6 +69,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'D', "allow-mass-delete", NULL, "delete also more than 100 entries and a quarter of the tree" },
 	{ 'j', "json", NULL, "print the result as one JSON object" },
 	{ 'q', "quiet", NULL, "print errors only" },
+	{ 'i', "ignored", NULL, "list what is ignored" },
 	{ 'v', "verbose", NULL, "list every entry" },
 	{ 'o', "print", NULL, "print it, and write nothing" },
 	{ 'F', "follow", NULL, "go on telling what happens, until it is interrupted" },

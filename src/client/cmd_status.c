@@ -24,6 +24,8 @@ struct status {
 	struct err offline;   /* why not */
 	struct pass *pass;
 	bool identical;
+	const char **left_out; /* what the server has and is ignored here; NULL: not asked for */
+	size_t left_out_count;
 	struct sbuf agent; /* what the agent says about itself; empty: none runs */
 };
 
@@ -39,9 +41,28 @@ look(struct folder *f, struct remote *remote, bool verify, struct status *st, st
 }
 
 static err_code
+add_left_out(void *ctx, const struct entry *e, struct err *err)
+{
+	struct status *st = ctx;
+
+	(void)err;
+	if (st->left_out_count < st->totals.left_out)
+		st->left_out[st->left_out_count++] = arena_strdup(st->pass->arena, e->path);
+	return ERR_OK;
+}
+
+static err_code
+list_left_out(struct folder *f, struct status *st, struct err *err)
+{
+	st->left_out = arena_must(st->pass->arena, (st->totals.left_out + 1) * sizeof *st->left_out);
+	return state_left_out_each(f->state, add_left_out, st, err);
+}
+
+static err_code
 find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 {
 	struct remote *remote;
+	struct hash known;
 	err_code rc = folder_remote(f, &(struct line_opts){ .retry_ms = RETRY_MS, .cancel = cli_cancel() }, &remote, err);
 
 	if (rc)
@@ -58,8 +79,9 @@ find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 	remote_free(remote);
 	if (rc)
 		return rc;
+	known = state_tree_digest(&st->totals);
 	st->identical = st->online && st->pass->plan.n == 0 && st->pass->problem_count == 0 && st->totals.pending == 0 &&
-	    hash_eq(&st->totals.digest, &st->place.digest);
+	    hash_eq(&known, &st->place.digest);
 	return ERR_OK;
 }
 
@@ -134,6 +156,14 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 	jw_ku64(&jw, "files", st->totals.files);
 	jw_ku64(&jw, "bytes", st->totals.bytes);
 	jw_khash(&jw, "digest", &st->totals.digest);
+	jw_ku64(&jw, "ignored", st->pass->ignored_count);
+	jw_ku64(&jw, "left_out", st->totals.left_out);
+	if (st->left_out) {
+		jw_key(&jw, "ignored_names");
+		names_json(&jw, st->pass->ignored, st->pass->ignored_count);
+		jw_key(&jw, "left_out_names");
+		names_json(&jw, st->left_out, st->left_out_count);
+	}
 	if (verify) {
 		jw_ku64(&jw, "verified", st->pass->verified);
 		jw_ku64(&jw, "verified_bytes", st->pass->verified_bytes);
@@ -145,6 +175,22 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 	jw_end_object(&jw);
 	sbuf_addc(&sb, '\n');
 	cli_print(&sb);
+}
+
+/* Only where there is something, and in full only for who asks. */
+static void
+show_ignored(struct sbuf *sb, const struct status *st, size_t max)
+{
+	if (st->pass->ignored_count == 0 && st->totals.left_out == 0)
+		return;
+	sbuf_addf(sb, "Ignored   %zu here, %" PRIu64 " on the server and not kept here%s\n", st->pass->ignored_count, st->totals.left_out,
+	    st->left_out ? "" : " (--ignored lists them)");
+	if (!st->left_out)
+		return;
+	names_show(sb, st->pass->ignored, st->pass->ignored_count, max);
+	if (st->left_out_count)
+		sbuf_add(sb, "On the server:\n");
+	names_show(sb, st->left_out, st->left_out_count, max);
 }
 
 static void
@@ -174,7 +220,8 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 		sbuf_addf(&sb, "Verified  %" PRIu64 " files, %s read and as agreed\n", st->pass->verified,
 		    size_human(st->pass->verified_bytes, size));
 	if (st->identical)
-		sbuf_addf(&sb, "State     identical to the server at %s\n", rfc3339_us(st->place.clock, at));
+		sbuf_addf(&sb, "State     identical to the server at %s%s\n", rfc3339_us(st->place.clock, at),
+		    st->totals.left_out ? ", but for what is ignored here" : "");
 	else if (st->pass->plan.n == 0)
 		sbuf_addf(&sb, "State     nothing to do%s\n", st->online ? "" : " here");
 	else
@@ -182,6 +229,7 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	plan_show(&sb, &st->pass->plan, max);
 	if (st->pass->plan.conflicts)
 		sbuf_addf(&sb, "Conflicts %zu: both versions will be kept; after that, dray conflicts lists them\n", st->pass->plan.conflicts);
+	show_ignored(&sb, st, max);
 	if (st->pass->problem_count) {
 		sbuf_addf(&sb, "Unsynced  %zu:\n", st->pass->problem_count);
 		problems_show(&sb, st->pass->problems, st->pass->problem_count, max);
@@ -207,6 +255,8 @@ show_status(const struct command_line *line, int *code, struct err *err)
 		rc = ERR_OK;
 	} else if (rc == ERR_OK) {
 		rc = find_out(f, command_has(line, 'c'), &st, err);
+		if (rc == ERR_OK && command_has(line, 'i'))
+			rc = list_left_out(f, &st, err);
 	}
 	if (rc == ERR_OK && f) {
 		if (command_has(line, 'j'))
@@ -247,13 +297,14 @@ const struct command COMMAND_STATUS = {
 	.name = "status",
 	.args = "[DIR]",
 	.summary = "Tell whether a linked folder is in sync, and what differs",
-	.options = "Fcjv",
+	.options = "Fcijv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,
 	.help = "Looks at the disk and asks the server; changes nothing in the tree.  Where dray watch runs on the\n"
 	        "folder, it also tells what that is doing.  A file whose size and times are the agreed ones is\n"
-	        "taken for unchanged; with --verify it is read.\n\n"
+	        "taken for unchanged; with --verify it is read.  With --ignored it lists the names that are ignored\n"
+	        "by a .drayignore: here, and what the server has of such names.\n\n"
 	        "With --follow it shows what happens in the project instead, on a terminal as a screen that is\n"
 	        "redrawn in place: who is connected and how far behind, transfers, changes.  Elsewhere it prints a\n"
 	        "line as each thing happens, with --json an object a line.  Interrupting ends it with 0.\n\n"

@@ -57,6 +57,10 @@ show_json(const struct folder *f, const struct sync_result *r)
 	jw_ku64(&jw, "deleted_here", r->deleted_local);
 	jw_ku64(&jw, "deleted_there", r->deleted_remote);
 	jw_ku64(&jw, "held_deletes", r->held_deletes);
+	jw_ku64(&jw, "ignored", r->ignored);
+	jw_ku64(&jw, "left_out", r->left_out);
+	jw_key(&jw, "kept_for_ignored");
+	names_json(&jw, r->kept, r->kept_count);
 	jw_ku64(&jw, "content_sent", r->content_up);
 	jw_ku64(&jw, "content_fetched", r->content_down);
 	jw_ku64(&jw, "saved", r->saved);
@@ -132,6 +136,19 @@ show_conflicts(struct sbuf *out, const struct command_line *line, const struct s
 }
 
 static void
+show_ignored(struct sbuf *out, const struct command_line *line, const struct sync_result *r)
+{
+	if (r->kept_count) {
+		sbuf_addf(out, "%zu deleted on the server and still here, for what is ignored in %s:\n", r->kept_count,
+		    r->kept_count == 1 ? "it" : "them");
+		names_show(out, r->kept, r->kept_count, list_max(line));
+	}
+	if (r->ignored && command_has(line, 'v'))
+		sbuf_addf(out, "Ignored here: %" PRIu64 " %s (dray status --ignored lists them).\n", r->ignored,
+		    r->ignored == 1 ? "name" : "names");
+}
+
+static void
 show_remains(struct sbuf *out, const struct command_line *line, const struct sync_result *r)
 {
 	if (r->held_deletes)
@@ -148,9 +165,12 @@ show_place(struct sbuf *out, const struct sync_result *r)
 {
 	char at[RFC3339_MAX], size[SIZE_HUMAN_MAX];
 
-	if (r->identical)
-		sbuf_addf(out, "In sync: %" PRIu64 " %s, %s, proven identical to the server at %s.\n", r->entries,
-		    r->entries == 1 ? "entry" : "entries", size_human(r->bytes, size), rfc3339_us(r->clock, at));
+	if (!r->identical)
+		return;
+	sbuf_addf(out, "In sync: %" PRIu64 " %s, %s, proven identical to the server at %s%s", r->entries,
+	    r->entries == 1 ? "entry" : "entries", size_human(r->bytes, size), rfc3339_us(r->clock, at), r->left_out ? "" : ".\n");
+	if (r->left_out)
+		sbuf_addf(out, ", but for %" PRIu64 " that %s ignored here.\n", r->left_out, r->left_out == 1 ? "is" : "are");
 }
 
 static void
@@ -168,6 +188,7 @@ show_text(const struct command_line *line, const struct sync_result *r)
 	} else {
 		show_done(&sb, r);
 		show_conflicts(&sb, line, r);
+		show_ignored(&sb, line, r);
 		show_remains(&sb, line, r);
 		show_place(&sb, r);
 	}

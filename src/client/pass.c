@@ -4,44 +4,12 @@
 #include "client/feed.h"
 #include "client/layout.h"
 #include "client/origin.h"
-#include "client/pass.h"
-#include "client/scan/scan.h"
+#include "client/pass_internal.h"
 
 #define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define HASH_THREADS 2
 #define ORIGINS_MAX 100 /* requests, one after the other */
-
-/** A name that differs somewhere. */
-struct row {
-	struct diff_item item;
-	bool remote_set; /* the server has said something about this name; else remote is base */
-	bool local_set;  /* the scan has; else local is base */
-};
-
-/** A pass while it is made. */
-struct gather {
-	struct pass *pass;
-	struct arena *arena;      /* what no plan needs: rows, items */
-	struct folder *folder;
-	const struct pass_opts *opts;
-	int64_t now_ns;
-	uint32_t mask;            /* the umask: bits that an install here could not set are not a change */
-	struct map *rows;         /* path -> struct row */
-	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
-	bool frozen_subtrees;
-	struct map *held_inodes;  /* of the held files: where one was renamed to, its old name is left alone too */
-	struct state_walk *walk;  /* base rows, in step with the scan */
-	const struct entry *base; /* its present row, NULL at the end */
-	struct refresh {
-		struct refresh *next;
-		struct entry entry;
-	} *refreshed;             /* base rows whose stat is to be recorded anew */
-	struct state_totals totals; /* as the pass begins */
-	uint64_t fresh;           /* rows of what is new here, as far as they count for a slice */
-	uint64_t news;            /* all rows of what is new here */
-	uint64_t *inodes;         /* of the base tree, sorted; NULL until they are needed */
-	size_t inode_count;
-};
+#define LOOKS_MAX 5     /* while the rules of what is ignored change from one look to the next */
 
 static struct entry *
 keep_as(struct arena *a, const struct entry *e, const char *path)
@@ -67,7 +35,7 @@ keep_in(struct gather *g, const struct row *row, const struct entry *e)
 	return keep_as(g->pass->arena, e, row->item.path);
 }
 
-static struct row *
+struct row *
 row_at(struct gather *g, const char *path)
 {
 	struct row *row = map_get(g->rows, path, strlen(path));
@@ -80,7 +48,7 @@ row_at(struct gather *g, const char *path)
 	return row;
 }
 
-static void
+void
 add_problem(struct pass *p, const char *path, const char *reason, const char *detail)
 {
 	if ((p->problem_count & (p->problem_count + 1)) == 0) /* grow at 2^n - 1 */
@@ -106,29 +74,41 @@ is_frozen(const struct gather *g, const char *path)
 		return true;
 	if (!g->frozen_subtrees)
 		return false;
-	while (len > 0 && path[len - 1] != '/')
-		len--;
-	for (; len > 0; len--) {
+	while (len > 0) {
 		const struct scan_problem *p;
-		if (path[len - 1] != '/')
-			continue;
-		p = map_get(g->frozen, path, len - 1);
+
+		while (len > 0 && path[len - 1] != '/')
+			len--;
+		len -= len > 0;
+		p = map_get(g->frozen, path, len);
 		if (p && p->subtree)
-			return true;
+			return !(p->rules && strcmp(path + len + (len > 0), IGNORE_FILE) == 0);
 	}
 	return false;
 }
 
-static void
-on_problem(void *ctx, const struct scan_problem *problem)
+void
+freeze(struct gather *g, const struct scan_problem *problem)
 {
-	struct gather *g = ctx;
 	struct scan_problem *copy = arena_must(g->pass->arena, sizeof *copy);
 
 	*copy = *problem;
 	copy->path = arena_strdup(g->pass->arena, problem->path);
 	map_put(g->frozen, copy->path, strlen(copy->path), copy);
 	g->frozen_subtrees |= problem->subtree;
+}
+
+static void
+on_problem(void *ctx, const struct scan_problem *problem)
+{
+	struct gather *g = ctx;
+
+	if (problem->rules) {
+		freeze_dir_of(g, problem->path);
+		add_problem(g->pass, problem->path, problem->reason, "nothing beside and beneath it was looked at");
+		return;
+	}
+	freeze(g, problem);
 	add_problem(g->pass, problem->path, problem->reason, problem->subtree ? "nothing beneath it was looked at" : "");
 }
 
@@ -172,7 +152,11 @@ static err_code
 base_until(struct gather *g, const char *path, struct err *err)
 {
 	while (g->base && (!path || path_cmp(g->base->path, path) < 0)) {
-		if (!is_frozen(g, g->base->path)) {
+		if (is_frozen(g, g->base->path)) {
+			/* nothing is known of it */
+		} else if (is_ignored(g, g->base) && !FAULT("client.ignore_deletes")) {
+			left_out_leaves(&g->left_out, g->base);
+		} else {
 			struct row *row = row_at(g, g->base->path);
 			row->item.base = keep_in(g, row, g->base);
 			row->local_set = true;
@@ -379,6 +363,11 @@ on_found(void *ctx, const struct entry *e, struct err *err)
 		return rc;
 	g->pass->scanned++;
 	note_held(g, e);
+	if (g->base && path_cmp(g->base->path, e->path) == 0 && g->base->kind != e->kind && is_ignored(g, g->base) && !is_frozen(g, e->path)) {
+		left_out_leaves(&g->left_out, g->base); /* what was agreed on is ignored; what is here now is something else */
+		rc = next_base(g, err);
+		return rc ? rc : found_new(g, e, err);
+	}
 	if (g->base && path_cmp(g->base->path, e->path) == 0) {
 		rc = same_or_row(g, e, err);
 		return rc ? rc : next_base(g, err);
@@ -392,12 +381,15 @@ gather_local(struct gather *g, struct err *err)
 	struct scan_opts scan = {
 		.root = g->folder->root,
 		.now_ns = g->now_ns,
+		.ignore = g->ignore,
+		.ignored = on_ignored,
 		.cancel = g->opts->cancel,
 		.progress = g->opts->progress,
 		.ctx = g->opts->ctx,
 	};
 	err_code rc = state_base_walk(g->folder->state, &g->walk, err);
 
+	freeze_held_rules(g);
 	if (rc == ERR_OK)
 		rc = next_base(g, err);
 	if (rc == ERR_OK)
@@ -438,7 +430,7 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
-	if (rc == ERR_OK) { /* where it was it is no more, unless something else has been put there */
+	if (rc == ERR_OK && !is_ignored(g, &base)) { /* where it was it is no more, unless something else has been put there */
 		row = row_at(g, base.path);
 		row->remote_set = true;
 		rc = fill_from_base(g, row, err);
@@ -447,6 +439,11 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 	}
 	if (deleted)
 		return ERR_OK;
+	if (is_ignored(g, e)) {
+		if (rc == ERR_NOT_FOUND || !is_ignored(g, &base))
+			left_out_found(&g->left_out, e);
+		return ERR_OK;
+	}
 	row = row_at(g, e->path);
 	row->remote_set = true;
 	row->item.remote = remote = keep_in(g, row, e);
@@ -492,6 +489,7 @@ join(struct gather *g, size_t *n)
 		}
 		if (!row->remote_set)
 			row->item.remote = row->item.base;
+		row->item.rules = ignore_is_file(row->item.path);
 		items[(*n)++] = row->item;
 	}
 	qsort(items, *n, sizeof *items, item_cmp);
@@ -623,7 +621,17 @@ gather_all(struct gather *g, struct err *err)
 	if (rc == ERR_OK)
 		rc = record_refreshed(g, err);
 	if (rc == ERR_OK)
+		rc = review_left_out(g, err);
+	if (rc == ERR_OK && g->left_out.came_back)
+		return ERR_OK;
+	if (rc == ERR_OK)
 		rc = gather_remote(g, err);
+	if (rc == ERR_OK)
+		rc = left_out_record(&g->left_out, err);
+	if (rc == ERR_OK)
+		rc = state_totals(g->folder->state, &g->totals, err);
+	if (rc == ERR_OK)
+		rc = gather_ignored(g, err);
 	if (rc)
 		return rc;
 	items = join(g, &n);
@@ -635,8 +643,8 @@ gather_all(struct gather *g, struct err *err)
 	return rc;
 }
 
-err_code
-pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
+static err_code
+look_once(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
 {
 	AUTO(pass_freep) struct pass *p = xcalloc(1, sizeof *p);
 	struct gather g = { .pass = p, .folder = f, .opts = opts, .now_ns = clock_wall_ns(), .mask = f->mask };
@@ -648,15 +656,33 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 	g.rows = map_new();
 	g.frozen = map_new();
 	g.held_inodes = map_new();
+	g.ignored = map_new();
+	g.ignore = ignore_new();
+	g.left_out = (struct left_out){ .state = f->state, .ignore = g.ignore, .a = g.arena };
 	rc = gather_all(&g, err);
+	ignore_free(g.ignore);
+	map_free(g.ignored);
 	map_free(g.rows);
 	map_free(g.frozen);
 	map_free(g.held_inodes);
 	free(g.inodes);
 	arena_free(g.arena);
-	if (rc == ERR_OK)
+	if (rc == ERR_OK && !g.left_out.came_back)
 		*out = TAKE(p);
 	return rc;
+}
+
+err_code
+pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err)
+{
+	*out = NULL;
+	for (unsigned looks = 0; looks < LOOKS_MAX; looks++) {
+		err_code rc = look_once(f, opts, out, err);
+
+		if (rc || *out)
+			return rc;
+	}
+	return err_set(err, ERR_BUSY, "the files of ignore rules kept changing");
 }
 
 void

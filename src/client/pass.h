@@ -20,7 +20,9 @@ struct pass {
 	struct plan plan;
 	struct problem *problems; /* of the scan */
 	size_t problem_count;
-	uint64_t scanned;         /* entries on disk */
+	const char **ignored;     /* names here that are; of a directory itself, and nothing in it */
+	size_t ignored_count;
+	uint64_t scanned;         /* entries on disk, without those */
 	uint64_t known;           /* entries of the base tree */
 	uint64_t deferred;        /* new entries that this pass has left for the next one */
 	uint64_t held_back;       /* names that differ and were left alone, as they are held */
@@ -49,7 +51,8 @@ struct pass_opts {
 };
 
 /**
- * pass_open(f, opts, out, err): scan the folder and plan.  Base rows whose file was touched but is unchanged are refreshed.
+ * pass_open(f, opts, out, err): scan the folder and plan.  Base rows whose file was touched but is unchanged are refreshed; what is ignored is
+ * left out (docs/protocol/ignore.md), and with ${carried_out} no longer remembered as agreed.
  * Errors     IO, CANCELLED, DB, those of the line; VERSION_CONFLICT: the server has moved on since it was last read: read on, and look again.
  */
 err_code pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err);

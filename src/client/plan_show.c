@@ -23,12 +23,14 @@ jw_path(struct jw *jw, const char *key, const char *path)
 {
 	struct sbuf sb = SBUF(4 * (PATH_LEN_MAX + 256));
 
-	if (utf8_valid(path, strlen(path))) {
-		jw_kstr(jw, key, path);
-		return;
+	if (!utf8_valid(path, strlen(path))) {
+		sbuf_add_visible(&sb, path);
+		path = sbuf_str(&sb);
 	}
-	sbuf_add_visible(&sb, path);
-	jw_kstr(jw, key, sbuf_str(&sb));
+	if (key)
+		jw_kstr(jw, key, path);
+	else
+		jw_str(jw, path);
 	sbuf_fini(&sb);
 }
 
@@ -37,7 +39,7 @@ plan_show(struct sbuf *sb, const struct plan *plan, size_t max)
 {
 	for (size_t i = 0; i < plan->n && i < max; i++) {
 		const struct plan_op *op = &plan->ops[i];
-		sbuf_addf(sb, "  %-12s ", ACTS[op->act].people);
+		sbuf_addf(sb, "  %-12s ", op->act == ACT_FORGET && op->local ? "stays here" : ACTS[op->act].people);
 		if (op->from) {
 			sbuf_add_visible(sb, op->from);
 			sbuf_add(sb, " -> ");
@@ -65,6 +67,27 @@ plan_json(struct jw *jw, const struct plan *plan)
 		jw_kstr(jw, "reason", op->reason ? op->reason : "");
 		jw_end_object(jw);
 	}
+	jw_end_array(jw);
+}
+
+void
+names_show(struct sbuf *sb, const char *const *names, size_t n, size_t max)
+{
+	for (size_t i = 0; i < n && i < max; i++) {
+		sbuf_add(sb, "  ");
+		sbuf_add_visible(sb, names[i]);
+		sbuf_addc(sb, '\n');
+	}
+	if (n > max)
+		sbuf_addf(sb, "  ... and %zu more (--verbose lists all)\n", n - max);
+}
+
+void
+names_json(struct jw *jw, const char *const *names, size_t n)
+{
+	jw_array(jw);
+	for (size_t i = 0; i < n; i++)
+		jw_path(jw, NULL, names[i]);
 	jw_end_array(jw);
 }
 

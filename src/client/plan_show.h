@@ -12,5 +12,9 @@ void plan_json(struct jw *jw, const struct plan *plan);
 void problems_show(struct sbuf *sb, const struct problem *problems, size_t n, size_t max);
 void problems_json(struct jw *jw, const struct problem *problems, size_t n);
 
-/** jw_path(jw, path): a path as a JSON string; bytes that are not UTF-8 are shown escaped. */
+/** names_show, names_json: a list of paths, the same way. */
+void names_show(struct sbuf *sb, const char *const *names, size_t n, size_t max);
+void names_json(struct jw *jw, const char *const *names, size_t n);
+
+/** jw_path(jw, key, path): a path as a JSON string, of an array with NULL; bytes that are not UTF-8 are shown escaped. */
 void jw_path(struct jw *jw, const char *key, const char *path);

@@ -1,8 +1,10 @@
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/path.h"
 #include "client/carry.h"
 #include "client/commit/apply.h"
 #include "client/feed.h"
+#include "client/ignore/ignore.h"
 #include "client/recover.h"
 
 #define ROUNDS_MAX 8              /* a conflict takes two, a moved and edited file two; more means that somebody keeps writing */
@@ -53,6 +55,65 @@ hold_deletes(struct pass *pass, const struct sync_opts *opts, struct sync_result
 			plan->ops[kept++] = plan->ops[i];
 	plan->n = kept;
 	result->held_deletes = deletes;
+}
+
+/* ---- rules first ----------------------------------------------------------------------------------------------------------------- */
+
+static bool
+is_local(enum act act)
+{
+	return act == ACT_PULL || act == ACT_DELETE_LOCAL || act == ACT_CONFLICT;
+}
+
+/* Whether the operation makes way for one of the rules, as its directory. */
+static bool
+is_above(const struct map *dirs, const struct plan_op *op)
+{
+	return map_get(dirs, op->path, strlen(op->path)) && (op->act == ACT_PULL || op->act == ACT_CONFLICT);
+}
+
+static void
+note_dirs(struct map *dirs, const char *path)
+{
+	size_t len;
+
+	for (path_split(path, &len); len > 0; len -= len > 0) {
+		if (map_put(dirs, path, len, dirs))
+			return;
+		while (len > 0 && path[len - 1] != '/')
+			len--;
+	}
+}
+
+/*
+ * Where the server has other ignore rules than are here, nothing else of the plan is carried out: what follows from them is for the next look, and
+ * nothing that they ignore is sent, or fetched, before.
+ */
+static bool
+rules_first(struct pass *pass, const struct map *given_up)
+{
+	AUTO(map_freep) struct map *dirs = map_new();
+	struct plan *plan = &pass->plan;
+	size_t kept = 0;
+	bool found = false;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+
+		if (!ignore_is_file(op->path) || !is_local(op->act) || map_get(given_up, op->path, strlen(op->path)))
+			continue;
+		found = true;
+		note_dirs(dirs, op->path);
+	}
+	for (size_t i = 0; found && i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+
+		if ((ignore_is_file(op->path) && is_local(op->act)) || is_above(dirs, op))
+			plan->ops[kept++] = *op;
+	}
+	if (found)
+		plan->n = kept;
+	return found;
 }
 
 /* ---- a round ----------------------------------------------------------------------------------------------------------------------- */
@@ -131,6 +192,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 	for (unsigned round = 0; again && round < ROUNDS_MAX;) {
 		AUTO(pass_freep) struct pass *pass = NULL;
 		struct state_totals before;
+		bool rules;
 		err_code rc = look(f, remote, opts, slice, given_up, &pass, err);
 		if (rc == ERR_VERSION_CONFLICT && ++round < ROUNDS_MAX)
 			continue;
@@ -138,15 +200,19 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 			rc = state_totals(f->state, &before, err);
 		if (rc)
 			return rc;
-		copy_problems(result, pass);
 		result->held_back = pass->held_back;
+		result->ignored = pass->ignored_count;
 		hold_deletes(pass, opts, result);
+		rules = !opts->dry_run && rules_first(pass, given_up);
+		if (!rules) /* else the next look has the say: what is wrong may be what is about to be put right */
+			copy_problems(result, pass);
 		if (opts->dry_run) {
 			result->planned = TAKE(pass);
 			return ERR_OK;
 		}
 		again = false;
 		rc = carry_out(&env, pass, &again, err);
+		again |= rules;
 		if (rc == ERR_OK && pass->deferred > 0) {
 			again = true;
 			rc = next_slice(f, &before, &slice, err);
@@ -187,18 +253,21 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 {
 	struct state_totals totals;
 	struct state_place place;
+	struct hash known;
 	err_code rc = state_totals(f->state, &totals, err);
 
 	if (rc == ERR_OK)
 		rc = state_place_get(f->state, &place, err);
 	if (rc)
 		return rc;
+	known = state_tree_digest(&totals);
 	result->entries = totals.entries;
+	result->left_out = totals.left_out;
 	result->files = totals.files;
 	result->bytes = totals.bytes;
 	result->clock = place.clock;
 	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
-	    result->held_back == 0 && (hash_eq(&totals.digest, &place.digest) || FAULT("client.believes"));
+	    result->held_back == 0 && (hash_eq(&known, &place.digest) || FAULT("client.believes"));
 	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
@@ -234,7 +303,10 @@ repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		return rc;
 	place.known = false;
 	place.clock = 0;
-	rc = state_end(f->state, state_place_put(f->state, &place, err), err);
+	rc = state_pending_clear(f->state, err); /* also what is left out: it is listed with the rest */
+	if (rc == ERR_OK)
+		rc = state_place_put(f->state, &place, err);
+	rc = state_end(f->state, rc, err);
 	if (rc)
 		return rc;
 	rc = rounds(f, remote, opts, result, given_up, err);
@@ -305,6 +377,7 @@ sync_result_fini(struct sync_result *r)
 	pass_free(r->planned);
 	free(r->conflicts);
 	free(r->problems);
+	free(r->kept);
 	map_free(r->problem_paths);
 	arena_free(r->arena);
 }

@@ -35,10 +35,14 @@ struct sync_result {
 	struct problem *problems; /* what stays unsynced */
 	size_t problem_count;
 	struct map *problem_paths;
+	const char **kept;        /* directories that the server has deleted and that stay here for what is ignored in them */
+	size_t kept_count;
+	uint64_t ignored;         /* names here that are, by the last look */
+	uint64_t left_out;        /* entries of the server's that are not here, as they are ignored */
 	uint64_t held_back;       /* entries that differ and are being written, by the last look */
 	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
 	uint64_t entries, files, bytes; /* of the agreed tree */
-	bool identical;       /* proven by the digest */
+	bool identical;       /* proven by the digest: all that is not ignored, and what is left out is all there is besides */
 	int64_t clock;        /* of the project, at which that holds */
 	struct state_place place; /* as it was when the sync had ended */
 	struct remote_stats line;

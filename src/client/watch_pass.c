@@ -133,6 +133,9 @@ say_problems(struct watch_folder *w, const struct sync_result *r)
 	if (news > SAY_MAX)
 		log_event(LOG_WARN, "not synced, and more: dray status lists them", LOG_STR("folder", w->path),
 		    LOG_U64("more", news - SAY_MAX));
+	for (size_t i = 0; i < r->kept_count && i < SAY_MAX; i++)
+		log_event(LOG_INFO, "deleted on the server, and still here for what is ignored in it", LOG_STR("folder", w->path),
+		    LOG_STR("path", r->kept[i]));
 	if (r->held_deletes && r->held_deletes != w->said_deletes)
 		log_event(LOG_WARN, "so many deletions at once may be a mistake: they are held back until dray sync --allow-mass-delete",
 		    LOG_STR("folder", w->path), LOG_U64("deletions", r->held_deletes));
@@ -152,7 +155,7 @@ say(struct watch_folder *w, const struct agent_pass *p, const struct sync_result
 		return;
 	w->said_in_step = true;
 	log_event(LOG_INFO, "identical to the server", LOG_STR("folder", w->path), LOG_U64("entries", r->entries),
-	    LOG_STR("size", size_human(r->bytes, size)));
+	    LOG_STR("size", size_human(r->bytes, size)), LOG_U64("ignored_here", r->ignored), LOG_U64("left_out", r->left_out));
 }
 
 /* ---- the pass ----------------------------------------------------------------------------------------------------------------- */

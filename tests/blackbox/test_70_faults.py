@@ -187,6 +187,18 @@ def conflicts_are_listed(a, b):
     assert [c["copy"]["path"] for c in listed] == [copy]
 
 
+def ignored_stays_there(a, b):
+    a.write("junk", "j")
+    a.sync()
+    b.sync()
+    b.write(".drayignore", ".drayignore\njunk\n")
+    b.sync()
+    a.sync()
+    assert a.path("junk").exists()
+    b.path(".drayignore").unlink()
+    b.sync()
+
+
 CLIENT = {
     "client.no_exchange_check": typing_during_a_download_is_kept,
     "client.no_conflict_copy": both_versions_are_kept,
@@ -197,6 +209,7 @@ CLIENT = {
     "client.feed_drops": change_arrives,
     "client.forgets_installed": installed_is_recorded,
     "client.forgets_sent": sent_is_known,
+    "client.ignore_deletes": ignored_stays_there,
     "client.unseen_is_gone": unseen_stays,
     "client.no_hold": mass_delete_waits,
 }

@@ -6,6 +6,7 @@
  * D2  Nothing is deleted on a side unless base has it and the other side does not (I9).
  * D3  What exists on one side only as an edit of base, or as new, is never the loser of a rule: it is sent, or pulled, or kept aside
  *     (I8).  Only what is as in base, or has another mode or time, gives way.
+ * D4  What is ignored here has no sides, so no rule applies to it, on either side.
  */
 #include <assert.h>
 
@@ -237,6 +238,20 @@ link_parents(struct rows *rows)
 	}
 }
 
+/* Of an ignored name nothing is seen but that it is there: so no rule, and no rename, ever meets it. */
+static void
+set_sides(struct row *r, const struct diff_item *item)
+{
+	if (item->ignored) {
+		r->ignored_here = item->local != NULL;
+		r->ignored_there = item->remote != NULL;
+		return;
+	}
+	r->base = item->base;
+	r->local = item->local;
+	r->remote = item->remote;
+}
+
 static void
 rows_init(struct rows *rows, const struct diff_item *items, size_t n, struct arena *a)
 {
@@ -244,8 +259,8 @@ rows_init(struct rows *rows, const struct diff_item *items, size_t n, struct are
 	*rows = (struct rows){ .v = arena_must(a, MAX(n, 1) * sizeof *rows->v), .n = (uint32_t)n };
 	for (size_t i = 0; i < n; i++) {
 		assert(i == 0 || path_cmp(items[i - 1].path, items[i].path) < 0); /* path_cmp order, each name once */
-		rows->v[i] = (struct row){ .path = items[i].path, .base = items[i].base, .local = items[i].local,
-			.remote = items[i].remote, .src = ROW_NONE, .act = ROW_NOTHING };
+		rows->v[i] = (struct row){ .path = items[i].path, .src = ROW_NONE, .act = ROW_NOTHING, .rules = items[i].rules };
+		set_sides(&rows->v[i], &items[i]);
 	}
 	link_parents(rows);
 }
@@ -269,7 +284,7 @@ diff_needs_content(const struct diff_item *item, bool read_when_sent)
 {
 	const struct entry *b = item->base, *l = item->local, *r = item->remote;
 
-	if (!l || l->kind != ENTRY_FILE || l->content_known)
+	if (!l || l->kind != ENTRY_FILE || l->content_known || item->ignored)
 		return false;
 	/* Touched but of the same size: only the bytes say whether it was edited. */
 	if (b && b->kind == ENTRY_FILE && b->size == l->size)
@@ -284,7 +299,7 @@ diff_is_doubtful(const struct diff_item *item)
 	const struct entry *b = item->base, *l = item->local, *r = item->remote;
 	enum change here = change_local(b, l);
 
-	if (!l || l->kind == ENTRY_DIR || (here != CHANGE_EDITED && here != CHANGE_NEW))
+	if (!l || item->ignored || l->kind == ENTRY_DIR || (here != CHANGE_EDITED && here != CHANGE_NEW))
 		return false;
 	return r ? change_remote(b, r) >= CHANGE_EDITED && !content_agrees(l, r) : b != NULL;
 }

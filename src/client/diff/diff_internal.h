@@ -19,6 +19,11 @@ struct row {
 	uint8_t act;             /* enum act, or ROW_NOTHING */
 	bool holds;              /* something beneath lives on after the plan */
 	bool aside;              /* a directory above is moved aside, and this goes with it */
+	bool rules;              /* a file of ignore rules */
+	bool ignored_here, ignored_there; /* an ignored name, of which the row has no sides, and which side it is on */
+	bool stays;              /* something beneath is ignored and here */
+	bool holds_rules;        /* of what lives on beneath, rules that the server does not have are to be told apart from holds */
+	bool kept;               /* a directory that is only here, for what is ignored in it */
 };
 
 static inline bool

@@ -8,7 +8,8 @@
  *     the new name is one already, or is about to be made.
  * M2  Whatever is not planned as a move is planned as two names: nothing is lost by that, only bytes that the server has already are
  *     named again.  So every doubt is answered with "no move".
- * M3  Directories are not moved: the new one is made, its files move, the old one is deleted.
+ * M3  Rules of what is ignored are not moved: until the new name has them the old one must.
+ * M4  Directories are not moved: the new one is made, its files move, the old one is deleted.
  */
 #include <assert.h>
 
@@ -142,7 +143,7 @@ find_on_server(struct finder *f, struct key *left, struct key *arrived)
 	for (uint32_t i = 0; i < f->rows->n; i++) {
 		const struct row *r = &f->rows->v[i];
 
-		if (same_id(r))
+		if (same_id(r) || r->rules)
 			continue;
 		if (movable(r->base) && !id_is_zero(&r->base->id))
 			left[left_n++] = key_of_id(r->base, i);
@@ -161,6 +162,8 @@ find_here(struct finder *f, struct key *left, struct key *arrived)
 	for (uint32_t i = 0; i < f->rows->n; i++) {
 		const struct row *r = &f->rows->v[i];
 
+		if (r->rules)
+			continue;
 		if (movable(r->base) && !r->local && r->base->ino)
 			left[left_n++] = key_of_inode(r->base, i);
 		if (!r->base && movable(r->local) && r->local->ino)

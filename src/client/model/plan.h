@@ -9,11 +9,13 @@
 struct diff_item {
 	const char *path;
 	const struct entry *base, *local, *remote;
+	bool ignored; /* by rules of here: a side that is set is there, and neither is looked at nor touched; base is NULL */
+	bool rules;   /* a file that has such rules */
 };
 
 enum act {
 	ACT_ADOPT,         /* both sides agree already: remember it */
-	ACT_FORGET,        /* gone on both sides: forget it */
+	ACT_FORGET,        /* gone on both sides, or a directory that the server deleted and that stays for what is ignored in it: forget it */
 	ACT_PUSH,          /* send the local state (content, or mode and time only) to the server */
 	ACT_DELETE_REMOTE, /* gone here with proof: delete on the server */
 	ACT_MOVE_REMOTE,   /* renamed here from ${from}: move on the server, then send what else changed */
@@ -43,6 +45,7 @@ struct plan_version {
  * MOVE_REMOTE    ${remote} is at ${from} and as in ${base}; ${local} is at ${path}.  Its content may be unknown, then it was most likely only
  *                renamed (same inode, size, time): look, and send it when it differs from ${remote}.
  * DELETE_…       a directory comes after all that was in it.
+ * FORGET         with ${local}: it stays here, for what is ignored in it.
  * CONFLICT       ${local} is to be renamed aside (a directory as a whole), then ${remote} pulled onto the free name.
  */
 struct plan_op {

@@ -5,11 +5,14 @@
  */
 
 #include "base/arena.h"
+#include "client/ignore/ignore.h"
 #include "client/model/entry.h"
 
 struct scan_opts {
 	int root;                /* directory descriptor of the linked folder */
 	int64_t now_ns;          /* wall time: entries changed within the last 20 ms are recorded with ctime 0 */
+	struct ignore *ignore;   /* gets the rules of each directory that is entered, and leaves out what they say; NULL: nothing is ignored */
+	void (*ignored)(void *ctx, const char *path, bool dir); /* each name that is left out; one in an ignored directory is not looked for */
 	const bool *cancel;      /* stop soon when it becomes true; may be NULL */
 	void (*progress)(void *ctx, uint64_t entries); /* now and then; may be NULL */
 	void *ctx;
@@ -20,6 +23,7 @@ struct scan_problem {
 	const char *path;   /* raw bytes as on disk */
 	const char *reason; /* static: special_file, name_not_utf8, name_reserved, path_too_long, unreadable, … */
 	bool subtree;       /* nothing is known of what lies beneath: freeze it */
+	bool rules;         /* path is a file of rules that could not be read: nothing is known of its directory but that file */
 };
 
 /**

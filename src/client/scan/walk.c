@@ -6,7 +6,7 @@
  * W2  A directory is read to its end before any of its entries is reported, and read again when its times moved meanwhile.  One that
  *     cannot be read so is reported as a whole and freezes: a partial listing is never a listing (I9).
  * W3  Each directory is opened by its path beneath the root, refusing symlinks (I11); its entries are looked at through that
- *     descriptor only, and never opened.
+ *     descriptor only, and never opened; but for ignore rules, which are read before anything beside or beneath them is looked at.
  */
 #include <assert.h>
 #include <dirent.h>
@@ -209,6 +209,10 @@ walk_name(struct walk *w, int fd, const char *name, struct err *err)
 			report_problem(w, "unreadable", true);
 		return ERR_OK;
 	}
+	if (w->opts->ignore && ignore_name(w->opts->ignore, w->path, S_ISDIR(st.st_mode))) {
+		w->opts->ignored(w->ctx, w->path, S_ISDIR(st.st_mode));
+		return ERR_OK;
+	}
 	reason = name_problem(w, name, name_len);
 	if (!reason)
 		reason = scan_entry(fd, name, &st, w->opts->now_ns, target, &e);
@@ -222,14 +226,62 @@ walk_name(struct walk *w, int fd, const char *name, struct err *err)
 	return w->found(w->ctx, &e, err);
 }
 
+static bool
+list_has(const struct listing *l, const char *name)
+{
+	size_t lo = 0, hi = l->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = strcmp(l->text + l->at[mid], name);
+
+		if (c == 0)
+			return true;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+/*
+ * The rules of the directory at hand.  Where they cannot be had, what is ignored here is not known, so nothing is told but the file itself: a
+ * better one may be on its way.
+ */
+static err_code
+walk_rules(struct walk *w, int fd, bool *known, struct err *err)
+{
+	AUTO(freep) char *dir = NULL;
+	const char *reason;
+	err_code rc;
+
+	*known = true;
+	if (!w->opts->ignore || !list_has(&w->list, IGNORE_FILE))
+		return ERR_OK;
+	dir = xcalloc(w->dir_len + 1, 1);
+	memcpy(dir, w->path, w->dir_len);
+	reason = ignore_load(w->opts->ignore, w->opts->root, dir);
+	if (!reason)
+		return ERR_OK;
+	*known = false;
+	rc = walk_name(w, fd, IGNORE_FILE, err);
+	w->problem(w->ctx, &(struct scan_problem){ .path = w->path, .reason = reason, .rules = true });
+	return rc;
+}
+
 static err_code
 walk_names(struct walk *w, int fd, struct err *err)
 {
 	struct listing *l = &w->list;
+	bool known;
 	err_code rc;
 
 	if (l->n > 1)
 		qsort_r(l->at, l->n, sizeof *l->at, by_name, l->text);
+	rc = walk_rules(w, fd, &known, err);
+	if (rc || !known)
+		return rc;
 	for (size_t i = 0; i < l->n; i++) {
 		const char *name = l->text + l->at[i];
 

@@ -7,6 +7,44 @@
 
 /* ---- pending -------------------------------------------------------------------------------------------------------------------- */
 
+static err_code pending_entry(struct db_stmt *st, struct entry *e, struct err *err);
+
+/* A row of which the mark goes, or comes: it counts on the other side now (S5). */
+static void
+marked(struct state *s, const struct entry *e, bool left_out)
+{
+	struct hash h = entry_digest(e);
+
+	if (left_out)
+		digest_add(&s->totals.left_out_digest, &h);
+	else
+		digest_sub(&s->totals.left_out_digest, &h);
+	s->totals.left_out += left_out ? 1 : UINT64_MAX;
+	s->totals.pending += left_out ? UINT64_MAX : 1;
+	s->totals_changed = true;
+}
+
+/* Before the row goes, its mark does; then removing it is the same for all. */
+static err_code
+unmark(struct state *s, const struct id *id, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	struct entry e;
+	bool row = false;
+	err_code rc;
+
+	if (s->totals.left_out == 0)
+		return ERR_OK;
+	rc = db_query(state_writer(s), &st, err, "SELECT " COLUMNS " FROM pending WHERE id = $1 AND left_out = 1", DB_ID(id));
+	if (!rc)
+		rc = db_step(st, &row, err);
+	if (!rc && row)
+		rc = pending_entry(st, &e, err);
+	if (!rc && row)
+		marked(s, &e, false);
+	return rc;
+}
+
 static void
 removed(struct state *s, int64_t gone)
 {
@@ -20,8 +58,10 @@ err_code
 state_pending_remove(struct state *s, const struct id *id, struct err *err)
 {
 	int64_t gone = 0;
-	err_code rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1", DB_ID(id));
+	err_code rc = unmark(s, id, err);
 
+	if (rc == ERR_OK)
+		rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1", DB_ID(id));
 	removed(s, gone);
 	return rc;
 }
@@ -30,8 +70,9 @@ err_code
 state_pending_remove_from(struct state *s, const struct id *id, const char *path, struct err *err)
 {
 	int64_t gone = 0;
-	err_code rc = db_run(state_writer(s), &gone, err, "DELETE FROM pending WHERE id = $1 AND (deleted = 1 OR path = $2)",
-	    DB_ID(id), DB_TEXT(path));
+	/* What is left out is under a name that base has not. */
+	err_code rc = db_run(state_writer(s), &gone, err,
+	    "DELETE FROM pending WHERE id = $1 AND left_out = 0 AND (deleted = 1 OR path = $2)", DB_ID(id), DB_TEXT(path));
 
 	removed(s, gone);
 	return rc;
@@ -56,7 +97,8 @@ state_pending_put(struct state *s, const struct entry *e, bool deleted, const ui
 err_code
 state_pending_clear(struct state *s, struct err *err)
 {
-	s->totals.pending = 0;
+	s->totals.pending = s->totals.left_out = 0;
+	s->totals.left_out_digest = (struct hash){ 0 };
 	s->totals_changed = true;
 	return db_run_values(state_writer(s), NULL, err, "DELETE FROM pending", NULL, 0);
 }
@@ -107,7 +149,7 @@ static err_code
 tell_known(struct view *v, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
 {
 	AUTO(db_resetp) struct db_stmt *st = NULL;
-	err_code rc = db_query_values(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE NOT (" IS_NEW ") ORDER BY id", NULL, 0);
+	err_code rc = db_query_values(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE left_out = 0 AND NOT (" IS_NEW ") ORDER BY id", NULL, 0);
 
 	return rc ? rc : tell_rows(st, told, fn, ctx, err);
 }
@@ -116,7 +158,7 @@ static err_code
 tell_new(struct view *v, uint64_t max, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
 {
 	AUTO(db_resetp) struct db_stmt *st = NULL;
-	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE " IS_NEW " ORDER BY id LIMIT $1",
+	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE left_out = 0 AND " IS_NEW " ORDER BY id LIMIT $1",
 	    DB_I64(MIN(max, (uint64_t)INT64_MAX)));
 
 	return rc ? rc : tell_rows(st, told, fn, ctx, err);
@@ -140,6 +182,71 @@ state_pending_each(struct state *s, uint64_t new_max, uint64_t *left, pending_fn
 		rc = tell_new(&v, new_max, &told, fn, ctx, err);
 	if (rc == ERR_OK)
 		*left = totals.pending - MIN(told, totals.pending);
+	view_end(&v);
+	return rc;
+}
+
+/* ---- what is left out -------------------------------------------------------------------------------------------------------------- */
+
+/* What the server has said of the file: nothing new, that it lives, or that it is gone. */
+static err_code
+pending_word(struct state *s, const struct id *id, bool *said, bool *deleted, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc = db_query(state_writer(s), &st, err, "SELECT deleted FROM pending WHERE id = $1", DB_ID(id));
+
+	if (!rc)
+		rc = db_step(st, said, err);
+	*deleted = !rc && *said && db_i64(st, 0) != 0;
+	return rc;
+}
+
+err_code
+state_leave(struct state *s, const struct entry *e, struct err *err)
+{
+	bool said = false, deleted = false;
+	err_code rc = pending_word(s, &e->id, &said, &deleted, err);
+
+	if (rc == ERR_OK)
+		rc = state_base_remove(s, e->path, err);
+	if (rc == ERR_OK && deleted)
+		rc = state_pending_remove(s, &e->id, err);
+	if (rc == ERR_OK && !said)
+		rc = state_pending_put(s, e, false, NULL, 0, err);
+	return rc;
+}
+
+err_code
+state_left_out_put(struct state *s, const struct entry *e, bool left_out, struct err *err)
+{
+	int64_t changed = 0;
+	err_code rc = db_run(state_writer(s), &changed, err,
+	    "UPDATE pending SET left_out = $2 WHERE id = $1 AND left_out <> $2 AND deleted = 0", DB_ID(&e->id), DB_I64(left_out));
+
+	if (rc == ERR_OK && changed)
+		marked(s, e, left_out);
+	return rc;
+}
+
+err_code
+state_left_out_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, struct err *err), void *ctx, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	struct view v;
+	bool row = false;
+	err_code rc = view_begin(s, &v, err);
+
+	if (rc)
+		return rc;
+	rc = db_query_values(v.tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE left_out = 1 ORDER BY id", NULL, 0);
+	while (!rc && !(rc = db_step(st, &row, err)) && row) {
+		struct entry e;
+
+		rc = pending_entry(st, &e, err);
+		if (!rc)
+			rc = fn(ctx, &e, err);
+	}
+	db_resetp(&st);
 	view_end(&v);
 	return rc;
 }

@@ -154,18 +154,21 @@ totals_load(struct db_tx *tx, struct state_totals *out, struct err *err)
 {
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	bool row = false;
-	err_code rc = db_query_values(tx, &st, err, "SELECT entries, files, bytes, pending, base_digest FROM place", NULL, 0);
+	err_code rc = db_query_values(tx, &st, err, "SELECT entries, files, bytes, pending, base_digest, left_out, left_out_digest"
+	    " FROM place", NULL, 0);
 
 	if (!rc)
 		rc = db_step(st, &row, err);
 	if (rc)
 		return rc;
-	if (!row || !column_fixed(st, 4, out->digest.b, sizeof out->digest.b))
+	if (!row || !column_fixed(st, 4, out->digest.b, sizeof out->digest.b) ||
+	    !column_fixed(st, 6, out->left_out_digest.b, sizeof out->left_out_digest.b))
 		return column_damaged(err, "place");
 	out->entries = (uint64_t)db_i64(st, 0);
 	out->files = (uint64_t)db_i64(st, 1);
 	out->bytes = (uint64_t)db_i64(st, 2);
 	out->pending = (uint64_t)db_i64(st, 3);
+	out->left_out = (uint64_t)db_i64(st, 5);
 	return ERR_OK;
 }
 
@@ -176,8 +179,9 @@ totals_store(struct state *s, struct db_tx *tx, struct err *err)
 
 	if (!s->totals_changed)
 		return ERR_OK;
-	return db_run(tx, NULL, err, "UPDATE place SET entries = $1, files = $2, bytes = $3, pending = $4, base_digest = $5",
-	    DB_I64(t->entries), DB_I64(t->files), DB_I64(t->bytes), DB_I64(t->pending), DB_HASH(&t->digest));
+	return db_run(tx, NULL, err, "UPDATE place SET entries = $1, files = $2, bytes = $3, pending = $4, base_digest = $5, left_out = $6,"
+	    " left_out_digest = $7", DB_I64(t->entries), DB_I64(t->files), DB_I64(t->bytes), DB_I64(t->pending), DB_HASH(&t->digest),
+	    DB_I64(t->left_out), DB_HASH(&t->left_out_digest));
 }
 
 err_code
@@ -252,6 +256,15 @@ totals_of(struct state *s, struct view *v, struct state_totals *out, struct err 
 		return totals_load(v->tx, out, err);
 	*out = s->totals; /* this thread is the writer: the row is written when it commits */
 	return ERR_OK;
+}
+
+struct hash
+state_tree_digest(const struct state_totals *t)
+{
+	struct hash sum = t->digest;
+
+	digest_add(&sum, &t->left_out_digest);
+	return sum;
 }
 
 err_code

@@ -67,6 +67,13 @@ err_code state_pending_remove(struct state *s, const struct id *id, struct err *
 err_code state_pending_remove_from(struct state *s, const struct id *id, const char *path, struct err *err);
 err_code state_pending_clear(struct state *s, struct err *err);
 /**
+ * state_leave(s, e, err): base row ${e} is not part of what is synced any more, as it is ignored here: what the server has of it is pending instead,
+ * in what it has last said or as it was agreed.
+ */
+err_code state_leave(struct state *s, const struct entry *e, struct err *err);
+/** state_left_out_put(s, e, left_out, err): mark the pending row ${e}, or take the mark away.  A row that is put or removed has none. */
+err_code state_left_out_put(struct state *s, const struct entry *e, bool left_out, struct err *err);
+/**
  * state_blocks_put(s, content, page, packed, len, weak, err): the block list of a content that the server holds, a packed page of at most
  * BLOCKLIST_PAGE_BLOCKS each (chunk/blocklist.h): to be named instead of sent, and a base for deltas.  ${weak}: the rolling sum of each block
  * of the page, NULL: not known.  A list that no row of base names is pruned some day.
@@ -142,14 +149,24 @@ void state_walk_free(struct state_walk *w);
 void state_walk_freep(struct state_walk **w);
 
 /**
- * state_pending_each(s, new_max, left, fn, ctx, err): every pending row of a deletion, of a directory, and of what the base tree has by its
+ * state_left_out_each(s, fn, ctx, err): every pending row with the mark: what the server has and is left out here.  No deletion has one.
+ */
+err_code state_left_out_each(struct state *s, err_code (*fn)(void *ctx, const struct entry *e, struct err *err), void *ctx, struct err *err);
+
+/**
+ * state_pending_each(s, new_max, left, fn, ctx, err): of those without the mark, every pending row of a deletion, of a directory, and of what the base tree has by its
  * id; and of the others, which are new, at most ${new_max}, the oldest first.  *left: how many were not told.
  */
 err_code state_pending_each(struct state *s, uint64_t new_max, uint64_t *left, err_code (*fn)(void *ctx, const struct entry *e,
     bool deleted, const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err);
 
 struct state_totals {
-	uint64_t entries, files, bytes, pending;
-	struct hash digest; /* over the base rows, as the server keeps it */
+	uint64_t entries, files, bytes;
+	uint64_t pending;            /* without those left out */
+	uint64_t left_out;
+	struct hash digest;          /* over the base rows, as the server keeps it */
+	struct hash left_out_digest; /* over what is left out, likewise */
 };
+/** state_tree_digest(t): of base and what is left out together: all that this device knows of the server's tree. */
+struct hash state_tree_digest(const struct state_totals *t);
 err_code state_totals(struct state *s, struct state_totals *out, struct err *err);

@@ -7,6 +7,7 @@
  * S2  A thread inside state_begin … state_commit reads its own writes; all others read what is committed.
  * S3  A list whose content no row of base names is in blocks_stale.
  * S4  A content that a row of base has, committed or in the writer's transaction, is one that seen_maybe answers with true.
+ * S5  A pending row with left_out is no deletion; left_out and left_out_digest of place count exactly those, and pending counts the others.
  */
 
 #include "base/limits.h"

@@ -108,7 +108,9 @@ watch_anew(struct agent *a)
 
 	a->rewatch = false;
 	a->again = true;
-	quiet_forget(a->quiet, now_ms());
+	if (a->unsure)
+		quiet_forget(a->quiet, now_ms());
+	a->unsure = false;
 	if (tree_watch_open(a->opts.path, &anew, &err)) {
 		log_error(&err, "the folder cannot be watched");
 		detach(a);
@@ -175,6 +177,10 @@ on_seen(void *ctx, const struct seen *s)
 	case SEEN_OVERFLOW:
 		if (!a->rewatch)
 			log_event(LOG_WARN, "more changed than the system could tell: looking at everything", LOG_STR("folder", a->opts.path));
+		a->rewatch = a->unsure = true;
+		break;
+	case SEEN_RULES:
+		quiet_dirty(a->quiet, now);
 		a->rewatch = true;
 		break;
 	case SEEN_ROOT_GONE:
@@ -259,8 +265,10 @@ begin_pass(struct agent *a, int64_t now)
 		lose_root(a);
 		return;
 	}
-	if (tree_watch_missed(a->watch) && now >= a->pass_ms)
+	if (tree_watch_missed(a->watch) && now >= a->pass_ms) {
+		a->unsure = true;
 		watch_anew(a); /* perhaps the limit has been raised */
+	}
 	if (!a->watch)
 		return;
 	a->verifying = now >= a->verify_ms;

@@ -53,6 +53,7 @@ struct agent {
 	bool paused, busy;
 	bool again, asked;      /* a pass is wanted: something is left; a person wants it */
 	bool rewatch;           /* events were lost, or the root is another one: watch anew */
+	bool unsure;             /* with rewatch: events were lost, so what is being written is not known */
 	int64_t not_before_ms;  /* after a pass that failed; these are times of CLOCK_BOOTTIME, which counts sleep */
 	int64_t pass_ms, verify_ms, attach_ms; /* when the next of each is due */
 	unsigned attempts;      /* passes that failed, in a row */

@@ -3,6 +3,8 @@
  *     under its old name and watched again under the new one, so no path is ever guessed.  What happens in between is not lost: the
  *     rename itself is told, after the new watches are in place, and a pass looks at everything.
  * W2  inotify takes paths.  Each directory is opened beneath the root without following links (I11), and watched as /proc/self/fd/N.
+ * W3  The rules of a directory are known before anything in it is judged: its watch is made, then they are read, then it is listed.  When they change
+ *     nothing is undone: the agent opens the watch anew.
  */
 #include "client/watch/tree_watch.h"
 
@@ -18,9 +20,11 @@
 #include "base/map.h"
 #include "base/path.h"
 #include "base/pathat.h"
+#include "client/ignore/ignore.h"
 
 #define MASK (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR | IN_EXCL_UNLINK)
 #define MASK_ROOT (MASK | IN_DELETE_SELF | IN_MOVE_SELF)
+#define RULES_MASK (IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE) /* of a file of rules: it says something else now */
 #define READ_LEN (64 * KIB)
 #define READS_MAX 64 /* in one go: the agent has other things to look at */
 #define FAULT_DIRS 3 /* that can be watched with the fault watch.limit */
@@ -35,6 +39,7 @@ struct tree_watch {
 	int fd, root;
 	int root_wd;
 	struct map *by_wd, *by_path; /* to the same struct dir, which by_wd owns */
+	struct ignore *ignore;       /* the rules of the watched directories */
 	size_t missed;
 	struct moved {
 		uint32_t cookie;         /* 0: none */
@@ -113,6 +118,16 @@ todo_push(struct tree_watch *w, char *path)
 	w->todo[w->todo_n++] = path;
 }
 
+/* Unless it is ignored; takes the path. */
+static void
+todo_push_seen(struct tree_watch *w, char *path)
+{
+	if (ignore_name(w->ignore, path, true))
+		free(path);
+	else
+		todo_push(w, path);
+}
+
 static char *
 join(const char *dir, const char *name)
 {
@@ -149,7 +164,7 @@ list(struct tree_watch *w, int fd, const char *path)
 			continue;
 		if (e->d_type == DT_DIR ||
 		    (e->d_type == DT_UNKNOWN && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)))
-			todo_push(w, join(path, e->d_name));
+			todo_push_seen(w, join(path, e->d_name));
 	}
 	closedir(dir);
 }
@@ -185,6 +200,7 @@ watch_dir(struct tree_watch *w, const char *path, struct err *err)
 		if (path[0] == '\0')
 			w->root_wd = wd;
 	}
+	(void)ignore_load(w->ignore, w->root, path); /* W3 */
 	list(w, fd, path);
 	return rc;
 }
@@ -212,6 +228,7 @@ tree_watch_open(const char *path, struct tree_watch **out, struct err *err)
 
 	w->by_wd = map_new();
 	w->by_path = map_new();
+	w->ignore = ignore_new();
 	w->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	w->fd = w->root < 0 ? -1 : inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (w->root < 0 || w->fd < 0)
@@ -240,6 +257,7 @@ tree_watch_free(struct tree_watch *w)
 		free(d);
 	map_free(w->by_wd);
 	map_free(w->by_path);
+	ignore_free(w->ignore);
 	while (w->todo_n)
 		free(w->todo[--w->todo_n]);
 	free(w->todo);
@@ -385,6 +403,19 @@ on_name(struct tree_watch *w, const struct inotify_event *e, const char *path)
 		tell(w, SEEN_CHANGED, path, NULL);
 }
 
+/* What lies in a directory that is ignored is not watched; what is ignored in one that is not has no event.  True: it was about such a name. */
+static bool
+drop_ignored(struct tree_watch *w, const struct inotify_event *e, const char *path)
+{
+	if (!ignore_name(w->ignore, path, e->mask & IN_ISDIR))
+		return false;
+	if (e->mask & IN_MOVED_TO)
+		moved_away(w); /* what is ignored now has left the tree */
+	else if (e->mask & IN_MOVED_FROM)
+		forget_beneath(w, path);
+	return true;
+}
+
 static void
 on_event(struct tree_watch *w, const struct inotify_event *e)
 {
@@ -412,6 +443,12 @@ on_event(struct tree_watch *w, const struct inotify_event *e)
 	if (is_ours(d->path, e->name))
 		return;
 	path = join(d->path, e->name);
+	if (e->mask & RULES_MASK && strcmp(e->name, IGNORE_FILE) == 0)
+		tell(w, SEEN_RULES, path, NULL);
+	if (drop_ignored(w, e, path)) {
+		free(path);
+		return;
+	}
 	if (e->mask & IN_MOVED_FROM) {
 		on_moved_from(w, e, path); /* takes it */
 		return;

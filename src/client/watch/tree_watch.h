@@ -1,6 +1,7 @@
 #pragma once
 /**
- * inotify on every directory of a tree: never on .dray, never through a link, never outside (I11).  What it tells is a hint: a pass looks at
+ * inotify on every directory of a tree: never on .dray, never on what its .drayignore files ignore, never through a link, never outside (I11).  What it
+ * tells is a hint: a pass looks at
  * the disk itself, so nothing depends on an event but how soon, and which files are left alone because they are being written.
  *
  * Threads    one.
@@ -17,6 +18,7 @@ enum seen_kind {
 	SEEN_CLOSED,    /* by one that could write */
 	SEEN_GONE,      /* and all beneath it */
 	SEEN_MOVED,     /* from ${from}, with all beneath it */
+	SEEN_RULES,     /* what is ignored has changed: open the watch anew */
 	SEEN_OVERFLOW,  /* events were lost: open the watch anew */
 	SEEN_ROOT_GONE, /* the root was moved, removed or unmounted: nothing more will come */
 };
@@ -29,6 +31,7 @@ struct seen {
 
 /**
  * tree_watch_open(path, out, err): watch the directory ${path} and all beneath it.  What is made from now on is seen; look at the disk after.
+ * Rules that cannot be read ignore nothing here: a pass reports them.
  * Errors     NOT_FOUND, IO on the root itself.  A directory beneath that cannot be watched is counted (tree_watch_missed).
  */
 err_code tree_watch_open(const char *path, struct tree_watch **out, struct err *err);

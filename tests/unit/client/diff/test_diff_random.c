@@ -14,7 +14,10 @@
 #include "base/num.h"
 #include "world.h"
 
-static const char *const names[] = { "a", "b", "c", "a/a", "a/b", "b/a", "a/a/a", "b/a/b" };
+static const char *const names[] = { "a", "b", "c", "a/a", "a/b", "b/a", "a/a/a", "b/a/b",
+	"a/i", "b/i", "i", "a/a/i", "a/r", "b/r", "a/i/a" };
+#define PLAIN 8 /* of them without ignored ones */
+static uint32_t name_count = PLAIN;
 
 static uint64_t rng_state;
 
@@ -31,7 +34,7 @@ rnd(uint32_t below)
 static const char *
 any_name(void)
 {
-	return names[rnd(ARRAY_LEN(names))];
+	return names[rnd(name_count)];
 }
 
 /* Two contents that both sides may come upon by chance, and now and then one that nobody else has. */
@@ -156,6 +159,7 @@ make_world(struct world *w, struct arena *a)
 		mutate(w, &w->remote);
 	if (rnd(20) == 0)
 		w->base.n = 0; /* the state was lost: a first sync of two trees */
+	w->ignores = name_count != PLAIN;
 }
 
 static uint64_t
@@ -168,15 +172,15 @@ setting(const char *name, uint64_t otherwise)
 }
 
 static void
-test_random(void **state)
+run_trials(uint64_t usual)
 {
-	uint64_t trials = setting("DRAY_TRIALS", 250000), seed = setting("DRAY_SEED", 1);
+	uint64_t trials = setting("DRAY_TRIALS", usual), seed = setting("DRAY_SEED", 1);
 	struct arena *a = arena_new(64 * MIB);
 	struct world *w = xcalloc(1, sizeof *w);
 	size_t acts[ACT_SKIP + 1] = { 0 };
 	size_t rounds[8] = { 0 };
+	size_t kept = 0;
 
-	(void)state;
 	for (uint64_t i = 0; i < trials; i++) {
 		/* Each trial has its own seed, so that one can be run alone: DRAY_SEED=… DRAY_TRIALS=1. */
 		rng_state = (seed + i) * UINT64_C(0x9e3779b97f4a7c15) + 1;
@@ -184,6 +188,7 @@ test_random(void **state)
 		rounds[world_settle(w)]++;
 		for (size_t k = 0; k < ARRAY_LEN(acts); k++)
 			acts[k] += w->acts[k];
+		kept += w->kept;
 	}
 	print_message("rounds: 0 %zu, 1 %zu, 2 %zu, 3 %zu, 4 %zu\n", rounds[0], rounds[1], rounds[2], rounds[3], rounds[4]);
 	/* A property that is never exercised proves nothing. */
@@ -192,14 +197,33 @@ test_random(void **state)
 		if (trials >= 10000)
 			assert_true(acts[k] > trials / 1000);
 	}
+	if (name_count != PLAIN && trials >= 10000)
+		assert_true(kept > trials / 1000 && acts[ACT_SKIP] > trials / 1000);
 	free(w);
 	arena_free(a);
+}
+
+static void
+test_random(void **state)
+{
+	(void)state;
+	name_count = PLAIN;
+	run_trials(250000);
+}
+
+/* The same with names that are ignored here, and rules: they stay as they are on both sides, and all else converges as ever. */
+static void
+test_random_with_ignored(void **state)
+{
+	(void)state;
+	name_count = ARRAY_LEN(names);
+	run_trials(100000);
 }
 
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_random) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_random), cmocka_unit_test(test_random_with_ignored) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,19 @@ as_scanned(struct world *w, const struct entry *base, const struct entry *local,
 	return e;
 }
 
+static bool
+is_ignored(const struct world *w, const char *path)
+{
+	return w->ignores && (strcmp(path, "i") == 0 || strncmp(path, "i/", 2) == 0 || strstr(path, "/i/") ||
+	    (strlen(path) > 2 && strcmp(path + strlen(path) - 2, "/i") == 0));
+}
+
+static bool
+is_rules(const struct world *w, const char *path)
+{
+	return w->ignores && (strcmp(path, "r") == 0 || (strlen(path) > 2 && strcmp(path + strlen(path) - 2, "/r") == 0));
+}
+
 static void
 add_items(struct world *w, const struct side *s, struct diff_item *items, size_t *n)
 {
@@ -246,6 +259,8 @@ add_items(struct world *w, const struct side *s, struct diff_item *items, size_t
 		if (seen)
 			continue;
 		*it = (struct diff_item){ .path = path, .base = side_at(&w->base, path), .remote = side_at(&w->remote, path) };
+		it->ignored = is_ignored(w, path);
+		it->rules = is_rules(w, path);
 		it->local = as_scanned(w, it->base, side_at(&w->local, path), it->remote, path);
 		(*n)++;
 	}
@@ -483,13 +498,90 @@ check_kept(struct world *w, const struct side *before)
 		const struct entry *e = &before->e[i];
 
 		if (e->kind != ENTRY_DIR && !has_content(&w->base0, e))
-			PROMISE(w, (struct plan *)NULL, has_content(&w->local, e));
+			PROMISE(w, (struct plan *)NULL, has_content(&w->local, e) || (w->ignores && has_content(&w->remote, e)));
+	}
+}
+
+/* What is ignored is no part of what was agreed. */
+static void
+forget_ignored(struct world *w)
+{
+	for (size_t i = 0; i < w->base.n;) {
+		if (is_ignored(w, w->base.e[i].path))
+			w->base.e[i] = w->base.e[--w->base.n];
+		else
+			i++;
+	}
+}
+
+/* An ignored name is never deleted, moved or overwritten, and none is made. */
+static void
+check_untouched(struct world *w, struct side *before, struct side *after)
+{
+	size_t was = 0, is = 0;
+
+	for (size_t i = 0; i < before->n; i++) {
+		const struct entry *e = &before->e[i], *now = side_at(after, e->path);
+
+		if (!is_ignored(w, e->path))
+			continue;
+		PROMISE(w, (struct plan *)NULL, now && now->ino == e->ino && now->version == e->version && now->mtime_ns == e->mtime_ns);
+		was++;
+	}
+	for (size_t i = 0; i < after->n; i++)
+		is += is_ignored(w, after->e[i].path);
+	PROMISE(w, (struct plan *)NULL, was == is);
+}
+
+/* A directory, or its rules, that is here for what is ignored in it, and nothing else is in it. */
+static bool
+stays_for_ignored(struct world *w, const struct side *here, const char *path)
+{
+	bool ignored = false;
+	char dir[64];
+
+	snprintf(dir, sizeof dir, "%s", path);
+	if (is_rules(w, path) && strchr(dir, '/'))
+		*strrchr(dir, '/') = '\0';
+	for (size_t i = 0; i < here->n; i++) {
+		const struct entry *e = &here->e[i];
+
+		if (!path_beneath(e->path, dir))
+			continue;
+		if (!is_ignored(w, e->path) && e->kind != ENTRY_DIR && !is_rules(w, e->path))
+			return false;
+		ignored |= is_ignored(w, e->path);
+	}
+	return ignored && !side_at(&w->base, path) && !side_at(&w->remote, path);
+}
+
+/* Nothing is sent that is only there for what is ignored, and all else is the same on both sides. */
+static void
+check_equal_but_ignored(struct world *w)
+{
+	struct side here = w->local, there = w->remote;
+
+	for (size_t i = 0; i < here.n; i++) {
+		const char *path = here.e[i].path;
+		bool stays = !is_ignored(w, path) && stays_for_ignored(w, &here, path);
+
+		w->kept += stays;
+		if (stays || is_ignored(w, path))
+			side_remove(&w->local, path);
+	}
+	for (size_t i = 0; i < there.n; i++) {
+		if (is_ignored(w, there.e[i].path))
+			side_remove(&w->remote, there.e[i].path);
 	}
 }
 
 static void
 check_equal(struct world *w)
 {
+	struct side here = w->local, there = w->remote;
+
+	if (w->ignores)
+		check_equal_but_ignored(w);
 	PROMISE(w, (struct plan *)NULL, w->local.n == w->remote.n && w->base.n == w->local.n);
 	for (size_t i = 0; i < w->local.n; i++) {
 		struct entry *l = &w->local.e[i], *r = side_at(&w->remote, l->path), *b = side_at(&w->base, l->path);
@@ -499,6 +591,8 @@ check_equal(struct world *w)
 		PROMISE(w, (struct plan *)NULL, entry_same_content(b, r) && entry_same_meta(b, r) && b->version == r->version);
 		PROMISE(w, (struct plan *)NULL, side_has_parent(&w->local, l->path));
 	}
+	w->local = here;
+	w->remote = there;
 }
 
 unsigned
@@ -507,17 +601,21 @@ world_settle(struct world *w)
 	unsigned rounds = 0;
 	struct plan plan;
 
+	forget_ignored(w);
 	w->base0 = w->base;
 	w->local0 = w->local;
 	w->remote0 = w->remote;
 	for (;; rounds++) {
 		world_plan(w, rounds % 2 == 0, &plan);
-		if (plan.n == 0)
+		if (plan.n == plan.skipped)
 			break;
 		PROMISE(w, &plan, rounds < ROUNDS_MAX);
 		world_run(w, &plan);
 	}
-	check_equal(w);
+	check_untouched(w, &w->local0, &w->local);
+	check_untouched(w, &w->remote0, &w->remote);
+	if (plan.skipped == 0)
+		check_equal(w);
 	check_kept(w, &w->local0);
 	check_kept(w, &w->remote0);
 	return rounds;

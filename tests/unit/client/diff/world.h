@@ -21,6 +21,8 @@ struct world {
 	uint64_t next;                      /* ids, inodes, times: never the same twice */
 	size_t acts[ACT_SKIP + 1];          /* what has been planned, by act */
 	unsigned copies;                    /* conflict copies made */
+	bool ignores;                       /* names with a component "i" are ignored here, and files "r" say so */
+	unsigned kept;                      /* directories that are here only, for what is ignored in them */
 };
 
 void world_reset(struct world *w, struct arena *a);

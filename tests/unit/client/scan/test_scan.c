@@ -554,13 +554,79 @@ test_stat(void **state)
 	arena_free(a);
 }
 
+static void
+left_out(void *ctx, const char *path, bool dir)
+{
+	struct seen *s = ctx;
+	char text[128];
+
+	snprintf(text, sizeof text, "%s%s", path, dir ? "/" : "");
+	problem(s, &(struct scan_problem){ .path = text, .reason = "ignored" });
+}
+
+static err_code
+walk_with_rules(struct tree *t, struct seen *s)
+{
+	AUTO(ignore_freep) struct ignore *ig = ignore_new();
+	struct scan_opts opts = { .root = t->root, .now_ns = clock_wall_ns(), .ignore = ig, .ignored = left_out };
+	struct err err;
+
+	*s = (struct seen){ 0 };
+	return scan_walk(&opts, found, problem, s, &err);
+}
+
+/* What is ignored is told by its name and not entered, and is no problem whatever it is. */
+static void
+test_ignored(void **state)
+{
+	struct tree *t = *state;
+	struct seen s;
+
+	tree_mkdir(t, "build");
+	tree_mkdir(t, "build/deep");
+	tree_mkdir(t, "src");
+	tree_write(t, "src/a.c", "a");
+	tree_write(t, "src/a.o", "o");
+	tree_write(t, "src/.drayignore", "!b.o\nlost\xff\n");
+	tree_write(t, "src/b.o", "o");
+	tree_write(t, "src/lost\xff", "x");
+	tree_write(t, ".drayignore", "build/\n*.o\n");
+	assert_int_equal(walk_with_rules(t, &s), ERR_OK);
+	assert_int_equal(s.n, 5);
+	assert_non_null(seen_at(&s, "src/b.o"));
+	assert_int_equal(s.problem_n, 3);
+	assert_true(has_problem(&s, "build/: ignored") && has_problem(&s, "src/a.o: ignored") && has_problem(&s, "src/lost\xff: ignored"));
+	seen_fini(&s);
+}
+
+/* Rules that are none: of their directory nothing is told but the file, and all else is. */
+static void
+test_rules_not_known(void **state)
+{
+	struct tree *t = *state;
+	struct seen s;
+
+	tree_mkdir(t, "d");
+	tree_mkdir(t, "d/e");
+	tree_write(t, "d/a", "a");
+	tree_symlink(t, "d/.drayignore", "a");
+	tree_write(t, "f", "f");
+	assert_int_equal(walk_with_rules(t, &s), ERR_OK);
+	assert_int_equal(s.n, 3);
+	assert_non_null(seen_at(&s, "d/.drayignore"));
+	assert_non_null(seen_at(&s, "f"));
+	assert_int_equal(s.problem_n, 1);
+	assert_true(has_problem(&s, "d/.drayignore: ignore_not_file"));
+	seen_fini(&s);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_order_of_random_trees), T(test_fields), T(test_racy_ctime), T(test_odd_names), T(test_problems), T(test_deep_tree),
+		T(test_ignored), T(test_rules_not_known), T(test_order_of_random_trees), T(test_fields), T(test_racy_ctime), T(test_odd_names), T(test_problems), T(test_deep_tree),
 		T(test_long_paths), T(test_unreadable_directory), T(test_unreadable_root_is_an_error), T(test_cancel),
 		T(test_steady_names_among_churn), T(test_directory_that_changes_is_read_again), T(test_hash_of_a_busy_file), T(test_hash), T(test_stat),
 	};

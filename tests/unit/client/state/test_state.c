@@ -395,6 +395,88 @@ test_pending_in_parts(void **ctx)
 	assert_int_equal(seen.n, 6);
 }
 
+static err_code
+count_left_out(void *ctx, const struct entry *e, struct err *oops)
+{
+	struct hash *sum = ctx, h = entry_digest(e);
+
+	(void)oops;
+	digest_add(sum, &h);
+	return ERR_OK;
+}
+
+/* The sums of what is left out follow the marks, whatever happens to the rows (S5). */
+static void
+left_out_is(struct fixture *f, uint64_t left_out, uint64_t pending, const struct entry *one, const struct entry *two)
+{
+	struct hash sum = { 0 }, want = { 0 };
+	struct state_totals t;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct entry *e = i ? two : one;
+		struct hash h = { 0 };
+		if (e)
+			h = entry_digest(e);
+		digest_add(&want, &h);
+	}
+	OK(state_totals(f->s, &t, &err));
+	assert_int_equal(t.left_out, left_out);
+	assert_int_equal(t.pending, pending);
+	assert_memory_equal(&t.left_out_digest, &want, sizeof want);
+	OK(state_left_out_each(f->s, count_left_out, &sum, &err));
+	assert_memory_equal(&sum, &want, sizeof want);
+	digest_add(&want, &t.digest);
+	sum = state_tree_digest(&t);
+	assert_memory_equal(&sum, &want, sizeof want);
+}
+
+static void
+test_left_out(void **ctx)
+{
+	struct fixture *f = *ctx;
+	struct entry a = entry_make("a", 3), b = entry_make("b", 6), c = entry_make("c", 9), d = entry_make("d", 12), newer = b;
+	struct seen seen = { .s = f->s, .a = f->a };
+	uint64_t left;
+
+	newer.version++;
+	OK(state_begin(f->s, &err));
+	OK(state_base_put(f->s, &a, &err));
+	OK(state_base_put(f->s, &b, &err));
+	OK(state_base_put(f->s, &c, &err));
+	OK(state_pending_put(f->s, &newer, false, NULL, 0, &err));
+	OK(state_pending_put(f->s, &c, true, NULL, 0, &err));
+	OK(state_pending_put(f->s, &d, false, NULL, 0, &err));
+	OK(state_leave(f->s, &a, &err)); /* nothing said: what was agreed */
+	OK(state_leave(f->s, &b, &err)); /* the server's newer word */
+	OK(state_leave(f->s, &c, &err)); /* gone there: then there is nothing to leave out */
+	left_out_is(f, 0, 3, NULL, NULL);
+	OK(state_left_out_put(f->s, &a, true, &err));
+	OK(state_left_out_put(f->s, &newer, true, &err));
+	OK(state_left_out_put(f->s, &newer, true, &err));
+	left_out_is(f, 2, 1, &a, &newer);
+	OK(state_commit(f->s, &err));
+	left_out_is(f, 2, 1, &a, &newer);
+	OK(state_pending_each(f->s, UINT64_MAX, &left, on_pending, &seen, &err));
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(left, 0);
+	assert_string_equal(seen.last.path, "d");
+	OK(state_begin(f->s, &err));
+	OK(state_left_out_put(f->s, &a, false, &err));
+	left_out_is(f, 1, 2, &newer, NULL);
+	OK(state_pending_remove_from(f->s, &newer.id, newer.path, &err)); /* not what base had there */
+	left_out_is(f, 1, 2, &newer, NULL);
+	newer.version++;
+	OK(state_pending_put(f->s, &newer, false, NULL, 0, &err)); /* a new word has no mark */
+	left_out_is(f, 0, 3, NULL, NULL);
+	OK(state_left_out_put(f->s, &newer, true, &err));
+	OK(state_left_out_put(f->s, &d, true, &err));
+	OK(state_pending_remove(f->s, &d.id, &err));
+	left_out_is(f, 1, 1, &newer, NULL);
+	OK(state_pending_clear(f->s, &err));
+	left_out_is(f, 0, 0, NULL, NULL);
+	OK(state_commit(f->s, &err));
+}
+
 /* A state that began without files answers of what it has not been told without looking; one that is opened later looks. */
 static void
 test_contents_by_memory(void **ctx)
@@ -841,6 +923,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_path_and_id_meet, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_path, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending_in_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_left_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_contents_by_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pending, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_abort_takes_cursor_and_changes, setup, teardown),

@@ -26,7 +26,7 @@ struct log {
 	size_t len;
 };
 
-static const char *const KIND[] = { "changed", "made", "written", "closed", "gone", "moved", "overflow", "root" };
+static const char *const KIND[] = { "changed", "made", "written", "closed", "gone", "moved", "rules", "overflow", "root" };
 
 static void
 on_seen(void *ctx, const struct seen *s)
@@ -263,13 +263,55 @@ test_who_writes(void **state)
 	tree_watch_free(w);
 }
 
+static void
+test_ignored(void **state)
+{
+	struct tree *t = *state;
+	struct log l;
+	struct tree_watch *w;
+
+	tree_mkdir(t, "build");
+	tree_mkdir(t, "build/deep");
+	tree_mkdir(t, "src");
+	tree_mkdir(t, "src/out");
+	tree_write(t, ".drayignore", "build/\n*.o\n");
+	tree_write(t, "src/.drayignore", "/out\n");
+	w = watch(t);
+	assert_int_equal(tree_watch_count(w), 2); /* the root and src */
+	tree_write(t, "build/f", "x");
+	tree_write(t, "src/x.o", "x");
+	tree_mkdir(t, "src/build");
+	tree_write(t, "src/build/f", "x");
+	assert_string_equal(seen(w, &l), "");
+	assert_int_equal(tree_watch_count(w), 2);
+	tree_write(t, "src/f", "x");
+	assert_string_equal(seen(w, &l), "made src/f\nwritten src/f\nclosed src/f\n");
+	rename_in(t, "src/f", "src/f.o");
+	assert_string_equal(seen(w, &l), "gone src/f\n");
+	rename_in(t, "src/f.o", "src/g");
+	assert_string_equal(seen(w, &l), "gone src/g\n"); /* what was there; what is there now is a change */
+	rename_in(t, "src", "other");
+	assert_string_equal(seen(w, &l), "moved src > other\n");
+	tree_mkdir(t, "other/in");
+	assert_non_null(strstr(seen(w, &l), "changed other/in\n"));
+	assert_int_equal(tree_watch_count(w), 3); /* rules went with their directory */
+	rename_in(t, "other/in", "other/build/in");
+	seen(w, &l);
+	assert_int_equal(tree_watch_count(w), 2);
+	tree_write(t, "other/.drayignore", "");
+	assert_non_null(strstr(seen(w, &l), "rules other/.drayignore\n"));
+	assert_int_equal(unlinkat(t->root, ".drayignore", 0), 0);
+	assert_string_equal(seen(w, &l), "rules .drayignore\ngone .drayignore\n");
+	tree_watch_free(w);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = { T(test_files), T(test_directories), T(test_out_and_in), T(test_not_ours), T(test_root),
-		T(test_no_root), T(test_limit), T(test_who_writes) };
+		T(test_no_root), T(test_limit), T(test_ignored), T(test_who_writes) };
 
 	signal(SIGIO, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
