@@ -31,49 +31,83 @@ note_done(struct chunk_copy *c, int64_t len)
 
 typedef err_code each_chunk(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err);
 
-/* Of one project, page by page.  A transaction stays open while ${fn} works: the database is nobody else's (chunk_copy.h). */
+/* No transaction is open while chunks are read: a reader of hours would keep the log of a server that writes from being emptied. */
+struct page {
+	struct chunk_name {
+		struct hash hash;
+		int64_t len;
+	} chunks[PAGE];
+	size_t n;
+};
+
+static err_code
+page_read(struct chunk_copy *c, const struct id *project, const struct hash *after, struct page *out, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct chunk *rows;
+	err_code rc;
+
+	out->n = 0;
+	rc = meta_begin(c->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = meta_chunk_list(tx, project, after, PAGE, &rows, &out->n, err);
+	for (size_t i = 0; !rc && i < out->n; i++)
+		out->chunks[i] = (struct chunk_name){ rows[i].id, rows[i].stored_len };
+	return rc;
+}
+
 static err_code
 project_chunks(struct chunk_copy *c, const struct id *project, each_chunk *fn, struct err *err)
 {
+	AUTO(freep) struct page *page = xmalloc(sizeof *page);
 	struct store_key key = { .project = *project };
-	struct hash after;
-	size_t n = PAGE;
-	err_code rc = ERR_OK;
+	const struct hash *after = NULL;
+	err_code rc;
 
-	for (bool first = true; !rc && n == PAGE; first = false) {
-		AUTO(meta_abort) struct meta_tx *tx = NULL;
-		struct chunk *page;
-
-		rc = meta_begin(c->meta, META_READ, &tx, err);
-		if (!rc)
-			rc = meta_chunk_list(tx, project, first ? NULL : &after, PAGE, &page, &n, err);
-		for (size_t i = 0; !rc && i < n; i++) {
-			key.hash = after = page[i].id;
-			rc = fn(c, &key, page[i].stored_len, err);
+	do {
+		rc = page_read(c, project, after, page, err);
+		for (size_t i = 0; !rc && i < page->n; i++) {
+			key.hash = page->chunks[i].hash;
+			rc = fn(c, &key, page->chunks[i].len, err);
 		}
-	}
+		after = &key.hash;
+	} while (!rc && page->n == PAGE);
+	return rc;
+}
+
+static err_code
+projects_read(struct chunk_copy *c, const struct id *after, struct id *ids, size_t *n, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct project *rows;
+	err_code rc;
+
+	*n = 0;
+	rc = meta_begin(c->meta, META_READ, &tx, err);
+	if (!rc)
+		rc = meta_project_list(tx, NULL, after, PAGE, &rows, n, err);
+	for (size_t i = 0; !rc && i < *n; i++)
+		ids[i] = rows[i].id;
 	return rc;
 }
 
 static err_code
 all_chunks(struct chunk_copy *c, each_chunk *fn, struct err *err)
 {
-	struct id after;
-	size_t n = PAGE;
-	err_code rc = ERR_OK;
+	AUTO(freep) struct id *ids = xmalloc(PAGE * sizeof *ids);
+	const struct id *after = NULL;
+	struct id last;
+	size_t n;
+	err_code rc;
 
-	for (bool first = true; !rc && n == PAGE; first = false) {
-		AUTO(meta_abort) struct meta_tx *tx = NULL;
-		struct project *page;
-
-		rc = meta_begin(c->meta, META_READ, &tx, err);
-		if (!rc)
-			rc = meta_project_list(tx, NULL, first ? NULL : &after, PAGE, &page, &n, err);
-		for (size_t i = 0; !rc && i < n; i++) {
-			after = page[i].id;
-			rc = project_chunks(c, &page[i].id, fn, err);
-		}
-	}
+	do {
+		rc = projects_read(c, after, ids, &n, err);
+		for (size_t i = 0; !rc && i < n; i++)
+			rc = project_chunks(c, &ids[i], fn, err);
+		if (!rc && n > 0)
+			last = ids[n - 1];
+		after = &last;
+	} while (!rc && n == PAGE);
 	return rc;
 }
 
@@ -96,7 +130,7 @@ chunk_copy_count(struct chunk_copy *c, struct err *err)
 
 /* ---- copying --------------------------------------------------------------------------------------------------------------- */
 
-/* Read, verify, write.  NOT_FOUND, or what chunk_check says, when the source is bad; *source_bad tells that from a failing target. */
+/* Read, verify, write to ${w} unless that is NULL.  NOT_FOUND, or what chunk_check says, when the source is bad; *source_bad tells that from a failing target. */
 static err_code
 pump(struct chunk_copy *c, const struct store_key *key, int64_t len, struct store_writer *w, bool *source_bad, struct err *err)
 {
@@ -115,7 +149,8 @@ pump(struct chunk_copy *c, const struct store_key *key, int64_t len, struct stor
 		if (rc)
 			return rc;
 		*source_bad = false;
-		rc = store_write(w, piece, got, err);
+		if (w)
+			rc = store_write(w, piece, got, err);
 		at += got;
 	} while (!rc && got == PIECE);
 	if (rc)
@@ -141,28 +176,28 @@ copy_one(struct chunk_copy *c, const struct store_key *key, int64_t len, struct 
 	bool source_bad = false;
 	err_code rc;
 
-	rc = store_open_writer(c->to, &w, err);
+	rc = c->to ? store_open_writer(c->to, &w, err) : ERR_OK;
 	if (!rc)
 		rc = pump(c, key, len, w, &source_bad, err);
 	if (rc && source_bad && is_damage(rc)) {
 		note_bad(c, key, rc == ERR_NOT_FOUND);
 		return ERR_OK;
 	}
-	if (!rc)
+	if (!rc && w)
 		rc = store_finish(&w, key, err);
-	if (!rc) {
-		c->copied++;
-		c->copied_bytes += (uint64_t)len;
-		note_done(c, len);
-	}
-	return rc;
+	if (rc)
+		return rc;
+	c->copied += c->to != NULL;
+	c->copied_bytes += c->to ? (uint64_t)len : 0;
+	note_done(c, len);
+	return ERR_OK;
 }
 
 static err_code
 need(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err)
 {
-	uint64_t size;
-	err_code rc = store_size(c->to, key, &size, err);
+	uint64_t size = 0;
+	err_code rc = c->to ? store_size(c->to, key, &size, err) : ERR_NOT_FOUND;
 
 	if ((rc == ERR_OK && size != (uint64_t)len) || rc == ERR_NOT_FOUND)
 		return copy_one(c, key, len, err);

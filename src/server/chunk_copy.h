@@ -1,6 +1,7 @@
 #pragma once
 /**
- * The chunks that a server's metadata names, from one store to another: what a backup and a restore have in common.
+ * The chunks that a server's metadata names, each read and verified, and copied from one store to another: what a backup, a restore and a
+ * scrub have in common.
  */
 
 #include "server/meta/meta.h"
@@ -14,14 +15,14 @@ struct bad_chunk {
 
 struct chunk_copy {
 	/* what to do */
-	struct meta *meta;           /* nobody else writes to it meanwhile */
-	struct store *from, *to;
+	struct meta *meta;
+	struct store *from, *to; /* ${to} NULL: verify, and copy nothing */
 	void (*tick)(void *ctx, const struct chunk_copy *c); /* after each chunk; NULL: nobody asks */
 	void *ctx;
 
 	/* what was done */
 	uint64_t total, total_bytes;   /* chunks that are named, and their containers' length */
-	uint64_t done, done_bytes;     /* of them, in the target now */
+	uint64_t done, done_bytes;     /* of them, sound, and in the target if there is one */
 	uint64_t copied, copied_bytes; /* in all runs */
 	struct bad_chunk *bad;         /* of the last run; chunk_copy_fini */
 	size_t bad_count;
@@ -31,7 +32,7 @@ struct chunk_copy {
  * chunk_copy_count(c, err): how much there is to do, from ${meta} alone: total and total_bytes.
  *
  * chunk_copy_run(c, err): each chunk is read, verified as one that comes over a line (I3), and durable in the target when this returns (I1).
- * One that the target has in its length is not copied again.  One that is missing or damaged in the source is noted in ${bad}, and the
+ * One that the target has in its length is neither read nor copied again.  One that is missing or damaged in the source is noted in ${bad}, and the
  * others are copied all the same.
  *
  * chunk_copy_prune(c, removed, err): what ${meta} does not name goes from the target.

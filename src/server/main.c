@@ -6,7 +6,7 @@
 
 static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST,
 	&COMMAND_PROJECT_SET, &COMMAND_PROJECT_SHOW, &COMMAND_DEVICE_ADD, &COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE,
-	&COMMAND_GC, &COMMAND_BACKUP, &COMMAND_RESTORE, NULL };
+	&COMMAND_GC, &COMMAND_BACKUP, &COMMAND_RESTORE, &COMMAND_SCRUB, NULL };
 
 static const struct command_option OPTIONS[] = {
 	{ 'd', "data", "DIR", "the server's data directory (default " DATA_DEFAULT ")" },
@@ -31,7 +31,7 @@ static const struct command_option OPTIONS[] = {
 static const struct program DRAYD = {
 	.name = "drayd",
 	.summary = "The dray server: keeps projects and brings them to devices.",
-	.outro = "project, device, gc and backup work while the server runs, and without it.\n\n"
+	.outro = "project, device, gc, backup and scrub work while the server runs, and without it.\n\n"
 	         "Exit status: 0 done, 1 error, 2 wrong usage.\n",
 	.commands = COMMANDS,
 	.options = OPTIONS,

@@ -1,4 +1,4 @@
-"""drayd backup and drayd restore: a copy of a server that runs is whole, and a server that comes back from it loses nobody's work."""
+"""drayd backup, drayd restore and drayd scrub: a copy of a server that runs is whole, and a server that comes back from it loses nobody's work."""
 import json
 import os
 import pathlib
@@ -199,14 +199,20 @@ def test_bad_chunks_are_named(own_server, tmp_path, restored):
     for name in ("rotten", "gone", "sound"):
         a.write(name, rng.randbytes(5 * MIB))
         a.sync()
+    assert own_server.drayd("scrub").endswith("all are sound.\n")
     files = {p for p in chunk_files(own_server.data) if p.stat().st_size > MIB}
     rotten, gone = sorted(files)[:2]
     with rotten.open("r+b") as f:
         f.seek(MIB)
         f.write(b"rot")
     gone.unlink()
+    bad = {(rotten.name[33:], "damaged"), (gone.name[33:], "missing")}
+    run = drayd("scrub", "--data", own_server.data, "--json", env=own_server.env)
+    assert run.returncode == 1 and {(b["chunk"], b["what"]) for b in json.loads(run.stdout)["bad"]} == bad, run.stdout + run.stderr
+    run = drayd("scrub", "--data", own_server.data, env=own_server.env)
+    assert run.returncode == 1 and f"chunk {gone.name[33:]} of project {project} is missing" in run.stderr
     said = backup(own_server, tmp_path / "backup", expect=1)
-    assert {(b["chunk"], b["what"]) for b in said["bad"]} == {(rotten.name[33:], "damaged"), (gone.name[33:], "missing")}
+    assert {(b["chunk"], b["what"]) for b in said["bad"]} == bad
     assert said["copied"] == said["chunks"] - 2
     run = drayd("backup", tmp_path / "backup", "--data", own_server.data, env=own_server.env)
     assert run.returncode == 1 and f"chunk {rotten.name[33:]} of project {project} is damaged" in run.stderr
