@@ -374,12 +374,29 @@ class Lines:
 
     def __init__(self, device, *args):
         self.proc = subprocess.Popen([device.bin / "dray", "status", "--follow", *args, device.folder], stdout=subprocess.PIPE, text=True)
+        self.lines, self.ended = [], False
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        with contextlib.suppress(ValueError):  # closed by the test
+            for line in self.proc.stdout:
+                self.lines.append(line)
+        self.ended = True
 
     def until(self, want):
-        for line in self.proc.stdout:
-            if want(line):
-                return line
-        raise AssertionError("it ended")
+        """The first line that is wanted and was not asked for before; those beside it stay, since the order of some is a matter of luck."""
+        found = []
+
+        def look():
+            ended = self.ended
+            found.extend(line for line in self.lines if want(line))
+            return found or ended
+
+        wait_for(look, lambda: f"never printed: {self.lines}")
+        assert found, self.lines
+        self.lines.remove(found[0])
+        return found[0]
 
     def objects_until(self, want):
         return json.loads(self.until(lambda line: want(json.loads(line))))
@@ -387,6 +404,7 @@ class Lines:
     def stop(self):
         self.proc.send_signal(signal.SIGINT)
         assert self.proc.wait(timeout=60) == 0
+        self.thread.join()
         self.proc.stdout.close()
 
 
@@ -466,7 +484,7 @@ def test_a_server_that_goes_away_is_waited_for(own_server, follow, tmp_path):
     objects.objects_until(lambda o: o["type"] == "connected")
     own_server.revoke(project, "a")
     for run in (lines, objects):
-        assert run.proc.stdout.read() is not None and run.proc.wait(timeout=60) == 1
+        assert run.proc.wait(timeout=60) == 1
     assert screen.proc.wait(timeout=60) == 1
     screen.thread.join()
     assert screen.said.endswith("\x1b[?25h\x1b[?1049l")
@@ -477,11 +495,11 @@ def test_follow_is_refused_what_it_cannot_do(make, tmp_path):
     assert a.dray("status", "--follow", "--verify", a.folder).returncode == 2
     assert a.dray("status", "--follow", "--verbose", a.folder).returncode == 2
     assert a.dray("status", "--follow", tmp_path).returncode == 1
-    run = Lines(a)
-    run.proc.stdout.close()  # nobody reads
+    run = subprocess.Popen([a.bin / "dray", "status", "--follow", a.folder], stdout=subprocess.PIPE)
+    run.stdout.close()  # nobody reads
     a.write("x", b"1")
     a.sync()
-    assert run.proc.wait(timeout=60) == 1
+    assert run.wait(timeout=60) == 1
 
 
 # ---- do these tests bite? --------------------------------------------------------------------------------------------------------------
