@@ -54,8 +54,12 @@ add_left_out(void *ctx, const struct entry *e, struct err *err)
 static err_code
 list_left_out(struct folder *f, struct status *st, struct err *err)
 {
+	err_code rc;
+
 	st->left_out = arena_must(st->pass->arena, (st->totals.left_out + 1) * sizeof *st->left_out);
-	return state_left_out_each(f->state, add_left_out, st, err);
+	rc = state_left_out_each(f->state, add_left_out, st, err);
+	qsort(st->left_out, st->left_out_count, sizeof *st->left_out, path_ptr_cmp);
+	return rc;
 }
 
 static err_code

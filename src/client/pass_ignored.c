@@ -117,18 +117,12 @@ add_ignored(struct gather *g)
 	}
 }
 
-static int
-by_path(const void *a, const void *b)
-{
-	return path_cmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 err_code
 gather_ignored(struct gather *g, struct err *err)
 {
 	g->pass->ignored = arena_must(g->pass->arena, (map_count(g->ignored) + 1) * sizeof *g->pass->ignored);
 	add_ignored(g);
-	qsort(g->pass->ignored, g->pass->ignored_count, sizeof *g->pass->ignored, by_path);
+	qsort(g->pass->ignored, g->pass->ignored_count, sizeof *g->pass->ignored, path_ptr_cmp);
 	return g->totals.left_out > 0 && map_count(g->rows) > 0 ? state_left_out_each(g->folder->state, add_left_out, g, err) : ERR_OK;
 }
 

@@ -46,6 +46,8 @@ class Weather:
 
     def __call__(self, request):
         rng = self.rng
+        if request.target.endswith("/progress"):
+            return None  # how often a device tells where it is depends on the time that it takes
         if self.calm or rng.random() > (0.6 if request.bulk else 0.08):
             return None
         kind = self.kind() if request.bulk else rng.choice(["cut", "reset", "lost", "answer"])
@@ -140,7 +142,7 @@ def test_bad_line(server, tmp_path, n):
             for name, data in contents.items():
                 allowed[name].add(sha(data))
         print("up:", line_up.struck(), "down:", line_down.struck(), "syncs:", runs)
-        assert len(line_up.struck()) >= 2 and len(line_down.struck()) >= 2, "nothing went wrong"
+        assert line_up.struck() and line_down.struck() and len({*line_up.struck(), *line_down.struck()}) >= 2, "nothing went wrong"
     assert_same(a.tree(), b.tree())
 
 

@@ -54,6 +54,12 @@ path_cmp(const char *a, const char *b)
 	return c ? c : strcmp(a_name, b_name);
 }
 
+int
+path_ptr_cmp(const void *a, const void *b)
+{
+	return path_cmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 bool
 path_beneath(const char *path, const char *dir)
 {

@@ -49,6 +49,8 @@ uint32_t entry_mode_through(uint32_t stored, uint32_t disk, uint32_t mask);
 
 /** path_cmp(a, b): the order of scans, states and plans: by directory (bytes), then by name. */
 int path_cmp(const char *a, const char *b);
+/** The same for qsort, of an array of paths. */
+int path_ptr_cmp(const void *a, const void *b);
 
 /** path_beneath(path, dir): whether ${path} lies somewhere in directory ${dir}. */
 bool path_beneath(const char *path, const char *dir);
