@@ -73,8 +73,9 @@ record_check(const struct db_migrations *set, const char *name, const uint8_t *s
 	    name);
 }
 
+/* *n: how many are recorded. */
 static err_code
-records_check(struct db *db, const struct db_migrations *set, struct err *err)
+records_check(struct db *db, const struct db_migrations *set, size_t *n, struct err *err)
 {
 	static const char sql[] = "SELECT name, sha256 FROM schema_migrations ORDER BY name";
 	AUTO(db_abort) struct db_tx *tx = NULL;
@@ -82,6 +83,7 @@ records_check(struct db *db, const struct db_migrations *set, struct err *err)
 	bool row;
 	err_code rc;
 
+	*n = 0;
 	rc = db_begin(db, DB_READ, &tx, err);
 	if (!rc)
 		rc = db_query_values(tx, &st, err, sql, NULL, 0);
@@ -94,6 +96,7 @@ records_check(struct db *db, const struct db_migrations *set, struct err *err)
 			break;
 		sha = db_bytes(st, 1, &len);
 		rc = record_check(set, db_text(st, 0, NULL), sha, len, err);
+		++*n;
 	}
 	return rc;
 }
@@ -121,48 +124,28 @@ apply(struct db *db, const struct db_migration *m, int64_t now_us, struct err *e
 	return rc ? rc : db_commit(&tx, err);
 }
 
-/* *n: how many are recorded. */
-static err_code
-records_count(struct db *db, int64_t *n, struct err *err)
-{
-	static const char sql[] = "SELECT count(*) FROM schema_migrations";
-	AUTO(db_abort) struct db_tx *tx = NULL;
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	bool row;
-	err_code rc;
-
-	rc = db_begin(db, DB_READ, &tx, err);
-	if (!rc)
-		rc = db_query_values(tx, &st, err, sql, NULL, 0);
-	if (!rc)
-		rc = db_step(st, &row, err);
-	if (!rc)
-		*n = db_i64(st, 0);
-	return rc;
-}
-
 err_code
 db_migrated(struct db *db, const struct db_migrations *set, struct err *err)
 {
-	int64_t n;
+	size_t n;
 	err_code rc;
 
-	rc = records_check(db, set, err);
-	if (!rc)
-		rc = records_count(db, &n, err);
-	if (rc || (size_t)n == set->n)
+	rc = records_check(db, set, &n, err);
+	if (rc || n == set->n)
 		return rc;
-	return err_reason(err, ERR_DB, "older_schema", "the database has %jd of %zu migrations: start this version of the server on it once", (intmax_t)n, set->n);
+	return err_reason(err, ERR_DB, "older_schema",
+	    "the database has %zu of %zu migrations: start this version of the server on it once", n, set->n);
 }
 
 err_code
 db_migrate(struct db *db, const struct db_migrations *set, int64_t now_us, struct err *err)
 {
+	size_t applied;
 	err_code rc;
 
 	rc = make_record_table(db, err);
 	if (!rc)
-		rc = records_check(db, set, err);
+		rc = records_check(db, set, &applied, err);
 	for (size_t i = 0; !rc && i < set->n; i++) {
 		assert(i == 0 || strcmp(set->list[i - 1].name, set->list[i].name) < 0);
 		rc = apply(db, &set->list[i], now_us, err);

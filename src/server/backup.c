@@ -37,7 +37,7 @@ struct backup {
 static err_code
 open_source(struct backup *b, struct err *err)
 {
-	const char *path = command_has(b->line, 'd') ? command_value(b->line, 'd') : DATA_DEFAULT;
+	const char *path = command_data(b->line);
 	err_code rc;
 
 	rc = data_open_old(path, &b->source, err);
@@ -58,7 +58,7 @@ open_target(struct backup *b, struct err *err)
 	rc = data_open(path, &b->target, err);
 	if (rc)
 		return rc;
-	if (faccessat(b->target.dir, DATABASE_FILE, F_OK, 0) == 0 || data_installation_read(&b->target, &(struct id){ 0 }, err) != ERR_NOT_FOUND)
+	if (database_is_in(&b->target))
 		return err_set(err, ERR_USAGE, "%s is a server's own data directory; a backup needs one of its own", path);
 	rc = data_lock(&b->target, err);
 	if (!rc)
@@ -67,20 +67,6 @@ open_target(struct backup *b, struct err *err)
 }
 
 /* ---- one round ---------------------------------------------------------------------------------------------------------------- */
-
-static err_code
-remove_new(const struct backup *b, struct err *err)
-{
-	static const char *const names[] = { NEW_FILE, NEW_FILE "-wal", NEW_FILE "-shm" };
-	err_code rc = ERR_OK;
-
-	for (size_t i = 0; !rc && i < ARRAY_LEN(names); i++) {
-		rc = pathat_unlink(b->target.dir, names[i], 0, err);
-		if (rc == ERR_NOT_FOUND)
-			rc = ERR_OK;
-	}
-	return rc;
-}
 
 static err_code
 open_file(const struct backup *b, const char *name, bool read_only, struct db **out, struct err *err)
@@ -97,7 +83,7 @@ copy_metadata(struct backup *b, struct db **out, struct err *err)
 	struct db *db;
 	err_code rc;
 
-	rc = remove_new(b, err);
+	rc = database_file_remove(&b->target, NEW_FILE, err);
 	if (!rc)
 		rc = open_file(b, NEW_FILE, false, &db, err);
 	if (rc)
@@ -159,18 +145,6 @@ copy_all(struct backup *b, struct err *err)
 /* ---- the end ------------------------------------------------------------------------------------------------------------------ */
 
 static err_code
-copy_token(struct backup *b, struct err *err)
-{
-	char token[TOKEN_LEN + 1];
-	err_code rc;
-
-	rc = data_token_read(&b->source, token, err);
-	if (rc == ERR_NOT_FOUND)
-		return ERR_OK; /* a server that has never served */
-	return rc ? rc : data_token_write(&b->target, token, err);
-}
-
-static err_code
 publish(struct backup *b, struct err *err)
 {
 	AUTO(closep) int fd = -1;
@@ -179,9 +153,7 @@ publish(struct backup *b, struct err *err)
 	rc = pathat_open(b->target.dir, NEW_FILE, O_RDONLY, 0, &fd, err);
 	if (!rc && fsync(fd) < 0)
 		rc = err_errno(err, "fsync " NEW_FILE);
-	if (!rc)
-		rc = pathat_rename(b->target.dir, NEW_FILE, b->target.dir, BACKUP_FILE, 0, err);
-	return rc ? rc : pathat_fsync_dir(b->target.dir, "", err);
+	return rc ? rc : data_rename(&b->target, NEW_FILE, BACKUP_FILE, err);
 }
 
 /* B2 */
@@ -212,7 +184,7 @@ back_up(struct backup *b, struct err *err)
 	if (!rc)
 		rc = copy_all(b, err);
 	if (!rc)
-		rc = copy_token(b, err);
+		rc = data_token_copy(&b->source, &b->target, err);
 	if (!rc)
 		rc = publish(b, err);
 	return rc ? rc : prune(b, err);

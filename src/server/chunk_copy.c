@@ -130,7 +130,10 @@ chunk_copy_count(struct chunk_copy *c, struct err *err)
 
 /* ---- copying --------------------------------------------------------------------------------------------------------------- */
 
-/* Read, verify, write to ${w} unless that is NULL.  NOT_FOUND, or what chunk_check says, when the source is bad; *source_bad tells that from a failing target. */
+/*
+ * Read, verify, write to ${w} unless that is NULL.  NOT_FOUND, or what chunk_check says, when the source is bad; *source_bad tells that
+ * from a failing target.
+ */
 static err_code
 pump(struct chunk_copy *c, const struct store_key *key, int64_t len, struct store_writer *w, bool *source_bad, struct err *err)
 {

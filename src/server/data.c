@@ -66,6 +66,14 @@ data_path(const struct data *d, const char *name)
 	return sbuf_take(&sb);
 }
 
+err_code
+data_rename(const struct data *d, const char *from, const char *to, struct err *err)
+{
+	err_code rc = pathat_rename(d->dir, from, d->dir, to, 0, err);
+
+	return rc ? rc : pathat_fsync_dir(d->dir, "", err);
+}
+
 static err_code
 read_small(const struct data *d, const char *name, char *buf, size_t cap, size_t *len, struct err *err)
 {
@@ -92,9 +100,7 @@ write_small(const struct data *d, const char *name, const char *text, struct err
 	if (rc == ERR_OK && fsync(fd) < 0)
 		rc = err_errno(err, "fsync");
 	if (rc == ERR_OK)
-		rc = pathat_rename(d->dir, temp, d->dir, name, 0, err);
-	if (rc == ERR_OK)
-		rc = pathat_fsync_dir(d->dir, "", err);
+		rc = data_rename(d, temp, name, err);
 	return rc ? err_wrap(err, "write %s/%s", d->path, name) : ERR_OK;
 }
 
@@ -123,6 +129,17 @@ data_token_write(const struct data *d, const char *token, struct err *err)
 
 	snprintf(line, sizeof line, "%s\n", token);
 	return write_small(d, TOKEN_FILE, line, err);
+}
+
+err_code
+data_token_copy(const struct data *from, const struct data *to, struct err *err)
+{
+	char token[TOKEN_LEN + 1];
+	err_code rc = data_token_read(from, token, err);
+
+	if (rc == ERR_NOT_FOUND)
+		return ERR_OK;
+	return rc ? rc : data_token_write(to, token, err);
 }
 
 err_code

@@ -23,11 +23,16 @@ void data_close(struct data *d);
 /** data_lock(d, err): BUSY while a server (or another command) has it. */
 err_code data_lock(struct data *d, struct err *err);
 
+/** data_rename(d, from, to, err): within the directory, durably. */
+err_code data_rename(const struct data *d, const char *from, const char *to, struct err *err);
+
 /** data_path(d, name): "PATH/name", the caller's to free. */
 char *data_path(const struct data *d, const char *name);
 
 /** The owner's token; NOT_FOUND before the first start. */
 err_code data_token_read(const struct data *d, char token[static TOKEN_LEN + 1], struct err *err);
+/** data_token_copy(from, to, err): nothing where there is none. */
+err_code data_token_copy(const struct data *from, const struct data *to, struct err *err);
 /** Durable, mode 0600. */
 err_code data_token_write(const struct data *d, const char *token, struct err *err);
 

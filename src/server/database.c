@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pathat.h"
+#include "base/sbuf.h"
 #include "server/database.h"
 
 #define VARIABLE "DRAYD_DB"
@@ -161,5 +163,33 @@ database_open_reader(const struct data *d, const char *url, struct db **out, str
 		db_free(db);
 	else
 		*out = db;
+	return rc;
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------------- */
+
+bool
+database_is_in(const struct data *d)
+{
+	struct err why;
+	struct id id;
+
+	return faccessat(d->dir, DATABASE_FILE, F_OK, 0) == 0 || data_installation_read(d, &id, &why) != ERR_NOT_FOUND;
+}
+
+err_code
+database_file_remove(const struct data *d, const char *name, struct err *err)
+{
+	static const char *const ends[] = { "", "-wal", "-shm" };
+	err_code rc = ERR_OK;
+
+	for (size_t i = 0; !rc && i < ARRAY_LEN(ends); i++) {
+		AUTO(sbuf_fini) struct sbuf file = SBUF(KIB);
+
+		sbuf_addf(&file, "%s%s", name, ends[i]);
+		rc = pathat_unlink(d->dir, sbuf_str(&file), 0, err);
+		if (rc == ERR_NOT_FOUND)
+			rc = ERR_OK;
+	}
 	return rc;
 }

@@ -29,3 +29,9 @@ err_code database_open_reader(const struct data *d, const char *url, struct db *
 /** The file that has a server's metadata, in its data directory; the one of a backup, in the backup's. */
 #define DATABASE_FILE "meta.db"
 #define BACKUP_FILE "backup.db"
+
+/** database_is_in(d): whether the directory has a server's metadata, or says which database has. */
+bool database_is_in(const struct data *d);
+
+/** database_file_remove(d, name, err): a SQLite file, if it is there, with what stands beside it. */
+err_code database_file_remove(const struct data *d, const char *name, struct err *err);

@@ -22,8 +22,7 @@ struct manage {
 static err_code
 ask(struct manage *m, const char *method, const char *path, const char *body, struct err *err)
 {
-	const char *data = command_has(m->line, 'd') ? command_value(m->line, 'd') : DATA_DEFAULT;
-	err_code rc = admin_call(data, database_url(m->line), method, path, body, m->arena, &m->answer, err);
+	err_code rc = admin_call(command_data(m->line), database_url(m->line), method, path, body, m->arena, &m->answer, err);
 
 	json_decref(m->doc);
 	m->doc = NULL;

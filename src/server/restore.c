@@ -45,7 +45,7 @@ open_backup(struct restore *r, struct err *err)
 static err_code
 open_target(struct restore *r, struct err *err)
 {
-	const char *path = command_has(r->line, 'd') ? command_value(r->line, 'd') : DATA_DEFAULT;
+	const char *path = command_data(r->line);
 	err_code rc;
 
 	rc = data_open(path, &r->target, err);
@@ -53,27 +53,12 @@ open_target(struct restore *r, struct err *err)
 		rc = data_lock(&r->target, err);
 	if (rc)
 		return rc;
-	if (faccessat(r->target.dir, DATABASE_FILE, F_OK, 0) == 0 || faccessat(r->target.dir, BACKUP_FILE, F_OK, 0) == 0 ||
-	    data_installation_read(&r->target, &(struct id){ 0 }, err) != ERR_NOT_FOUND)
+	if (database_is_in(&r->target) || faccessat(r->target.dir, BACKUP_FILE, F_OK, 0) == 0)
 		return err_set(err, ERR_USAGE, "%s has data already; restore into a new directory", path);
 	return store_fs_open(path, 0, &r->copy.to, err);
 }
 
 /* ---- the metadata ------------------------------------------------------------------------------------------------------------- */
-
-static err_code
-remove_work(const struct restore *r, struct err *err)
-{
-	static const char *const names[] = { WORK_FILE, WORK_FILE "-wal", WORK_FILE "-shm" };
-	err_code rc = ERR_OK;
-
-	for (size_t i = 0; !rc && i < ARRAY_LEN(names); i++) {
-		rc = pathat_unlink(r->target.dir, names[i], 0, err);
-		if (rc == ERR_NOT_FOUND)
-			rc = ERR_OK;
-	}
-	return rc;
-}
 
 /* The backup may be on a medium that nobody can write to, and of an older version: what is opened is a copy. */
 static err_code
@@ -84,7 +69,7 @@ copy_file(struct restore *r, struct err *err)
 	ssize_t n;
 	err_code rc;
 
-	rc = remove_work(r, err);
+	rc = database_file_remove(&r->target, WORK_FILE, err);
 	if (!rc)
 		rc = pathat_open(r->backup.dir, BACKUP_FILE, O_RDONLY, 0, &from, err);
 	if (!rc)
@@ -144,26 +129,6 @@ renew_epochs(struct meta *meta, struct err *err)
 
 /* ---- the end ------------------------------------------------------------------------------------------------------------------ */
 
-static err_code
-copy_token(struct restore *r, struct err *err)
-{
-	char token[TOKEN_LEN + 1];
-	err_code rc;
-
-	rc = data_token_read(&r->backup, token, err);
-	if (rc == ERR_NOT_FOUND)
-		return ERR_OK;
-	return rc ? rc : data_token_write(&r->target, token, err);
-}
-
-static err_code
-publish_file(struct restore *r, struct err *err)
-{
-	err_code rc = pathat_rename(r->target.dir, WORK_FILE, r->target.dir, DATABASE_FILE, 0, err);
-
-	return rc ? rc : pathat_fsync_dir(r->target.dir, "", err);
-}
-
 /* Rows, then the pair's common id in the database, then in the directory: without the last nobody serves it. */
 static err_code
 publish_rows(struct restore *r, struct db *from, struct db *to, struct err *err)
@@ -193,7 +158,7 @@ publish_postgres(struct restore *r, struct db *from, struct err *err)
 		return rc;
 	rc = publish_rows(r, from, to, err);
 	db_free(to);
-	return rc ? rc : remove_work(r, err);
+	return rc ? rc : database_file_remove(&r->target, WORK_FILE, err);
 }
 
 /* ${db} is taken. */
@@ -211,11 +176,11 @@ restore_from(struct restore *r, struct db *db, struct err *err)
 	if (!rc)
 		rc = chunk_copy_run(&r->copy, err);
 	if (!rc)
-		rc = copy_token(r, err);
+		rc = data_token_copy(&r->backup, &r->target, err);
 	if (!rc)
 		rc = database_url(r->line) ? publish_postgres(r, db, err) : db_checkpoint(db, true, err);
 	meta_free(TAKE(r->copy.meta));
-	return rc || database_url(r->line) ? rc : publish_file(r, err);
+	return rc || database_url(r->line) ? rc : data_rename(&r->target, WORK_FILE, DATABASE_FILE, err);
 }
 
 static err_code

@@ -15,7 +15,7 @@ struct scrub {
 static err_code
 open_all(struct scrub *s, const struct command_line *line, struct err *err)
 {
-	const char *path = command_has(line, 'd') ? command_value(line, 'd') : DATA_DEFAULT;
+	const char *path = command_data(line);
 	struct db *db;
 	err_code rc;
 

@@ -57,7 +57,7 @@ parse(const struct command_line *line, struct serve *out, struct err *err)
 	uint64_t n = 0;
 
 	*out = (struct serve){
-		.data = command_has(line, 'd') ? command_value(line, 'd') : DATA_DEFAULT,
+		.data = command_data(line),
 		.db_url = database_url(line),
 		.listen = command_has(line, 'l') ? command_value(line, 'l') : LISTEN_DEFAULT,
 		.json_log = format && strcmp(format, "json") == 0,

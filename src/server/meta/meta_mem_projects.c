@@ -35,6 +35,18 @@ project_row(struct meta_tx *tx, const struct id *id, const struct project **out,
 	return *out ? ERR_OK : err_set(err, ERR_NOT_FOUND, "no such project");
 }
 
+/* To be changed, and kept by project_keep. */
+static err_code
+project_copy(struct meta_tx *tx, const struct id *id, struct project *out, struct err *err)
+{
+	const struct project *row;
+	err_code rc = project_row(tx, id, &row, err);
+
+	if (!rc)
+		*out = *row;
+	return rc;
+}
+
 err_code
 mem_project_add(struct meta_tx *tx, const struct project *p, struct err *err)
 {
@@ -64,14 +76,12 @@ mem_project_get(struct meta_tx *tx, const struct id *id, struct project *out, st
 err_code
 mem_project_rename(struct meta_tx *tx, const struct id *id, const char *name, struct err *err)
 {
-	const struct project *row;
 	struct project p;
 	err_code rc;
 
-	rc = project_row(tx, id, &row, err);
+	rc = project_copy(tx, id, &p, err);
 	if (rc)
 		return rc;
-	p = *row;
 	p.name = name;
 	project_keep(tx, &p);
 	return ERR_OK;
@@ -80,14 +90,12 @@ mem_project_rename(struct meta_tx *tx, const struct id *id, const char *name, st
 err_code
 mem_project_epoch(struct meta_tx *tx, const struct id *id, const struct id *epoch, struct err *err)
 {
-	const struct project *row;
 	struct project p;
 	err_code rc;
 
-	rc = project_row(tx, id, &row, err);
+	rc = project_copy(tx, id, &p, err);
 	if (rc)
 		return rc;
-	p = *row;
 	p.epoch = *epoch;
 	project_keep(tx, &p);
 	return ERR_OK;
@@ -96,14 +104,12 @@ mem_project_epoch(struct meta_tx *tx, const struct id *id, const struct id *epoc
 err_code
 mem_project_policy(struct meta_tx *tx, const struct id *id, const struct policy *policy, struct err *err)
 {
-	const struct project *row;
 	struct project p;
 	err_code rc;
 
-	rc = project_row(tx, id, &row, err);
+	rc = project_copy(tx, id, &p, err);
 	if (rc)
 		return rc;
-	p = *row;
 	p.policy = *policy;
 	project_keep(tx, &p);
 	return ERR_OK;
@@ -112,12 +118,10 @@ mem_project_policy(struct meta_tx *tx, const struct id *id, const struct policy 
 void
 mem_project_stored(struct meta_tx *tx, const struct id *project, int64_t delta)
 {
-	const struct project *row;
 	struct project p;
 
-	if (project_row(tx, project, &row, NULL))
+	if (project_copy(tx, project, &p, NULL))
 		return; /* chunk rows have been looked for their project before */
-	p = *row;
 	p.stored_bytes += delta;
 	project_keep(tx, &p);
 }
@@ -125,12 +129,10 @@ mem_project_stored(struct meta_tx *tx, const struct id *project, int64_t delta)
 void
 mem_project_horizon(struct meta_tx *tx, const struct id *project, int64_t version)
 {
-	const struct project *row;
 	struct project p;
 
-	if (project_row(tx, project, &row, NULL))
+	if (project_copy(tx, project, &p, NULL))
 		return; /* its tombstones were there */
-	p = *row;
 	p.horizon = MAX(p.horizon, version);
 	project_keep(tx, &p);
 }
