@@ -294,6 +294,24 @@ jw_ktime_us(struct jw *jw, const char *key, int64_t us)
 }
 
 void
+jw_kopt_i64(struct jw *jw, const char *key, bool known, int64_t v)
+{
+	if (known)
+		jw_ki64(jw, key, v);
+	else
+		jw_kstr(jw, key, NULL);
+}
+
+void
+jw_kopt_time_us(struct jw *jw, const char *key, bool known, int64_t us)
+{
+	if (known)
+		jw_ktime_us(jw, key, us);
+	else
+		jw_kstr(jw, key, NULL);
+}
+
+void
 jw_ktime_ns(struct jw *jw, const char *key, int64_t ns)
 {
 	char text[RFC3339_MAX];

@@ -50,3 +50,7 @@ void jw_kid(struct jw *jw, const char *key, const struct id *id);
 /** jw_ktime_us(jw, key, us), jw_ktime_ns: RFC 3339 text with six or nine digits of fraction. */
 void jw_ktime_us(struct jw *jw, const char *key, int64_t us);
 void jw_ktime_ns(struct jw *jw, const char *key, int64_t ns);
+
+/** A number or a time that may be missing: null unless ${known}. */
+void jw_kopt_i64(struct jw *jw, const char *key, bool known, int64_t v);
+void jw_kopt_time_us(struct jw *jw, const char *key, bool known, int64_t us);

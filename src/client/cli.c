@@ -11,6 +11,14 @@ cli_cancel(void)
 	return &cancelled;
 }
 
+int
+cli_run(const struct command_line *line, err_code (*fn)(const struct command_line *line, struct err *err))
+{
+	struct err err = { 0 };
+
+	return fn(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+}
+
 void
 cli_print(struct sbuf *sb)
 {

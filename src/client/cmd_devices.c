@@ -31,16 +31,16 @@ show_text(const struct wire_device *d, size_t n, const struct id *own)
 	int64_t now = clock_wall_us();
 
 	sbuf_add(&sb, "  ");
-	fit_add(&sb, "Name", width);
+	report_pad(&sb, "Name", width);
 	sbuf_addf(&sb, "  Role    %-*s  Last seen\n", PLACE_WIDTH, "Place");
 	for (size_t i = 0; i < n; i++) {
 		AUTO(sbuf_fini) struct sbuf place = SBUF(KIB);
 
 		device_place_add(&place, &d[i], now);
 		sbuf_add(&sb, d[i].connected ? "* " : "  ");
-		fit_add(&sb, d[i].name, width);
+		report_pad(&sb, d[i].name, width);
 		sbuf_add(&sb, "  ");
-		fit_add(&sb, d[i].role, 6);
+		report_pad(&sb, d[i].role, 6);
 		sbuf_addf(&sb, "  %-*s  ", PLACE_WIDTH, sbuf_str(&place));
 		if (d[i].connected) {
 			sbuf_add(&sb, "connected");
@@ -114,9 +114,7 @@ list(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return list(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, list);
 }
 
 const struct command COMMAND_DEVICES = {

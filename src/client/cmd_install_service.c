@@ -160,9 +160,7 @@ install(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return install(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, install);
 }
 
 const struct command COMMAND_INSTALL_SERVICE = {

@@ -88,9 +88,7 @@ link_folder(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return link_folder(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, link_folder);
 }
 
 const struct command COMMAND_LINK = {

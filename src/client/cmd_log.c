@@ -100,9 +100,7 @@ run_log(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return run_log(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, run_log);
 }
 
 const struct command COMMAND_LOG = {

@@ -177,9 +177,7 @@ run_ls(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return run_ls(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, run_ls);
 }
 
 const struct command COMMAND_LS = {

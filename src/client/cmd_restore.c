@@ -152,9 +152,7 @@ run_restore(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return run_restore(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, run_restore);
 }
 
 const struct command COMMAND_RESTORE = {

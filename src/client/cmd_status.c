@@ -293,7 +293,7 @@ run(const struct command_line *line)
 	int code = EXIT_IN_SYNC;
 
 	if (command_has(line, 'F'))
-		return follow(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+		return cli_run(line, follow);
 	return show_status(line, &code, &err) ? command_fail(line, &err) : code;
 }
 

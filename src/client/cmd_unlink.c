@@ -44,9 +44,7 @@ unlink_folder(const struct command_line *line, struct err *err)
 static int
 run(const struct command_line *line)
 {
-	struct err err = { 0 };
-
-	return unlink_folder(line, &err) ? command_fail(line, &err) : EXIT_IN_SYNC;
+	return cli_run(line, unlink_folder);
 }
 
 const struct command COMMAND_UNLINK = {

@@ -47,33 +47,6 @@ device_place_add(struct sbuf *sb, const struct wire_device *d, int64_t now_us)
 }
 
 void
-fit_add(struct sbuf *sb, const char *text, size_t width)
-{
-	size_t used = report_fit(sb, text, width);
-
-	for (; used < width; used++)
-		sbuf_addc(sb, ' ');
-}
-
-static void
-time_json(struct jw *jw, const char *key, int64_t us)
-{
-	if (us)
-		jw_ktime_us(jw, key, us);
-	else
-		jw_kstr(jw, key, NULL);
-}
-
-static void
-number_json(struct jw *jw, const char *key, int64_t n)
-{
-	if (n >= 0)
-		jw_ki64(jw, key, n);
-	else
-		jw_kstr(jw, key, NULL);
-}
-
-void
 device_json(struct jw *jw, const struct wire_device *d)
 {
 	char cursor[CURSOR_MAX];
@@ -85,9 +58,9 @@ device_json(struct jw *jw, const struct wire_device *d)
 	jw_kbool(jw, "connected", d->connected);
 	jw_kbool(jw, "in_sync", d->lag_us == 0);
 	jw_kstr(jw, "cursor", d->has_at ? cursor_format(&d->at, cursor) : NULL);
-	number_json(jw, "lag_us", d->lag_us);
-	number_json(jw, "lag_changes", d->lag_changes);
-	time_json(jw, "behind_since", d->behind_since);
-	time_json(jw, "last_seen_at", d->last_seen_at);
+	jw_kopt_i64(jw, "lag_us", d->lag_us >= 0, d->lag_us);
+	jw_kopt_i64(jw, "lag_changes", d->lag_changes >= 0, d->lag_changes);
+	jw_kopt_time_us(jw, "behind_since", d->behind_since != 0, d->behind_since);
+	jw_kopt_time_us(jw, "last_seen_at", d->last_seen_at != 0, d->last_seen_at);
 	jw_end_object(jw);
 }

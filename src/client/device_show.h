@@ -10,8 +10,5 @@ void ago_add(struct sbuf *sb, int64_t us);
 /** device_place_add(sb, d, now_us): where the device is: "in sync", "3 changes behind for 5 min", "never synced", … */
 void device_place_add(struct sbuf *sb, const struct wire_device *d, int64_t now_us);
 
-/** fit_add(sb, text, width): ${text}, visible, in exactly ${width} columns. */
-void fit_add(struct sbuf *sb, const char *text, size_t width);
-
 /** device_json(jw, d): as one object. */
 void device_json(struct jw *jw, const struct wire_device *d);

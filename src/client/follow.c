@@ -195,12 +195,6 @@ on_heard(void *ctx, const struct heard *h)
 		listener_stop(f->listener);
 }
 
-static bool
-passes(err_code rc)
-{
-	return rc == ERR_NETWORK || rc == ERR_UNAVAILABLE || rc == ERR_TOO_MANY_REQUESTS || rc == ERR_INTERNAL || rc == ERR_TIMEOUT;
-}
-
 /* False: never again. */
 static bool
 pause_after(struct follow *f, err_code rc, const struct err *err, unsigned *attempts)
@@ -211,7 +205,7 @@ pause_after(struct follow *f, err_code rc, const struct err *err, unsigned *atte
 	*attempts = f->view.connected ? 0 : *attempts + 1;
 	if (!f->stop && !f->over && follow_connected(&f->view, err->msg))
 		say(f, "disconnected", "reason", err->msg);
-	if (!passes(rc) && rc != ERR_CANCELLED && !f->over) {
+	if (!remote_is_away(rc) && rc != ERR_CANCELLED && !f->over) {
 		f->over = true;
 		f->why = *err;
 	}

@@ -167,7 +167,7 @@ say_transfer(struct follow_view *v, struct follow_transfer *t, int64_t now_ms, i
 static void
 on_progress(struct follow_view *v, const struct wire_progress *p, int64_t now_ms, int64_t now_us, struct sbuf *lines)
 {
-	struct follow_transfer *t = find_transfer(v, p);
+	struct follow_transfer *t;
 
 	forget_old(v, now_ms);
 	t = find_transfer(v, p);
@@ -263,11 +263,14 @@ next_row(struct screen *s)
 static void
 put(struct screen *s, const char *text, size_t width)
 {
-	size_t most = MIN(width, s->left), used = report_fit(s->out, text, most);
+	size_t most = MIN(width, s->left);
 
-	for (; width != SIZE_MAX && used < most; used++)
-		sbuf_addc(s->out, ' ');
-	s->left -= used;
+	if (width == SIZE_MAX) {
+		s->left -= report_fit(s->out, text, most);
+	} else {
+		report_pad(s->out, text, most);
+		s->left -= most;
+	}
 }
 
 /* Our own, which is ASCII. */

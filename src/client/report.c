@@ -124,6 +124,13 @@ report_fit(struct sbuf *sb, const char *text, size_t width)
 	return all;
 }
 
+void
+report_pad(struct sbuf *sb, const char *text, size_t width)
+{
+	for (size_t used = report_fit(sb, text, width); used < width; used++)
+		sbuf_addc(sb, ' ');
+}
+
 static void
 put(struct report *r, const struct sbuf *sb)
 {

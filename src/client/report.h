@@ -42,3 +42,5 @@ void report_clear(struct report *r);
  * columns it takes.
  */
 size_t report_fit(struct sbuf *sb, const char *text, size_t width);
+/** report_pad(sb, text, width): the same in exactly ${width} columns. */
+void report_pad(struct sbuf *sb, const char *text, size_t width);

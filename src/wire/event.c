@@ -143,10 +143,7 @@ wire_status_write(struct jw *jw, const struct id *project, const struct wire_sta
 	else
 		jw_kstr(jw, "cursor", NULL);
 	jw_kbool(jw, "in_sync", s->in_sync);
-	if (s->lag_us >= 0)
-		jw_ki64(jw, "lag_us", s->lag_us);
-	else
-		jw_kstr(jw, "lag_us", NULL);
+	jw_kopt_i64(jw, "lag_us", s->lag_us >= 0, s->lag_us);
 	jw_end_object(jw);
 }
 
@@ -195,10 +192,7 @@ progress_members(struct jw *jw, const struct wire_progress *p)
 {
 	jw_kstr(jw, "path", p->path[0] ? p->path : NULL);
 	jw_ki64(jw, "done", p->done);
-	if (p->total > 0)
-		jw_ki64(jw, "total", p->total);
-	else
-		jw_kstr(jw, "total", NULL);
+	jw_kopt_i64(jw, "total", p->total > 0, p->total);
 	jw_kstr(jw, "state", states[p->state]);
 }
 

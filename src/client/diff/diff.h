@@ -4,7 +4,8 @@
  * (diff.c); docs/protocol/planner.md has the same table for people.
  *
  * Rules in short: an edit beats a delete; equal content is never a conflict; who committed first keeps the name, the other becomes
- * a conflict copy; directories merge; what is ignored here is not touched on either side, nor is the directory that it is in taken away; mode and time of both sides changed: the server's win; a directory lives while anything in it does.
+ * a conflict copy; directories merge; what is ignored here is not touched on either side, nor is the directory that it is in taken away;
+ * mode and time of both sides changed: the server's win; a directory lives while anything in it does.
  */
 
 #include "base/arena.h"

@@ -12,6 +12,12 @@ remote_free(struct remote *r)
 		r->backend->free(r);
 }
 
+bool
+remote_is_away(err_code rc)
+{
+	return rc == ERR_NETWORK || rc == ERR_UNAVAILABLE || rc == ERR_TOO_MANY_REQUESTS || rc == ERR_INTERNAL || rc == ERR_TIMEOUT;
+}
+
 void
 remote_stats(struct remote *r, struct remote_stats *out)
 {

@@ -30,6 +30,9 @@ struct remote_opts {
 err_code remote_open(const struct remote_opts *opts, struct remote **out, struct err *err);
 void remote_free(struct remote *r);
 
+/** remote_is_away(rc): the line or the server does not work just now; later it may. */
+bool remote_is_away(err_code rc);
+
 /** What has crossed the line so far. */
 struct remote_stats {
 	uint64_t requests, retries, bytes_up, bytes_down; /* bodies and heads */

@@ -284,12 +284,6 @@ plan_next(struct agent *a, int64_t now)
 	a->pass_ms = now + about(is_blind(a) ? WATCH_BLIND_MS : WATCH_PASS_MS);
 }
 
-static bool
-is_offline(err_code rc)
-{
-	return rc == ERR_NETWORK || rc == ERR_UNAVAILABLE || rc == ERR_TOO_MANY_REQUESTS || rc == ERR_INTERNAL || rc == ERR_TIMEOUT;
-}
-
 /* Later and later (A3), by lot. */
 static void
 put_off(struct agent *a, int64_t now)
@@ -352,7 +346,7 @@ failed(struct agent *a, err_code rc, const struct err *err, int64_t now)
 		log_event(LOG_INFO, "the folder is not linked any more: its watch ends", LOG_STR("folder", a->opts.path));
 		a->ended = true;
 	} else {
-		trouble(a, is_offline(rc) ? TROUBLE_OFFLINE : TROUBLE_OTHER, err);
+		trouble(a, remote_is_away(rc) ? TROUBLE_OFFLINE : TROUBLE_OTHER, err);
 		put_off(a, now);
 	}
 }

@@ -93,25 +93,6 @@ route_device_create(struct call *c, struct err *err)
 }
 
 static void
-write_time(struct jw *jw, const char *key, int64_t us)
-{
-	if (us)
-		jw_ktime_us(jw, key, us);
-	else
-		jw_kstr(jw, key, NULL);
-}
-
-static void
-write_behind(struct jw *jw, const struct device_lag *lag)
-{
-	if (lag->known)
-		jw_ki64(jw, "lag_changes", lag->changes);
-	else
-		jw_kstr(jw, "lag_changes", NULL);
-	write_time(jw, "behind_since", lag->since);
-}
-
-static void
 write_device(struct jw *jw, const struct device_row *row, const struct device_lag *lag, const struct project *p, bool connected)
 {
 	const struct checkpoint *at = &row->checkpoint;
@@ -121,19 +102,17 @@ write_device(struct jw *jw, const struct device_row *row, const struct device_la
 	jw_kstr(jw, "name", row->device.name);
 	jw_kstr(jw, "role", object_role(row->role, row->device.kind));
 	jw_ktime_us(jw, "created_at", row->device.created_at);
-	write_time(jw, "last_seen_at", row->device.last_seen_at);
+	jw_kopt_time_us(jw, "last_seen_at", row->device.last_seen_at != 0, row->device.last_seen_at);
 	if (at->clock != 0) {
 		reply_cursor(jw, "cursor", at->clock, &at->epoch);
-		write_time(jw, "checkpoint_at", at->updated_at);
+		jw_kopt_time_us(jw, "checkpoint_at", at->updated_at != 0, at->updated_at);
 	} else {
 		jw_kstr(jw, "cursor", NULL);
 	}
 	/* Of another history: how far behind cannot be said. */
-	if (at->clock != 0 && id_eq(&at->epoch, &p->epoch))
-		jw_ki64(jw, "lag_us", MAX(p->clock - at->clock, 0));
-	else
-		jw_kstr(jw, "lag_us", NULL);
-	write_behind(jw, lag);
+	jw_kopt_i64(jw, "lag_us", at->clock != 0 && id_eq(&at->epoch, &p->epoch), MAX(p->clock - at->clock, 0));
+	jw_kopt_i64(jw, "lag_changes", lag->known, lag->changes);
+	jw_kopt_time_us(jw, "behind_since", lag->since != 0, lag->since);
 	jw_kbool(jw, "connected", connected);
 	jw_end_object(jw);
 }
