@@ -7,15 +7,13 @@ import os
 import random
 import signal
 import sqlite3
-import time
 
 import pytest
 
 from api import Project
 from devices import assert_same, settle
 from edits import small
-
-PATIENCE = 120
+from waiting import wait_for
 
 
 def conflicts(device, *args, expect=None, **more):
@@ -400,10 +398,8 @@ def kill_after_the_copy(a, b):
     b.write("text", "from b")
     a.sync()
     run = b.start("--limit-rate", "200K")
-    end = time.monotonic() + PATIENCE
-    while not list(b.folder.glob("text (conflict *")):
-        assert run.poll() is None and time.monotonic() < end
-        time.sleep(0.001)
+    wait_for(lambda: list(b.folder.glob("text (conflict *")) or run.poll() is not None)
+    assert run.poll() is None
     run.send_signal(signal.SIGKILL)
     run.wait()
     conflicts(a, expect=0)

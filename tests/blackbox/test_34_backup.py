@@ -12,6 +12,7 @@ import pytest
 import engine
 from conftest import Drayd
 from devices import BIN, Device, assert_same, fill
+from waiting import wait_for
 
 MIB = 1 << 20
 
@@ -239,8 +240,7 @@ def test_killed_at_any_moment(own_server, tmp_path, restored):
     for i in range(6):
         run = subprocess.Popen([BIN / "drayd", "backup", tmp_path / "backup", "--data", own_server.data], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, env={**os.environ, **own_server.env})
-        while run.poll() is None and len(chunk_files(tmp_path / "backup")) <= total:
-            pass
+        wait_for(lambda: run.poll() is not None or len(chunk_files(tmp_path / "backup")) > total)
         run.kill()
         run.wait()
         total = len(chunk_files(tmp_path / "backup"))

@@ -1,6 +1,7 @@
 """Commands that need no linked folder, and what they share with sync: ls, get, put, log, restore; rates; being interrupted."""
 import json
 import os
+import pathlib
 import random
 import signal
 import socket
@@ -80,6 +81,12 @@ def interrupt(run, sig=signal.SIGINT, started=True):
     if run.returncode == -sig and (started or err):
         assert "Run it again to go on." in err, err
     return run.returncode
+
+
+def waits_and_listens(pid, sig):
+    """The process sleeps, and has said what is to be done at the signal."""
+    status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
+    return status["State"].startswith("S") and int(status["SigCgt"], 16) >> (sig - 1) & 1
 
 
 # ---- trees ---------------------------------------------------------------------------------------------------------------------
@@ -383,7 +390,7 @@ def test_interrupted_while_standard_input_is_silent(there):
 def test_interrupted_while_nobody_is_there(there):
     """Between two attempts."""
     run = there.start("ls", "--timeout", "60", url="http://127.0.0.1:1")
-    time.sleep(0.3)  # whenever it comes, it must be heard
+    wait_for(lambda: waits_and_listens(run.pid, signal.SIGINT))
     assert interrupt(run) == -signal.SIGINT
 
 
