@@ -6,7 +6,7 @@ Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, t
 
 BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a twelfth of the free space holds),
 BENCH_RUNS how often the whole file is sent (3), BENCH_FILES how many files there are in the rows tree and
-million (10000,100000), BENCH_ENGINES where the metadata is in the rows tree and commits (sqlite,postgres).
+million (10000,100000), BENCH_FSYNC_FILES up to how many rsync --fsync is run beside them (100000), BENCH_ENGINES where the metadata is in the rows tree and commits (sqlite,postgres).
 
 Prints a table and appends one line of JSON to bench/history/bench.jsonl.  Nothing here passes or fails.
 """

@@ -1,4 +1,4 @@
-"""Two syncthing instances on the loopback, with nothing announced and nothing watched: told when to look, asked when it is done."""
+"""Two syncthing instances on the loopback, with nothing announced; they watch their folders, or are told when to look and asked when it is done."""
 import contextlib
 import json
 import os
@@ -33,8 +33,8 @@ class Instance:
     def run(self, *args):
         return subprocess.run(["syncthing", *args], env=self.env, capture_output=True, text=True, check=True).stdout
 
-    def configure(self, other):
-        """What generate has written, cut down to one folder and one peer."""
+    def configure(self, other, delay):
+        """What generate has written, cut down to one folder and one peer; ${delay}: fsWatcherDelayS, None: does not watch."""
         path = self.home / "config.xml"
         tree = xml.parse(path)
         root = tree.getroot()
@@ -44,7 +44,7 @@ class Instance:
             device = xml.SubElement(root, "device", id=who.id, name=who.home.parent.name, compression="metadata")
             xml.SubElement(device, "address").text = f"tcp://127.0.0.1:{who.port}"
         folder = xml.SubElement(root, "folder", id="f", label="f", path=str(self.folder), type="sendreceive", rescanIntervalS="0",
-                                fsWatcherEnabled="false")
+                                fsWatcherEnabled="false" if delay is None else "true", fsWatcherDelayS=str(delay or 10))
         for who in (self, other):
             xml.SubElement(folder, "device", id=who.id)
         gui = root.find("gui")
@@ -92,14 +92,15 @@ class Instance:
 
 
 class Pair:
-    """a sends to b."""
+    """a and b, each other's only peer."""
 
-    def __init__(self, where):
+    def __init__(self, where, delay=None):
+        self.delay = delay
         self.a, self.b = Instance(pathlib.Path(where) / "a"), Instance(pathlib.Path(where) / "b")
 
     def __enter__(self):
-        self.a.configure(self.b)
-        self.b.configure(self.a)
+        self.a.configure(self.b, self.delay)
+        self.b.configure(self.a, self.delay)
         try:
             for who in (self.a, self.b):
                 who.start()
@@ -116,7 +117,7 @@ class Pair:
         self.b.stop()
 
     def carry(self, name):
-        """Have a look at its folder, and wait until b has installed ${name}."""
+        """Have a look at a's folder, and wait until b has installed ${name}."""
         self.a.ask("db/scan?folder=f", "POST")
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:

@@ -1,4 +1,5 @@
 """dray watch: what happens on one device happens on the other, soon and by itself, and nothing gets lost when things go wrong."""
+import contextlib
 import datetime
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -543,28 +545,60 @@ def rss_kib(agent):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{agent.proc.pid}/status").read_text())[1])
 
 
+def cpu_s(agent):
+    fields = pathlib.Path(f"/proc/{agent.proc.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def write_slowly(device, rng, done):
+    """A file that grows for half a minute, as a camera's or a renderer's does, and another one after it."""
+    while not done.is_set():
+        path = device.path(f"{device.name} film {rng.randrange(3)}")
+        with contextlib.suppress(OSError), path.open("wb") as f:
+            for _ in range(60):
+                f.write(rng.randbytes(500_000))
+                f.flush()
+                if done.wait(0.5):
+                    break
+
+
 def test_soak(own_server, agents, tmp_path):
-    """Two devices at random, each in directories of its own half of the time, with the server killed now and then."""
+    """Two devices at random, each in directories of its own half of the time, with the server killed now and then; in the full campaign for half
+    an hour, with a slow writer on each, a restart every minute, and an eye on what the agents take."""
     full = os.environ.get("DRAY_CAMPAIGN") == "full"
-    seconds, seed = (600, random.SystemRandom().randrange(2**32)) if full else (5, 7)
+    seconds, seed = (int(os.environ.get("DRAY_SOAK_S", "1800")), random.SystemRandom().randrange(2**32)) if full else (5, 7)
     print(f"seed {seed}")
     rng = random.Random(seed)
     project = own_server.project("soak")
     a, b = (Device(own_server, project, tmp_path / n, n) for n in "ab")
     ours = {d: [f"{d.name}/{i % 6}/file{i}" for i in range(12)] for d in (a, b)}
-    pair = agents(a, b)
-    end, kills, memory = time.monotonic() + seconds, 0, []
-    while time.monotonic() < end:
-        for d in (a, b):
-            for _ in range(rng.randrange(6)):
-                change(rng, d, ours[d])
-        if rng.random() < 0.02:
-            own_server.kill()
-            own_server.start()
-            kills += 1
-        if rng.random() < 0.05:
-            memory.append(max(rss_kib(p) for p in pair))
-        time.sleep(rng.random() * 0.1)
+    pair, done = agents(a, b), threading.Event()
+    writers = [threading.Thread(target=write_slowly, args=(d, random.Random(rng.random()), done)) for d in (a, b) if full]
+    for w in writers:
+        w.start()
+    start, restarts, memory = time.monotonic(), 0, []
+    try:
+        while (passed := time.monotonic() - start) < seconds:
+            for d in (a, b):
+                for _ in range(rng.randrange(6)):
+                    change(rng, d, ours[d])
+            if rng.random() < 0.02 and not full or passed > 60 * (restarts + 1):
+                own_server.kill() if restarts % 2 else own_server.stop()
+                own_server.start()
+                restarts += 1
+            if rng.random() < 0.05:
+                memory.append(max(rss_kib(p) for p in pair))
+            time.sleep(rng.random() * 0.1)
+    finally:
+        done.set()
+        for w in writers:
+            w.join()
     wait_same(a, b, *pair)
     assert not conflicts(a), "each wrote to files of its own"
-    print(f"{kills} kills, memory {memory}, passes {status(a)['passes']} {status(b)['passes']}")
+    if full:
+        third = len(memory) // 3
+        assert max(memory[-third:]) < 1.2 * max(memory[third:-third]) + 4096, f"memory grows: {memory}"
+        used = sum(map(cpu_s, pair))
+        time.sleep(30)  # not a wait: what is measured is this rest
+        assert sum(map(cpu_s, pair)) - used < 0.3, "busy with nothing to do"
+    print(f"{restarts} restarts, memory {memory}, passes {status(a)['passes']} {status(b)['passes']}")
