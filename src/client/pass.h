@@ -35,7 +35,7 @@ struct pass {
  * anything while both sides have something new, so every plan is one that a whole look could have led to.  Slices grow with the
  * tree, by which the looks that a first sync takes are few, and their sum follows its size.
  */
-#define PASS_SLICE_MIN 32768 /* 15 MiB of plan, and as much again while it is made */
+#define PASS_SLICE_MIN 24576 /* 11 MiB of plan, and as much again while it is made */
 #define PASS_SLICE_PART 4    /* or this part of what is known already */
 
 struct pass_opts {

@@ -30,7 +30,7 @@ enum db_mode { DB_READ, DB_WRITE };
 struct db_sqlite_opts {
 	const char *path;        /* made, readable by its owner only, when it is missing */
 	unsigned readers_max;    /* connections that read; 0: 8 */
-	unsigned writer_cache_kib, reader_cache_kib; /* of pages, each connection; 0: 8 MiB and 2 MiB */
+	unsigned writer_cache_kib, reader_cache_kib; /* of pages, each connection; 0: 32 MiB and 2 MiB */
 	unsigned wait_ms;        /* for the writer, or a reader, to be free; 0: 30 s */
 	bool read_only;          /* no DB_WRITE; the file must be there.  Fine beside a process that writes */
 };

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define READERS_MAX 8
-#define WRITER_CACHE_KIB 8192
+#define WRITER_CACHE_KIB (32 * 1024)    /* what a commit of thousands changes: pages that do not fit are written twice, and read back */
 #define READER_CACHE_KIB 2048
 #define WAIT_MS 30000
 #define LOG_LEN_MAX (64 * 1024 * 1024)  /* the log file is cut back to this when it starts over */

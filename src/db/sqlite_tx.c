@@ -1,8 +1,8 @@
 /* Transactions on SQLite: readers from a pool, and the one connection that writes behind the queue of writer.c. */
 #include "db/sqlite_internal.h"
 
-#define LOG_PAGES_DUE 1000        /* 4 MiB: checkpoint what no reader needs any more */
-#define LOG_PAGES_TOO_MANY 16384  /* 64 MiB: readers overlap so that the log never starts over; make them wait a moment */
+#define LOG_PAGES_DUE 8192        /* 32 MiB: checkpoint what no reader needs any more; a page that many commits change is then written once */
+#define LOG_PAGES_TOO_MANY 32768  /* 128 MiB: readers overlap so that the log never starts over; make them wait a moment */
 #define LOG_RESTART_WAIT_MS 200
 
 /* The transaction is over for SQLite when an error has made it roll back by itself. */

@@ -32,7 +32,7 @@
 #define NEVER_SPLIT_MAX (256 * KIB)      /* files up to here lie in one chunk, so that a pull needs one request and no list */
 #define DELTA_MIN BLOCK_LEN_MAX          /* files up to here are one block: there is nothing to keep of it */
 #define ITEMS_MAX 8192                   /* started and not finished; more than two unsealed parcels can hold, so it never locks up */
-#define BATCH_OPS_MAX 2000               /* operations of a commit: what a lost connection makes us repeat */
+#define BATCH_OPS_MAX 4000               /* operations of a commit: what a lost connection makes us repeat */
 #define BATCH_BYTES_MAX (4 * MIB)        /* of its JSON, by estimate: half of what the server takes */
 #define BATCH_WAIT_MS 1000               /* a finished file does not wait longer for company */
 #define LIST_KEEP_BLOCKS (1024 * 1024)

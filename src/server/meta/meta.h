@@ -328,7 +328,7 @@ err_code meta_chunk_list(struct meta_tx *tx, const struct id *project, const str
 err_code meta_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash *id, int64_t before_us, bool *gone,
     struct err *err);
 
-/** Whether a version that is no tombstone, or a live file, has the content. */
+/** Whether a version that is no tombstone has the content.  The present state of a file is one of its versions. */
 err_code meta_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err);
 /** The first content after ${after} (NULL: at all) that has a page.  NOT_FOUND: there is none. */
 err_code meta_content_after(struct meta_tx *tx, const struct id *project, const struct hash *after, struct hash *out, struct err *err);

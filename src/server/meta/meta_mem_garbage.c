@@ -65,9 +65,8 @@ mem_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash 
 err_code
 mem_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err)
 {
-	const struct mem_table *versions = mem_table(tx, MEM_VERSION), *files = mem_table(tx, MEM_FILE);
+	const struct mem_table *versions = mem_table(tx, MEM_VERSION);
 	const struct version *v;
-	const struct file *f;
 	struct mem_key prefix;
 
 	(void)err;
@@ -75,8 +74,6 @@ mem_content_named(struct meta_tx *tx, const struct id *project, const struct has
 	mem_key_of_id(&prefix, project);
 	for (size_t pos = mem_table_seek(versions, &prefix); !*named && (v = mem_table_at(versions, pos, &prefix)); pos++)
 		*named = v->kind == KIND_FILE && !v->deleted && hash_eq(&v->content, content);
-	for (size_t pos = mem_table_seek(files, &prefix); !*named && (f = mem_table_at(files, pos, &prefix)); pos++)
-		*named = f->kind == KIND_FILE && !f->deleted_at && hash_eq(&f->content, content);
 	return ERR_OK;
 }
 

@@ -62,23 +62,11 @@ sql_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash 
 err_code
 sql_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err)
 {
-	static const char versions[] =
-	    "SELECT 1 FROM file_versions WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted = 0"
-	    " LIMIT 1";
-	static const char files[] =
-	    "SELECT 1 FROM file_index WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted_at = 0"
-	    " LIMIT 1";
-	AUTO(db_resetp) struct db_stmt *v = NULL;
-	AUTO(db_resetp) struct db_stmt *f = NULL;
-	err_code rc;
+	static const char sql[] = "SELECT 1 FROM file_versions WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted = 0 LIMIT 1";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content));
 
-	rc = sql_query(tx, &v, err, versions, DB_ID(project), DB_HASH(content));
-	if (!rc)
-		rc = sql_any(v, named, err);
-	if (rc || *named)
-		return rc;
-	rc = sql_query(tx, &f, err, files, DB_ID(project), DB_HASH(content));
-	return rc ? rc : sql_any(f, named, err);
+	return rc ? rc : sql_any(st, named, err);
 }
 
 static void

@@ -103,7 +103,6 @@ plans(void **state)
 	check_seek(h, "AND version < $3 ORDER BY version DESC", "PRIMARY KEY (project_id=? AND file_id=? AND version<?)");
 	check_seek(h, "GROUP BY file_id", "PRIMARY KEY (project_id=? AND file_id>?)");
 	check_seek(h, "FROM file_versions WHERE project_id = $1 AND content = $2", "COVERING INDEX file_versions_content (project_id=? AND content=?");
-	check_seek(h, "FROM file_index WHERE project_id = $1 AND content = $2", "COVERING INDEX file_index_content (project_id=? AND content=?");
 	check_seek(h, "created_at > $2 ORDER", "INDEX conflicts_order (project_id=? AND created_at>?)");
 	check_seek(h, "created_at > $2 AND resolved_at = 0 ORDER", "INDEX conflicts_open (project_id=? AND created_at>?)");
 	sqlite3_close(h);

@@ -327,14 +327,14 @@ log_starts_over(void **state)
 
 	ok(db_script(tx, "CREATE TABLE big (b BLOB)", ERR));
 	commit(tx);
-	write_pages(f, 200); /* 3,400 pages in all */
-	assert_true(log_len(f) < 8 * (int64_t)MIB);
+	write_pages(f, 900); /* 15,300 pages in all: the log is due after 8,192 */
+	assert_true(log_len(f) < 40 * (int64_t)MIB);
 	slow = begin(f, DB_READ);
-	write_pages(f, 200);
+	write_pages(f, 900);
 	grown = log_len(f);
-	assert_true(grown > 12 * (int64_t)MIB);
+	assert_true(grown > 50 * (int64_t)MIB);
 	db_abort(&slow);
-	write_pages(f, 200);
+	write_pages(f, 900);
 	assert_true(log_len(f) <= grown + (int64_t)MIB);
 	ok(db_checkpoint(f->db, true, ERR));
 	assert_int_equal(log_len(f), 0);

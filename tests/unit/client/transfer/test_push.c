@@ -209,7 +209,7 @@ test_many_small_share_chunks(void **ctx)
 	for (size_t i = 0; i < n; i++)
 		assert_on_server(r, ops[i].path, bytes + i, 1000);
 	assert_true(r->server->chunk_puts <= 5000 / 1024 + 6);
-	assert_true(r->server->ops_max <= 2000);
+	assert_true(r->server->ops_max <= 4000);
 	assert_true(r->server->commits < 12);
 	assert_int_equal(r->server->transfers_made, r->server->transfers_deleted);
 	/* a file up to 256 KiB lies in one chunk */
