@@ -93,6 +93,7 @@ struct notify_conn {
 	const uint8_t *rest;         /* read from it already */
 	size_t rest_len;
 	struct id device;            /* entered */
+	struct id only;              /* the one project that may be subscribed to; zero: whatever the device may read */
 	const struct wire_ask *asks; /* to subscribe to at once: at most EVENTS_PROJECTS_MAX */
 	size_t ask_count;
 };

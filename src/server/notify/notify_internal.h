@@ -83,6 +83,7 @@ struct stream {
 	void (*release)(void *ctx);
 	void *release_ctx;
 	struct id device;
+	struct id only;           /* project; zero: any */
 	uint32_t events;          /* that epoll waits for */
 
 	/* reading */
