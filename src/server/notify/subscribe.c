@@ -262,6 +262,7 @@ recheck_start(struct notify *n)
 		}
 	}
 	n->rechecking = true;
+	n->recheck_due = false;
 	job_push(j);
 }
 

@@ -83,6 +83,31 @@ hints_that_are_lost(void **state)
 	notify_free(hub);
 }
 
+/* Told so, the hub looks at once, and not in a minute when it would have looked by itself. */
+static void
+hints_that_were_missed(void **state)
+{
+	struct notify *hub = open_hub((struct notify_opts){ .recheck_ms = 1000000, .heartbeat_ms = 100 });
+	int fd;
+	int64_t at = 1000;
+
+	(void)state;
+	notify_missed(hub); /* nobody listens */
+	fd = join_and_hear(hub);
+	follow(fd, at, commit(hub, 20, true));
+	at = 1020;
+	for (int i = 0; i < 50; i++) {
+		int64_t to = commit(hub, 20, false);
+
+		notify_missed(hub);
+		notify_missed(hub);
+		follow(fd, at, to);
+		at = to;
+	}
+	close(fd);
+	notify_free(hub);
+}
+
 static void
 who_may_not_listen_any_more(void **state)
 {
@@ -191,6 +216,7 @@ main(void)
 		cmocka_unit_test(order_under_concurrent_commits),
 		cmocka_unit_test(a_slow_reader_and_a_ring_that_has_passed),
 		cmocka_unit_test(hints_that_are_lost),
+		cmocka_unit_test(hints_that_were_missed),
 		cmocka_unit_test(who_may_not_listen_any_more),
 		cmocka_unit_test(who_does_not_answer),
 		cmocka_unit_test(who_does_not_read),
