@@ -15,7 +15,7 @@ from http.client import HTTPException
 
 import pytest
 
-from agents import Agent, in_step
+from agents import Agent, in_step, status
 from api import Project, content_hash
 from devices import BIN, Device, assert_same
 from events_proxy import Cut, EventsProxy, Weather
@@ -299,7 +299,7 @@ def test_more_than_the_ring_holds(server, owner, make, tmp_path, ledger):
     for s in subscribers:
         s.gate.set()
     settle(project, subscribers)
-    wait_for(lambda: in_step(a) and len(list(a.folder.iterdir())) == OVERRUN + 1, seconds=1200 if FULL else 120)
+    wait_for(lambda: in_step(a) and len(list(a.folder.iterdir())) == OVERRUN + 1, seconds=3600 if FULL else 120)
     agent.stop()
     if ledger:
         ledger.add(what="overrun", seed=SEED, files=OVERRUN)
@@ -333,9 +333,11 @@ def test_the_agent_in_bad_weather(server, tmp_path, ledger):
             a, b = Device(server, project, folder / "a", "a"), Device(proxy, project, folder / "b", "b")
             agents = [Agent(d, log=folder / f"{d.name}.log") for d in (a, b)]
             rng = random.Random(seed)
+            wait_for(lambda: in_step(a) and proxy.frames)
             for _ in range(6):
+                before = status(a)["passes"]
                 work(a, rng, 4)
-                wait_for(lambda: in_step(a))
+                wait_for(lambda: in_step(a) and status(a)["passes"] > before)
             proxy.calm()
             wait_same(a, b, *agents)
             for agent in agents:
