@@ -75,39 +75,41 @@ def bench_idle(tmp):
     folder = tmp / "a"
     folder.mkdir()
     with drayd(tmp) as server:
-        project, owner = server.project("idle"), server.connect()
+        project = server.project("idle")
         line = Line(server)
         link(line, project, "agent", folder)
-        polling, connection, token, poll = poller(server, project)
         with agent(folder):
-            put(owner, server, project, 0)
+            put(server, project, 0)
             wait_for((folder / "f0").exists)
             time.sleep(5)  # until it has nothing more to do
             requests, sent = line.count(lambda: time.sleep(COUNTED_S))
+            polling, connection, token, poll = poller(server, project)  # now: drayd ends a connection that rests for a minute
             poll()
             polls, polled = polling.count(poll)
             an_hour, of_polls = HOUR_S / COUNTED_S, HOUR_S / POLL_S
             row(f"requests of an idle agent in an hour ({COUNTED_S} s counted)", requests * an_hour, "", polls * of_polls, "polling every 5 s")
             row("  bytes, both ways", sent * an_hour / 1024, "KiB", polled * of_polls / 1024, "polling every 5 s")
-            _, told = line.count(lambda: [change(owner, server, project, folder, i) for i in range(1, CHANGES + 1)])
-            _, found = polling.count(lambda: [fetch(owner, server, project, connection, token, poll, i) for i in range(CHANGES)])
+            _, told = line.count(lambda: [change(server, project, folder, i) for i in range(1, CHANGES + 1)])
+            _, found = polling.count(lambda: [fetch(server, project, connection, token, poll, i) for i in range(CHANGES)])
             row("bytes for a change of 1 KiB that the agent fetches", told / CHANGES, "B", found / CHANGES, "poll and fetch")
 
 
-def put(owner, server, project, n):
+def put(server, project, n):
+    owner = server.connect()
     owner.request("PUT", f"/projects/{project}/content/f{n}", os.urandom(1024), {"Authorization": f"Bearer {server.owner}"})
     json.loads(owner.getresponse().read())
+    owner.close()
 
 
-def change(owner, server, project, folder, n):
+def change(server, project, folder, n):
     """Until the agent has it, and has said so to the server: its place."""
-    put(owner, server, project, n)
+    put(server, project, n)
     wait_for((folder / f"f{n}").exists)
     time.sleep(0.3)
 
 
-def fetch(owner, server, project, connection, token, poll, n):
-    put(owner, server, project, 1000 + n)
+def fetch(server, project, connection, token, poll, n):
+    put(server, project, 1000 + n)
     found = poll()["added"][-1]["path"]
     connection.request("GET", f"/projects/{project}/content/{found}", headers={"Authorization": f"Bearer {token}"})
     connection.getresponse().read()
