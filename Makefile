@@ -68,7 +68,7 @@ stop:
 # A PostgreSQL of its own for what runs behind it, gone when that has ended.
 WITH_POSTGRES := tests/postgres.py
 # The black-box tests in which the engine can matter; the others are about files, lines and disks.  All of them in check-full.
-ON_POSTGRES := $(addprefix tests/blackbox/test_,api_smoke.py api_writing.py curl_tour.py 72_postgres.py)
+ON_POSTGRES := $(addprefix tests/blackbox/test_,api_smoke.py api_writing.py curl_tour.py 72_postgres.py 84_servers.py)
 
 .PHONY: test check-full check-clang check-tsan check-fuzz
 test: setup-test debug

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """make bench: dray's figures, each beside a peer or a limit of this machine in the same run, as ratios.
 
-Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, tree, commits, events, large, million, watch, syncthing
+Usage: bench/bench.py [ROW …]      rows: small, folder, chunks, memory, api, tree, commits, events, idle, large, million, watch, syncthing
                                    (default: all)
 
 BENCH_DIR is where it works (/var/tmp), BENCH_LARGE_MIB how large the large file is (4096, or what a twelfth of the free space holds),
@@ -27,6 +27,7 @@ import time
 
 from commits import bench_commits
 from events import bench_events
+from idle import bench_idle
 from large import RUNS as LARGE_RUNS, bench_large, bench_syncthing
 from million import bench_million
 from rig import BIN, MIB, ROOT, RUNS, drayd, figures, link, own_loopback, row, rsyncd, timed
@@ -245,7 +246,7 @@ def bench_api(tmp):
 
 
 ROWS = {"small": bench_small, "folder": bench_folder, "chunks": bench_chunks, "memory": bench_memory, "api": bench_api, "tree": bench_tree,
-        "commits": bench_commits, "events": bench_events, "large": bench_large, "million": bench_million, "watch": bench_watch,
+        "commits": bench_commits, "events": bench_events, "idle": bench_idle, "large": bench_large, "million": bench_million, "watch": bench_watch,
         "syncthing": bench_syncthing}
 
 

@@ -10,7 +10,7 @@ packages_for() {
 		python3-zstandard python3-websockets postgresql-15 man-db curl git jq zstd e2fsprogs mount ;;
 	run) echo curl jq ;;
 	bench) echo rsync curl openssl syncthing wrk nginx-light postgresql-15 ;;
-	full) echo clang libclang-rt-14-dev ;;
+	full) echo clang libclang-rt-14-dev chromium ;;
 	lint) echo clang-format clang-tidy ;;
 	*) echo "setup.sh: unknown group $1" >&2; exit 2 ;;
 	esac

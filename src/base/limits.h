@@ -77,6 +77,9 @@
 #define EVENTS_PONG_MS 60000      /* without a pong: two pings unanswered */
 #define EVENTS_RECHECK_MS 3000    /* a revoked device is out within 5 s */
 #define EVENTS_CLOSE_MS 2000      /* for the peer to answer a close */
+#define EVENTS_TICKET_MS 30000    /* from a ticket to its handshake: a round trip, and a browser that is busy */
+#define EVENTS_TICKETS_PER_DEVICE_MAX 16 /* not used yet: twice its streams */
+#define EVENTS_TICKETS_MAX 4096   /* of all devices: 300 KB */
 
 /* The agent, dray watch. */
 #define WATCH_FOLDERS_MAX 32      /* of one agent: three threads and a stream each */

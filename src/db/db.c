@@ -144,6 +144,28 @@ db_key_max(const struct db *db)
 	return db->ops->key_max;
 }
 
+void
+db_tell(struct db_tx *tx, const struct id *about, int64_t number)
+{
+	assert(tx->mode == DB_WRITE);
+	if (tx->ops->tell)
+		tx->ops->tell(tx, about, number);
+}
+
+err_code
+db_listen(struct db *db, const struct db_ears *ears, struct db_listener **out, struct err *err)
+{
+	*out = NULL;
+	return db->ops->listen ? db->ops->listen(db, ears, out, err) : ERR_OK;
+}
+
+void
+db_listener_free(struct db_listener *l)
+{
+	if (l)
+		l->ops->unlisten(l);
+}
+
 /* ---- for drivers ----------------------------------------------------------------------------------------------------------- */
 
 err_code

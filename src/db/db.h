@@ -138,6 +138,33 @@ size_t db_key_max(const struct db *db);
 /** db_each_sql(db, fn, arg): every text that has been prepared, while no transaction runs; for tests of query plans. */
 void db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
 
+/* ---- other processes ----------------------------------------------------------------------------------------------------- */
+
+struct db_listener;
+
+/** Who wants to hear what processes on the same database tell.  On a thread of the listener's; may not block. */
+struct db_ears {
+	void *ctx;
+	/** A transaction has committed in which db_tell() said this.  One's own are heard too, and the same may be heard twice. */
+	void (*told)(void *ctx, const struct id *about, int64_t number);
+	/** The line was down, and is up again: what was told in between was not heard. */
+	void (*missed)(void *ctx);
+};
+
+/**
+ * db_tell(tx, about, number): all who listen hear of it when ${tx} has committed, and never if it does not; of several numbers about one thing the
+ * last.  For DB_WRITE.  Costs nothing on an engine of one process.
+ */
+void db_tell(struct db_tx *tx, const struct id *about, int64_t number);
+
+/**
+ * db_listen(db, ears, out, err): from now on, until db_listener_free(), which comes before db_free().  ${ears} is copied.  *out is NULL where one
+ * process at a time writes, which knows what it has written.
+ * Errors     as db_postgres_open: the first connection is made here.  Later ones are made again by themselves.
+ */
+err_code db_listen(struct db *db, const struct db_ears *ears, struct db_listener **out, struct err *err);
+void db_listener_free(struct db_listener *l); /* NULL is fine; nothing is called any more when it returns */
+
 /* ---- migrations ------------------------------------------------------------------------------------------------------------ */
 
 /** A step of the schema.  Its text is never changed after a release; the next step is a new one. */

@@ -25,6 +25,11 @@ struct db_ops {
 	void (*reset)(struct db_stmt *st);
 	err_code (*script)(struct db_tx *tx, const char *sql, struct err *err);
 
+	/** tell, listen, unlisten: NULL for an engine that one process at a time writes to. */
+	void (*tell)(struct db_tx *tx, const struct id *about, int64_t number);
+	err_code (*listen)(struct db *db, const struct db_ears *ears, struct db_listener **out, struct err *err);
+	void (*unlisten)(struct db_listener *l);
+
 	/** token: what @name@ is called in this engine's CREATE TABLE; NULL: not a token. */
 	const char *(*token)(const char *name, size_t len);
 	void (*each_sql)(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
@@ -47,6 +52,10 @@ struct db_tx {
 };
 
 struct db_stmt {
+	const struct db_ops *ops;
+};
+
+struct db_listener {
 	const struct db_ops *ops;
 };
 

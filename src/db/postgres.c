@@ -5,6 +5,7 @@
  * P2  A commit that has been acknowledged is on the server's disk, or wherever it keeps what it has promised (synchronous_commit).
  * P3  What became of a commit is asked after when its answer is lost; UNAVAILABLE does not say "nothing happened".
  * P4  Nothing of a password is in a message.
+ * P5  Who listens hears what a transaction has told after it has become visible, or is told that he has missed something (postgres_listen.c).
  */
 #include "db/postgres_internal.h"
 
@@ -104,6 +105,9 @@ static const struct db_ops pg_ops = {
 	.column = pg_column,
 	.reset = pg_reset,
 	.script = pg_script,
+	.tell = pg_tell,
+	.listen = pg_listen,
+	.unlisten = pg_unlisten,
 	.token = pg_token,
 	.each_sql = pg_each_sql,
 	.key_max = KEY_MAX,

@@ -168,6 +168,7 @@ pg_conn_free(struct pg_conn *c)
 	if (!c)
 		return;
 	disconnect(c);
+	free(c->said);
 	free(c);
 }
 
@@ -225,6 +226,7 @@ check_server(struct pg_conn *c, const char *schema, const char *encoding, struct
 		return err_set(err, ERR_DB, "%s has the encoding %s; it must be UTF8", c->db->where, encoding);
 	if (!parse_u64(schema, strlen(schema), UINT32_MAX, &oid))
 		return err_set(err, ERR_DB, "no schema of the search_path exists in %s", c->db->where);
+	c->schema = (uint32_t)oid;
 	(void)snprintf(c->begin, sizeof c->begin,
 	    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_current_xact_id() FROM %s(%jd)",
 	    FAULT("db.no_turns") ? "abs" : "pg_advisory_xact_lock", (intmax_t)(LOCK_SPACE << 32 | (int64_t)oid));

@@ -1,12 +1,13 @@
 #pragma once
 /**
  * The PostgreSQL driver, shared by its files: postgres.c (the database), postgres_conn.c (connections, settings), postgres_error.c
- * (what its errors become), postgres_tx.c (transactions), postgres_stmt.c (statements).
+ * (what its errors become), postgres_tx.c (transactions), postgres_stmt.c (statements), postgres_listen.c (what processes tell each other).
  */
 
 #include <libpq-fe.h>
 #include <stddef.h>
 
+#include "base/sbuf.h"
 #include "db/pool.h"
 #include "db/writer.h"
 
@@ -32,6 +33,8 @@ struct pg_stmt {
 	int64_t affected;
 };
 
+struct pg_said;
+
 struct pg_conn {
 	struct db_tx base;    /* a connection carries one transaction at a time, and is lent as it */
 	struct pool_item item; /* of readers */
@@ -46,6 +49,16 @@ struct pg_conn {
 	bool saved;                     /* the savepoint of a member that has committed is still to be given up */
 	bool unsafe;                    /* the server runs with fsync=off */
 	char begin[160];                /* the statements that begin a transaction: they name the lock of this schema */
+	uint32_t schema;                /* its number */
+	struct pg_said *said;           /* by the members of the open group */
+	size_t said_n, said_max;
+	size_t said_before;             /* of which so many before the last savepoint */
+};
+
+/** What a transaction tells when it commits. */
+struct pg_said {
+	struct id about;
+	int64_t number;
 };
 
 /** A keyword of libpq and its value. */
@@ -119,6 +132,14 @@ err_code pg_fail(struct pg_conn *c, const char *what, PGresult *res, struct err 
 
 /** pg_message(db, text, out): one line of it, without the password. */
 void pg_message(const struct pg *db, const char *text, char out[static 400]);
+
+/* ---- postgres_listen.c -------------------------------------------------------------------------------------------------- */
+
+void pg_tell(struct db_tx *tx, const struct id *about, int64_t number);
+/** pg_commit_sql(c, sql): the statements that tell what was said, and commit. */
+void pg_commit_sql(const struct pg_conn *c, struct sbuf *sql);
+err_code pg_listen(struct db *db, const struct db_ears *ears, struct db_listener **out, struct err *err);
+void pg_unlisten(struct db_listener *l);
 
 /* ---- postgres_tx.c ------------------------------------------------------------------------------------------------------ */
 

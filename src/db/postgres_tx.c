@@ -30,6 +30,7 @@ begin_once(struct pg_conn *c, struct err *err)
 
 	c->base.failure.code = ERR_OK;
 	c->saved = false;
+	c->said_n = c->said_before = 0;
 	if (pg_lost(c)) {
 		rc = pg_connect(c, err);
 		if (rc)
@@ -86,6 +87,7 @@ write_save(struct db_tx *tx, struct err *err)
 
 	rc = pg_exec(c, c->saved ? "RELEASE SAVEPOINT t; SAVEPOINT t" : "SAVEPOINT t", err);
 	c->saved = false;
+	c->said_before = c->said_n;
 	return rc;
 }
 
@@ -102,6 +104,7 @@ write_undo(struct db_tx *tx)
 {
 	struct pg_conn *c = pg_conn_of(tx);
 
+	c->said_n = c->said_before;
 	return !pg_lost(c) && !pg_exec(c, "ROLLBACK TO SAVEPOINT t; RELEASE SAVEPOINT t", NULL);
 }
 
@@ -186,10 +189,10 @@ settle(struct pg_conn *c, struct err *err)
 
 /* Deliberate faults: the line is cut before the server has heard of the commit, or when it has done it and not yet said so. */
 static void
-cut_line(struct pg_conn *c)
+cut_line(struct pg_conn *c, const char *commit)
 {
 	if (FAULT("db.lose_answer"))
-		PQclear(PQexec(c->pg, "COMMIT"));
+		PQclear(PQexec(c->pg, commit));
 	if (FAULT("db.lose_answer") || FAULT("db.lose_commit"))
 		(void)shutdown(PQsocket(c->pg), SHUT_RDWR);
 }
@@ -197,12 +200,14 @@ cut_line(struct pg_conn *c)
 static err_code
 write_commit(struct db_tx *tx, struct err *err)
 {
+	AUTO(sbuf_fini) struct sbuf sql = SBUF(MIB);
 	struct pg_conn *c = pg_conn_of(tx);
 	PGresult *res;
 	err_code rc;
 
-	cut_line(c);
-	res = PQexec(c->pg, "COMMIT");
+	pg_commit_sql(c, &sql);
+	cut_line(c, sbuf_str(&sql));
+	res = PQexec(c->pg, sbuf_str(&sql));
 	if (pg_lost(c)) {
 		PQclear(res);
 		return settle(c, err);

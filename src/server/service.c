@@ -12,7 +12,8 @@
 #define RESERVE_MAX (256 * MIB)         /* stays free, so that deletes and the database can go on */
 
 struct service {
-	struct db *db;          /* owned by meta once that is open; kept for the checkpoint */
+	struct db *db;          /* owned by meta once that is open; kept for the checkpoint, and to listen */
+	struct db_listener *listener;
 	struct meta *meta;
 	struct store *store;
 	struct domain *domain;
@@ -87,6 +88,24 @@ on_place(void *hub, const struct id *project, const struct id *device, const str
 	notify_place(hub, project, device, &(struct cursor){ .clock = clock, .epoch = *epoch, .has_epoch = true });
 }
 
+/* What another server on the same database has committed. */
+static void
+on_told(void *ctx, const struct id *project, int64_t clock)
+{
+	const struct service *s = ctx;
+
+	domain_heard(s->domain, project, clock);
+}
+
+static void
+on_missed(void *ctx)
+{
+	const struct service *s = ctx;
+
+	domain_missed(s->domain);
+	notify_missed(s->hub);
+}
+
 static err_code
 open_hub(struct service *s, struct err *err)
 {
@@ -98,7 +117,7 @@ open_hub(struct service *s, struct err *err)
 		return rc;
 	domain_on_change(s->domain, on_change, s->hub);
 	domain_on_live(s->domain, &(struct domain_live){ s->hub, on_transfer, on_place });
-	return ERR_OK;
+	return db_listen(s->db, &(struct db_ears){ s, on_told, on_missed }, &s->listener, err);
 }
 
 static err_code
@@ -175,6 +194,7 @@ service_close(struct service *s, int64_t grace_ms)
 
 	if (!s)
 		return;
+	db_listener_free(s->listener);
 	notify_stop(s->hub); /* first: http waits until its connections come back */
 	if (s->http)
 		http_stop(s->http, grace_ms);

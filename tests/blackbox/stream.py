@@ -60,7 +60,7 @@ class Stream:
             accept = base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
             assert self.fields["sec-websocket-accept"] == accept
             assert self.fields["upgrade"] == "websocket" and self.fields["connection"].lower() == "upgrade"
-            assert "sec-websocket-extensions" not in self.fields and "sec-websocket-protocol" not in self.fields
+            assert "sec-websocket-extensions" not in self.fields and self.fields.get("sec-websocket-protocol", "dray.v1") == "dray.v1"
 
     def __enter__(self):
         return self

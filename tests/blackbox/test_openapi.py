@@ -634,18 +634,32 @@ def dir_made_at(result):
 
 HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
 SSE = {"Accept": "text/event-stream"}
+TICKET = {**HANDSHAKE, "Sec-WebSocket-Protocol": "dray.v1, ticket." + "0" * 64}
 
 
 def events_all(w):
     yield w.send("events_all", headers=HANDSHAKE)
+    yield w.send("events_all", headers=TICKET, who="nobody")
+    yield w.send("events_all", headers=TICKET)
+    yield (agreed := w.send("events_all", headers={**HANDSHAKE, "Sec-WebSocket-Protocol": "dray.v1"}))
+    assert agreed.headers["sec-websocket-protocol"] == "dray.v1"
     yield w.send("events_all", headers=SSE, method="HEAD")  # a GET has no end
     yield w.send("events_all", headers={**HANDSHAKE, "Sec-WebSocket-Key": "x"})
     yield w.send("events_all", headers={**HANDSHAKE, "Sec-WebSocket-Version": "8"})
     yield w.send("events_all", headers={**SSE, "Last-Event-ID": "x"})
 
 
+def ticket_create(w):
+    yield w.send("ticket_create", body={}, who="reader")
+    yield w.send("ticket_create", body={"project": w.p.id}, who="reader")
+    yield w.send("ticket_create", body={"project": w.stranger.id})
+    yield w.send("ticket_create", body={"project": "0" * 32})
+    yield w.send("ticket_create", body={"project": "x"})
+
+
 def events_project(w):
     yield w.send("events_project", headers=HANDSHAKE, who="reader")
+    yield w.send("events_project", headers=TICKET, who="nobody")
     yield w.send("events_project", headers=SSE, method="HEAD", query="since=2026-11-22T14:00:00Z")
     yield w.send("events_project", headers={**HANDSHAKE, "Connection": "close"})
     yield w.send("events_project", query="since=x", headers=HANDSHAKE)

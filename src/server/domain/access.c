@@ -32,11 +32,18 @@ look_at_project(struct meta_tx *tx, const struct id *project, struct finding *f,
 	return ERR_OK;
 }
 
+/* Who is asked about: by a token's hash, or by the id of one who has shown his token before. */
+struct who {
+	const struct hash *token_hash;
+	const struct id *device;
+};
+
 static err_code
-look(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct finding *f, struct err *err)
+look(struct meta_tx *tx, const struct who *who, const struct id *project, struct finding *f, struct err *err)
 {
 	struct project p;
-	err_code rc = meta_device_by_token(tx, token_hash, &f->device, err);
+	err_code rc = who->token_hash ? meta_device_by_token(tx, who->token_hash, &f->device, err)
+	                              : meta_device_get(tx, who->device, &f->device, err);
 
 	if (rc == ERR_NOT_FOUND)
 		return err_set(err, ERR_TOKEN_INVALID, "the token is not known");
@@ -78,24 +85,17 @@ note_seen(struct domain *d, const struct device *device)
 		log_error(&err, "cannot note when a device was last seen");
 }
 
-err_code
-access_check(struct domain *d, const char *token, enum access need, const struct id *project, struct arena *a,
-    struct caller *out, struct err *err)
+static err_code
+check(struct domain *d, const struct who *who, enum access need, const struct id *project, struct arena *a, struct caller *out,
+    struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct finding f = { .role = ROLE_NONE };
-	struct hash token_hash;
 	err_code rc;
 
-	*out = (struct caller){ .device.name = "" };
-	if (need == ACCESS_ANYONE)
-		return ERR_OK;
-	if (!token)
-		return err_set(err, ERR_AUTH_REQUIRED, "this needs a device token");
-	token_hash = hash_of(token, strlen(token));
 	rc = meta_begin(d->meta, META_READ, &tx, err);
 	if (!rc)
-		rc = look(tx, &token_hash, project, &f, err);
+		rc = look(tx, who, project, &f, err);
 	if (!rc)
 		rc = decide(&f, need, project, err);
 	if (rc)
@@ -108,6 +108,29 @@ access_check(struct domain *d, const char *token, enum access need, const struct
 	meta_abort(&tx); /* before the next transaction begins: one thread, one transaction */
 	note_seen(d, &out->device);
 	return ERR_OK;
+}
+
+err_code
+access_check(struct domain *d, const char *token, enum access need, const struct id *project, struct arena *a,
+    struct caller *out, struct err *err)
+{
+	struct hash token_hash;
+
+	*out = (struct caller){ .device.name = "" };
+	if (need == ACCESS_ANYONE)
+		return ERR_OK;
+	if (!token)
+		return err_set(err, ERR_AUTH_REQUIRED, "this needs a device token");
+	token_hash = hash_of(token, strlen(token));
+	return check(d, &(struct who){ .token_hash = &token_hash }, need, project, a, out, err);
+}
+
+err_code
+access_check_known(struct domain *d, const struct id *device, enum access need, const struct id *project, struct arena *a,
+    struct caller *out, struct err *err)
+{
+	*out = (struct caller){ .device.name = "" };
+	return check(d, &(struct who){ .device = device }, need, project, a, out, err);
 }
 
 err_code

@@ -21,6 +21,10 @@ struct caller {
 err_code access_check(struct domain *d, const char *token, enum access need, const struct id *project, struct arena *a,
     struct caller *out, struct err *err);
 
+/** access_check_known(d, device, …): the same for a device that has shown its token before, and comes with what it was given for it. */
+err_code access_check_known(struct domain *d, const struct id *device, enum access need, const struct id *project, struct arena *a,
+    struct caller *out, struct err *err);
+
 /**
  * access_again(d, device, project, out, err): may a device that was let in still read the project, and where is that?  ${project} NULL: is it
  * still good at all?  The name is left out of *out.

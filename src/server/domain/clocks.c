@@ -1,6 +1,7 @@
 /*
  * One number a project, so that a thousand waiting clients cost a thousand look-ups here and none in the database.  What is
- * published is never ahead of what is durable: commits publish after they have returned, readers what they have read.
+ * published is never ahead of what is durable: commits publish after they have returned, readers what they have read, and what other
+ * processes have committed is heard of when it is visible.
  */
 #include "server/domain/domain_internal.h"
 
@@ -19,18 +20,24 @@ clocks_new(void)
 	return c;
 }
 
-void
-clocks_free(struct clocks *c)
+static void
+free_map(struct map *newest)
 {
 	size_t pos = 0, len;
 	const void *key;
 	void *value;
 
+	while (map_next(newest, &pos, &key, &len, &value))
+		free(value);
+	map_free(newest);
+}
+
+void
+clocks_free(struct clocks *c)
+{
 	if (!c)
 		return;
-	while (map_next(c->newest, &pos, &key, &len, &value))
-		free(value);
-	map_free(c->newest);
+	free_map(c->newest);
 	mutex_fini(&c->mu);
 	free(c);
 }
@@ -58,6 +65,18 @@ clocks_forget(struct clocks *c, const struct id *project)
 	mutex_lock(&c->mu);
 	free(map_remove(c->newest, project, sizeof *project));
 	mutex_unlock(&c->mu);
+}
+
+void
+clocks_forget_all(struct clocks *c)
+{
+	struct map *before, *empty = map_new();
+
+	mutex_lock(&c->mu);
+	before = c->newest;
+	c->newest = empty;
+	mutex_unlock(&c->mu);
+	free_map(before);
 }
 
 bool

@@ -67,6 +67,18 @@ domain_changed(struct domain *d, const struct id *project, int64_t clock)
 		d->on_change(d->on_change_ctx, project, clock);
 }
 
+void
+domain_heard(struct domain *d, const struct id *project, int64_t clock)
+{
+	domain_changed(d, project, clock);
+}
+
+void
+domain_missed(struct domain *d)
+{
+	clocks_forget_all(d->clocks);
+}
+
 err_code
 domain_ready(struct domain *d, struct err *err)
 {

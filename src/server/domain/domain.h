@@ -23,6 +23,13 @@ void domain_free(struct domain *d);
 /** domain_on_change(d, fn, ctx): called after each commit that changed a project, outside of any transaction; may not block. */
 void domain_on_change(struct domain *d, void (*fn)(void *ctx, const struct id *project, int64_t clock), void *ctx);
 
+/**
+ * domain_heard(d, project, clock): another process on the same metadata has committed up to ${clock}: as one's own commits, for who waits and who listens.
+ * domain_missed(d): it may have, unheard: who waits looks for himself.  Any thread; neither blocks.
+ */
+void domain_heard(struct domain *d, const struct id *project, int64_t clock);
+void domain_missed(struct domain *d);
+
 /** How far an upload has come; ${path} is lent. */
 struct transfer_news {
 	struct id transfer, device;

@@ -74,6 +74,7 @@ struct clocks *clocks_new(void);
 void clocks_free(struct clocks *c);
 void clocks_publish(struct clocks *c, const struct id *project, int64_t clock); /* never goes back */
 void clocks_forget(struct clocks *c, const struct id *project);
+void clocks_forget_all(struct clocks *c);
 /** clocks_past(c, project, since): true also when nothing is known, so that the asker looks for himself. */
 bool clocks_past(struct clocks *c, const struct id *project, int64_t since);
 

@@ -129,7 +129,11 @@ sql_clock_take(struct meta_tx *tx, const struct id *project, int64_t now_us, uns
 	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_I64(now_us), DB_I64(n));
 	if (!rc)
 		rc = sql_one(tx, st, read_clock, last, "project", err);
-	return rc ? rc : db_step(st, &row, err); /* to its end: only then has the statement taken effect */
+	if (!rc)
+		rc = db_step(st, &row, err); /* to its end: only then has the statement taken effect */
+	if (!rc)
+		db_tell(sql_db(tx), project, *last);
+	return rc;
 }
 
 err_code

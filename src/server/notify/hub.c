@@ -63,6 +63,15 @@ notify_changed(struct notify *n, const struct id *project, int64_t clock)
 		notify_wake(n);
 }
 
+void
+notify_missed(struct notify *n)
+{
+	mutex_lock(&n->mu);
+	n->missed = true;
+	mutex_unlock(&n->mu);
+	notify_wake(n);
+}
+
 /* With ${mu}. */
 static err_code
 count_stream(struct notify *n, const struct id *device, struct err *err)
@@ -164,7 +173,7 @@ notify_add(struct notify *n, const struct notify_conn *conn)
 struct left {
 	struct arrival *arrivals;
 	struct job *done;
-	bool stopping;
+	bool stopping, missed;
 };
 
 static struct left
@@ -173,7 +182,8 @@ take_left(struct notify *n)
 	struct left left;
 
 	mutex_lock(&n->mu);
-	left = (struct left){ n->arrivals, n->done, n->stopping };
+	left = (struct left){ n->arrivals, n->done, n->stopping, n->missed };
+	n->missed = false;
 	n->arrivals = NULL;
 	n->done = NULL;
 	n->done_end = &n->done;
@@ -290,6 +300,9 @@ run_left(struct notify *n)
 		job_done(j);
 	}
 	run_changed(n);
+	n->recheck_due |= left.missed; /* not the one that runs: it may have looked before */
+	if (n->recheck_due && !n->rechecking && n->streams)
+		recheck_start(n);
 }
 
 static bool

@@ -412,12 +412,14 @@ static void
 queue_for_all(struct topic *t)
 {
 	for (struct subscription *next, *sub = t->subs; sub; sub = next) {
+		struct stream *s = sub->stream; /* outlives this turn, unlike its subscriptions */
+
 		next = sub->next;
-		for (const struct live *l = t->live_first; l && sub->stream->state == STREAM_OPEN; l = l->next) {
+		for (const struct live *l = t->live_first; l && s->state == STREAM_OPEN; l = l->next) {
 			AUTO(sbuf_fini) struct sbuf sb = SBUF(TEXT_MAX);
 
 			sbuf_addn(&sb, l->text ? l->text->text : "", l->text ? l->text->len : 0);
-			send_text(sub->stream, "progress", &sb);
+			send_text(s, "progress", &sb);
 		}
 	}
 }

@@ -63,6 +63,9 @@ err_code notify_open(const struct notify_opts *opts, struct notify **out, struct
 /** notify_changed(n, project, clock): a commit is durable.  Never fails; of many calls for a project the largest clock counts. */
 void notify_changed(struct notify *n, const struct id *project, int64_t clock);
 
+/** notify_missed(n): commits may have gone unheard: all projects that somebody listens to are looked at now. */
+void notify_missed(struct notify *n);
+
 /**
  * The state of a transfer, or of a device, is now this; all of it is copied.  Never fails, and costs next to nothing where nobody listens: what is
  * told, at most five times a second, is what was said last.  A transfer of which nothing is said for PROGRESS_SILENCE_MS is told as gone.
@@ -93,6 +96,7 @@ struct notify_conn {
 	const uint8_t *rest;         /* read from it already */
 	size_t rest_len;
 	struct id device;            /* entered */
+	struct id only;              /* the one project that may be subscribed to; zero: whatever the device may read */
 	const struct wire_ask *asks; /* to subscribe to at once: at most EVENTS_PROJECTS_MAX */
 	size_t ask_count;
 };

@@ -83,6 +83,7 @@ struct stream {
 	void (*release)(void *ctx);
 	void *release_ctx;
 	struct id device;
+	struct id only;           /* project; zero: any */
 	uint32_t events;          /* that epoll waits for */
 
 	/* reading */
@@ -171,11 +172,11 @@ struct notify {
 	struct map *present;  /* presence.c's: streams of a device by project, as a pointer to unsigned */
 	struct arrival *arrivals;
 	struct job *done, **done_end;
-	bool stopping, closed;
+	bool stopping, closed, missed;
 
 	/* N1 */
 	int64_t now_ms, recheck_at_ms, tick_at_ms, stop_by_ms, live_at_ms;
-	bool rechecking;
+	bool rechecking, recheck_due; /* another one is wanted at once */
 	unsigned jobs;
 	uint64_t last_serial;
 	struct map *topics;  /* struct id -> struct topic */

@@ -211,6 +211,7 @@ stream_new(struct notify *n, const struct notify_conn *conn)
 	s->release = conn->release;
 	s->release_ctx = conn->release_ctx;
 	s->device = conn->device;
+	s->only = conn->only;
 	s->events = EPOLLIN;
 	s->out = SBUF(EVENTS_QUEUE_MAX);
 	s->after = SBUF(EVENTS_QUEUE_MAX);

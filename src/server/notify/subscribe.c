@@ -120,6 +120,26 @@ too_many(struct stream *s, const struct wire_asks *asks)
 	return s->sub_count + more > EVENTS_PROJECTS_MAX || asks->subscribe_n > EVENTS_PROJECTS_MAX;
 }
 
+/* What a stream of one project may not ask for is answered as what the device may not. */
+static void
+drop_others(struct stream *s, struct wire_asks *asks)
+{
+	size_t n = 0;
+	struct err err;
+
+	for (size_t i = 0; i < asks->subscribe_n; i++) {
+		const struct wire_ask *ask = &asks->subscribe[i];
+
+		if (id_eq(&ask->project, &s->only)) {
+			asks->subscribe[n++] = *ask;
+			continue;
+		}
+		(void)err_set(&err, ERR_NOT_FOUND, "there is no such project here");
+		tell_error(s, &ask->project, &err);
+	}
+	asks->subscribe_n = n;
+}
+
 void
 subscribe_message(struct stream *s, const uint8_t *p, size_t len)
 {
@@ -138,6 +158,8 @@ subscribe_message(struct stream *s, const uint8_t *p, size_t len)
 		if (sub)
 			subscription_end(sub);
 	}
+	if (!id_is_zero(&s->only))
+		drop_others(s, &asks);
 	if (too_many(s, &asks))
 		stream_close(s, WS_POLICY, "more than 64 projects");
 	else if (asks.subscribe_n > 0)
@@ -240,6 +262,7 @@ recheck_start(struct notify *n)
 		}
 	}
 	n->rechecking = true;
+	n->recheck_due = false;
 	job_push(j);
 }
 

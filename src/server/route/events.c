@@ -5,12 +5,14 @@
 #include "server/route/route_internal.h"
 
 #include "server/notify/notify.h"
+#include "server/route/handshake.h"
 
 /** What is handed to the hub with the connection. */
 struct arrival {
 	struct notify *hub;
 	enum notify_kind kind;
 	struct id device;
+	struct id only; /* zero: whatever the device may read */
 	size_t n;
 	struct wire_ask asks[EVENTS_PROJECTS_MAX];
 };
@@ -41,6 +43,7 @@ taken(void *ctx, const struct http_taken *t)
 		.rest = t->rest,
 		.rest_len = t->rest_len,
 		.device = a->device,
+		.only = a->only,
 		.asks = a->asks,
 		.ask_count = a->n,
 	});
@@ -61,6 +64,7 @@ enter(struct call *c, struct arrival *a, struct err *err)
 {
 	a->hub = c->route->hub;
 	a->device = c->caller.device.id;
+	a->only = c->ticket_for;
 	return notify_enter(a->hub, &a->device, err);
 }
 
@@ -69,14 +73,19 @@ take_websocket(struct call *c, const struct arrival *asked, struct err *err)
 {
 	char accept[HTTP_ACCEPT_LEN + 1];
 	AUTO(freep) struct arrival *a = xmalloc(sizeof *a);
+	bool named = false;
 	err_code rc = http_websocket(c->rq, accept, err);
 
 	*a = *asked;
 	a->kind = NOTIFY_WEBSOCKET;
 	if (!rc)
+		rc = handshake_protocol(c, &named, err);
+	if (!rc)
 		rc = enter(c, a, err);
 	if (rc)
 		return rc;
+	if (named)
+		http_add_header(c->rq, "Sec-WebSocket-Protocol", EVENTS_PROTOCOL);
 	http_add_header(c->rq, "Upgrade", "websocket");
 	http_add_header(c->rq, "Sec-WebSocket-Accept", accept);
 	http_take(c->rq, 101, taken, TAKE(a));

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
+#include "server/route/handshake.h"
 #include "server/route/pace.h"
 
 /* ---- who is calling --------------------------------------------------------------------------------------------------------- */
@@ -48,13 +49,20 @@ project_param(struct call *c)
 static err_code
 check_access(struct call *c, struct err *err)
 {
-	bool has_project = project_param(c);
+	const struct id *project = project_param(c) ? &c->project : NULL;
 	char hex[ID_HEX_LEN + 1];
-	const char *token;
-	err_code rc = bearer(c, &token, err);
+	const char *token = NULL;
+	struct ticket ticket;
+	err_code rc = handshake_ticket(c, &ticket, &c->ticketed, err);
 
-	if (!rc || c->row->need == ACCESS_ANYONE)
-		rc = access_check(c->d, token, c->row->need, has_project ? &c->project : NULL, c->a, &c->caller, err);
+	if (!rc && c->ticketed) {
+		c->ticket_for = ticket.project;
+		rc = access_check_known(c->d, &ticket.device, c->row->need, project, c->a, &c->caller, err);
+	} else if (!rc) {
+		rc = bearer(c, &token, err);
+		if (!rc || c->row->need == ACCESS_ANYONE)
+			rc = access_check(c->d, token, c->row->need, project, c->a, &c->caller, err);
+	}
 	if (!rc && c->row->need != ACCESS_ANYONE)
 		http_note(c->rq, "device", id_hex(&c->caller.device.id, hex));
 	return rc;
@@ -288,6 +296,7 @@ route_open(struct domain *d, struct notify *hub)
 	r->inflight = inflight_new();
 	r->batches = gate_new();
 	r->polls = pace_new();
+	r->tickets = tickets_new();
 	return r;
 }
 
@@ -299,6 +308,7 @@ route_free(struct route *r)
 	inflight_free(r->inflight);
 	gate_free(r->batches);
 	pace_free(r->polls);
+	tickets_free(r->tickets);
 	free(r);
 }
 

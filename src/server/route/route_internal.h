@@ -19,6 +19,7 @@ struct call;
 struct inflight;
 struct gate;
 struct pace;
+struct tickets;
 
 struct route {
 	struct domain *d;
@@ -26,6 +27,7 @@ struct route {
 	struct inflight *inflight;
 	struct gate *batches;
 	struct pace *polls;
+	struct tickets *tickets;
 };
 
 /* ---- the table (table.c) --------------------------------------------------------------------------------------------------- */
@@ -82,6 +84,8 @@ struct call {
 	struct id project;      /* :project; zero where the route has none, or the text was no id */
 	const char *idem_key;   /* NULL: not given */
 	struct idem idem;
+	bool ticketed;          /* a ticket has let it in, in the place of a token */
+	struct id ticket_for;   /* the one project that it is for; zero: any */
 	bool counted;           /* in flight */
 	bool later;             /* the handler wants to be run again */
 	int64_t wait_until_ms, wait_clock; /* of a long poll that waits */

@@ -144,8 +144,8 @@ add_query(struct target *t, const char *s, size_t len, struct err *err)
 	if (rc)
 		return rc;
 	q->name = name.s;
-	if (strcmp(q->name, "token") == 0 || strcmp(q->name, "access_token") == 0)
-		return err_set(err, ERR_TOKEN_IN_URL, "the query holds a token: logs and histories keep URLs; consider it leaked");
+	if (strcmp(q->name, "token") == 0 || strcmp(q->name, "access_token") == 0 || strcmp(q->name, "ticket") == 0)
+		return err_set(err, ERR_TOKEN_IN_URL, "the query holds a token or a ticket: logs and histories keep URLs; consider it leaked");
 	for (unsigned i = 0; i < t->query_count; i++) {
 		if (strcmp(t->query[i].name, q->name) == 0)
 			return err_set(err, ERR_FIELD_RANGE, "%s is given twice", q->name);

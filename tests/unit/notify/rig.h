@@ -20,6 +20,7 @@ struct app {
 	int64_t clock;
 	int64_t place;   /* of each device that comes; 0: none */
 	bool any_device; /* not only ${device} may listen */
+	int64_t deadline_ms;
 	struct id project, epoch, device;
 	atomic_bool revoked, broken;
 	atomic_uint released;
@@ -35,6 +36,12 @@ int join_as(struct notify *hub, const struct id *device, enum notify_kind kind, 
 int join(struct notify *hub, bool subscribed);
 int join_and_hear(struct notify *hub);
 void release(void *fd);
+
+/**
+ * patience(): how many milliseconds are left for the hub that was opened last; the test fails when there are none.  Whoever waits, and be it for the
+ * next of many messages, asks this: heartbeats never end.
+ */
+int patience(void);
 
 /** next_frame(fd, text, cap, len): the next frame's text; returns its opcode, or -1 at the end. */
 int next_frame(int fd, char *text, size_t cap, size_t *len);
