@@ -88,7 +88,7 @@ damage(struct fsck *f, err_code rc, const struct err *err)
 
 enum look { LOOK_SOUND, LOOK_EDITED, LOOK_GONE, LOOK_OTHER, LOOK_UNREADABLE };
 
-/* ${base} is what is agreed.  LOOK_OTHER: its bytes are not those, as far as its own cut tells. */
+/* ${base} is what is agreed.  Size and modification time are enough to be read: who writes and sets the time back is found out too.  LOOK_OTHER: its bytes are not those, as far as its own cut tells. */
 static enum look
 look_at_file(struct fsck *f, const struct entry *base, struct entry *here, struct err *err)
 {
@@ -199,9 +199,12 @@ look_again(struct fsck *f, const struct entry *was, struct err *err)
 	count(f, &base, look);
 	if (look == LOOK_GONE)
 		found(f, was->path, "not_on_disk", "dray sync would delete it everywhere; dray restore brings it back");
-	else if (look == LOOK_OTHER)
+	else if (look == LOOK_OTHER && entry_same_disk(&here, &base))
 		found(f, was->path, "content_differs", "its bytes are not the agreed ones, though its size and times are; it is never sent."
 		    " Move it away and dray restore it");
+	else if (look == LOOK_OTHER)
+		found(f, was->path, "touched_differs", "its bytes are not the agreed ones; something has written it and set its time back."
+		    " dray sync sends it as an edit");
 	else if (look == LOOK_UNREADABLE)
 		found(f, was->path, "unreadable", why.msg);
 	return ERR_OK;

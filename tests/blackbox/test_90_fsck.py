@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import stat
 import subprocess
 
@@ -237,11 +238,17 @@ def reasons(device, *args, expect=3):
     return {(f["path"], f["reason"]) for f in look(device, *args, expect=expect)["findings"]}
 
 
-def rot(path):
-    """A bit, and no time or size."""
+def rot(device, name, unseen=True):
+    """A bit, and no time or size.  A disk leaves the change time alone, which nobody else can: the state is told the new one."""
+    path = device.path(name)
     st = path.stat()
     flip(path, st.st_size // 2)
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    if unseen:
+        db = sqlite3.connect(device.path(".dray/state.db"))
+        with db:
+            assert db.execute("UPDATE base SET ctime_ns = ? WHERE ino = ?", (path.stat().st_ctime_ns, st.st_ino)).rowcount == 1
+        db.close()
 
 
 def test_a_folder(own_server, tmp_path):
@@ -255,7 +262,7 @@ def test_a_folder(own_server, tmp_path):
         assert picture(device.folder) == before
     assert look(a, "--online")["compared"]
     a.write("other", "edited")
-    rot(a.path("moved/large"))
+    rot(a, "moved/large")
     a.path("text").unlink()
     before = picture(a.folder)
     assert reasons(a) == {("moved/large", "content_differs"), ("text", "not_on_disk")}
@@ -269,6 +276,8 @@ def test_a_folder(own_server, tmp_path):
     assert look(b)["edited"] == 1
     a.path(".dray/tmp/t-0123456789abcdef").write_bytes(b"left")
     assert look(a, expect=3)["leftovers"] == 1
+    rot(b, "moved/large", unseen=False)
+    assert reasons(b) == {("moved/large", "touched_differs")}
     run = a.dray("fsck", a.folder)
     assert run.returncode == 3 and "moved/large: content_differs" in run.stdout and "1 temporary file" in run.stdout, run.stdout
 

@@ -177,7 +177,7 @@ class Subject:
             "store": sorted(p for p in (data / "chunks").rglob("*") if p.is_file()) + [data / "owner.token"],
             "server": [data / "meta.db"],
             "state": [root / ".dray/state.db"],
-            "files": sorted(p for d in (root, root / "moved") for p in d.iterdir() if p.is_file() and not p.is_symlink() and p.stat().st_size),
+            "files": sorted(p for d in (root, root / "moved") for p in d.iterdir() if not p.is_symlink() and p.is_file() and p.stat().st_size),
         }
         self.sound = {where: rows_of(self.files[where][0]) for where in ("server", "state")}
 

@@ -84,18 +84,26 @@ compare(struct check *c, const struct state_totals *is, const struct state_total
 }
 
 static err_code
-check_tree(struct check *c, struct state *s, struct err *err)
+sum_base(struct check *c, struct state *s, struct state_totals *is, struct err *err)
 {
 	AUTO(state_walk_freep) struct state_walk *w = NULL;
-	struct state_totals is = { 0 }, said;
 	const struct entry *e;
 	err_code rc = state_base_walk(s, &w, err);
 
 	while (!rc && !(rc = state_walk_next(w, &e, err)) && e) {
 		check_entry(c, e);
-		add(&is, e);
+		add(is, e);
 	}
-	state_walk_freep(&w); /* a reader at a time */
+	return rc;
+}
+
+/* One view after the other: untouched, there is one reader. */
+static err_code
+check_tree(struct check *c, struct state *s, struct err *err)
+{
+	struct state_totals is = { 0 }, said;
+	err_code rc = sum_base(c, s, &is, err);
+
 	if (!rc)
 		rc = state_left_out_each(s, add_left_out, &is, err);
 	if (!rc)
