@@ -79,7 +79,7 @@ check_token(struct fsck *f, struct err *err)
 	err_code rc = data_token_read(&f->data, token, &why);
 
 	if (rc == ERR_NOT_FOUND)
-		return ERR_OK; /* its owner has taken it away */
+		return ERR_OK; /* the next start makes another */
 	if (!rc) {
 		hash = hash_of(token, TOKEN_LEN);
 		rc = meta_begin(f->chunks.meta, META_READ, &tx, err);

@@ -115,6 +115,8 @@ def do_damage(rng, where, files, damage):
             "state": [flip_bit, flip_bit, zero_sector, cut_off], "files": [flip_bit, zero_sector, "gone"]}[where]
     how = rng.choice(ways)
     if how == "gone":
+        if path.name == "owner.token":
+            return None  # the next start of the server makes another
         damage.gone(path)
     elif how == "swap":
         other = rng.choice(files)
@@ -169,9 +171,11 @@ class Subject:
 
     def __init__(self, folder):
         self.server = Drayd(folder)
-        _, self.device, _ = busy_project(self.server, folder)
-        self.device.sync_any()
-        self.server.stop()
+        try:
+            _, self.device, _ = busy_project(self.server, folder)
+            self.device.sync_any()
+        finally:
+            self.server.stop()
         data, root = self.server.data, self.device.folder
         self.files = {
             "store": sorted(p for p in (data / "chunks").rglob("*") if p.is_file()) + [data / "owner.token"],
