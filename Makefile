@@ -4,6 +4,7 @@
 #   make stop        stop that server
 #   make test        everything that a change must pass (debug build with sanitizers); under 20 minutes
 #   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, kills, power cuts, bad lines
+#   make mutants    every deliberate fault against the check that must notice it
 #   make bench       figures beside rsync and the limits of the machine; appends to bench/history/
 #   make release     build/release/drayd and build/release/dray, hardened
 #   make install     install a release; honours PREFIX (/usr/local) and DESTDIR
@@ -70,7 +71,7 @@ WITH_POSTGRES := tests/postgres.py
 # The black-box tests in which the engine can matter; the others are about files, lines and disks.  All of them in check-full.
 ON_POSTGRES := $(addprefix tests/blackbox/test_,api_smoke.py api_writing.py curl_tour.py 72_postgres.py 84_servers.py)
 
-.PHONY: test check-full check-clang check-tsan check-fuzz
+.PHONY: test mutants check-full check-clang check-tsan check-fuzz
 test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
@@ -78,7 +79,11 @@ test: setup-test debug
 	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
 	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) $(ON_POSTGRES)
 
-check-full: test check-clang check-tsan check-fuzz release
+# Half an hour; tools/mutants.py NAME runs one.
+mutants: setup-test debug
+	$(WITH_POSTGRES) tools/mutants.py
+
+check-full: test mutants check-clang check-tsan check-fuzz release
 	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --suite full
 	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox

@@ -12,6 +12,8 @@
 
 #include "chunk/codec.h"
 
+#include "base/fault.h"
+
 #include <assert.h>
 #include <zstd.h>
 
@@ -173,7 +175,7 @@ frame_check(const uint8_t *p, size_t len, size_t raw_len, struct err *err)
 		return err_reason(err, ERR_ENCODING_INVALID, "dictionary", "the zstd frame names a dictionary");
 	if (!f.has_content_len)
 		return err_reason(err, ERR_ENCODING_INVALID, "size", "the zstd frame does not say its content size");
-	if (f.content_len != raw_len)
+	if (f.content_len != raw_len && !FAULT("chunk.size_unbounded")) /* M33 */
 		return err_reason(err, ERR_ENCODING_INVALID, "size", "the zstd frame declares %llu bytes, the block %zu",
 		    (unsigned long long)f.content_len, raw_len);
 	if (f.window > BLOCK_LEN_MAX)

@@ -90,9 +90,9 @@ folder_peek(const char *path, struct arena *a, struct state_link *link, const ch
 }
 
 static err_code
-take_lock(struct folder *f, struct err *err)
+take_lock(struct folder *f, int flags, struct err *err)
 {
-	err_code rc = pathat_open(f->root, LOCK_FILE, O_RDWR | O_CREAT, 0600, &f->lock, err);
+	err_code rc = pathat_open(f->root, LOCK_FILE, flags, 0600, &f->lock, err);
 
 	if (rc)
 		return err_wrap(err, "lock %s", f->path);
@@ -103,8 +103,21 @@ take_lock(struct folder *f, struct err *err)
 	return err_errno(err, "lock %s", f->path);
 }
 
-err_code
-folder_open(const char *path, struct folder **out, struct err *err)
+/* The lock may be another's, and that is fine. */
+static err_code
+look_for_lock(struct folder *f, struct err *err)
+{
+	err_code rc = take_lock(f, O_RDONLY, err);
+
+	if (rc != ERR_ROOT_IN_USE)
+		return rc;
+	closep(&f->lock);
+	f->lock = -1;
+	return ERR_OK;
+}
+
+static err_code
+open_as(const char *path, bool untouched, struct folder **out, struct err *err)
 {
 	AUTO(folder_freep) struct folder *f = xcalloc(1, sizeof *f);
 	AUTO(freep) char *dot = path_join(path, DOT);
@@ -118,10 +131,10 @@ folder_open(const char *path, struct folder **out, struct err *err)
 	f->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (f->root < 0)
 		return err_errno(err, "%s", path);
-	rc = take_lock(f, err);
+	rc = untouched ? look_for_lock(f, err) : take_lock(f, O_RDWR | O_CREAT, err);
 	if (rc)
 		return rc;
-	rc = state_open(dot, &f->state, err);
+	rc = untouched ? state_open_untouched(dot, f->lock >= 0, &f->state, err) : state_open(dot, &f->state, err);
 	if (rc)
 		return err_wrap(err, "state of %s", path);
 	rc = state_link_get(f->state, f->arena, &f->link, err);
@@ -132,6 +145,18 @@ folder_open(const char *path, struct folder **out, struct err *err)
 		return rc;
 	*out = TAKE(f);
 	return ERR_OK;
+}
+
+err_code
+folder_open(const char *path, struct folder **out, struct err *err)
+{
+	return open_as(path, false, out, err);
+}
+
+err_code
+folder_open_untouched(const char *path, struct folder **out, struct err *err)
+{
+	return open_as(path, true, out, err);
 }
 
 void

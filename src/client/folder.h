@@ -31,6 +31,11 @@ err_code folder_find(const char *dir, char **out, struct err *err);
  * Errors     NOT_LINKED, ROOT_IN_USE, DB, IO.
  */
 err_code folder_open(const char *path, struct folder **out, struct err *err);
+/**
+ * folder_open_untouched(path, out, err): to look at it only: not a byte of .dray is written.  Beside a dray that works on it too; f->lock is -1
+ * then, and what is read may be changing.
+ */
+err_code folder_open_untouched(const char *path, struct folder **out, struct err *err);
 void folder_free(struct folder *f);
 void folder_freep(struct folder **f);
 

@@ -138,6 +138,12 @@ db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg)
 	db->ops->each_sql(db, fn, arg);
 }
 
+err_code
+db_check(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err)
+{
+	return db->ops->check ? db->ops->check(db, fn, ctx, err) : ERR_OK;
+}
+
 size_t
 db_key_max(const struct db *db)
 {

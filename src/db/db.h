@@ -33,6 +33,7 @@ struct db_sqlite_opts {
 	unsigned writer_cache_kib, reader_cache_kib; /* of pages, each connection; 0: 32 MiB and 2 MiB */
 	unsigned wait_ms;        /* for the writer, or a reader, to be free; 0: 30 s */
 	bool read_only;          /* no DB_WRITE; the file must be there.  Fine beside a process that writes */
+	bool untouched;          /* with read_only, and only where no other process has it: nothing is written, not even beside the file.  One reader */
 };
 
 /** db_sqlite_open(opts, out, err): one process at a time writes to a database; see to it (a lock file) before opening. */
@@ -131,6 +132,12 @@ void db_resetp(struct db_stmt **st); /* NULL inside is fine */
 
 /** db_script(tx, sql, err): statements without parameters or rows, separated by ';'; not cached. */
 err_code db_script(struct db_tx *tx, const char *sql, struct err *err);
+
+/**
+ * db_check(db, fn, ctx, err): what the engine itself finds wrong, a sentence each to ${fn}.  SQLite looks at every page, index, constraint and
+ * reference.  PostgreSQL does so as it writes and reads, and is not asked.
+ */
+err_code db_check(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
 
 /** db_key_max(db): how many bytes of text and ids together an entry of an index surely takes; SIZE_MAX: any number. */
 size_t db_key_max(const struct db *db);

@@ -33,6 +33,8 @@ struct db_ops {
 	/** token: what @name@ is called in this engine's CREATE TABLE; NULL: not a token. */
 	const char *(*token)(const char *name, size_t len);
 	void (*each_sql)(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
+	/** NULL: it has nothing to say about itself. */
+	err_code (*check)(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
 	size_t key_max; /* db_key_max */
 };
 

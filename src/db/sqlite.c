@@ -6,10 +6,13 @@
  * D2  synchronous=FULL: a commit that has been acknowledged is on disk.
  * D3  After a failed fsync nothing is written until restart: the kernel may have dropped pages and calls them clean (I6).
  * D4  Memory is bounded: one writer's cache and readers_max readers' caches, no memory mapping (mapped pages count as ours).
+ * D5  Who opens a file to leave it untouched writes nothing at all: a file without a log is immutable to SQLite, and a log beside it is read with
+ *     its index in memory, which needs the file for oneself.  Nothing is recovered, checkpointed or removed.
  */
 #include "db/sqlite_internal.h"
 
 #include "base/log.h"
+#include "base/sbuf.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -185,19 +188,60 @@ configure_reader(struct conn *c, struct err *err)
 	return pragma(c, "query_only", 1, err);
 }
 
+/* D5 */
+static bool
+has_log(const char *path)
+{
+	AUTO(sbuf_fini) struct sbuf log = SBUF(64 * KIB);
+
+	sbuf_addf(&log, "%s-wal", path);
+	return access(sbuf_str(&log), F_OK) == 0;
+}
+
+/* "file:PATH?immutable=1" */
+static char *
+immutable_uri(const char *path)
+{
+	struct sbuf uri = SBUF(64 * KIB);
+
+	sbuf_add(&uri, "file:");
+	for (const char *p = path; *p; p++) {
+		if (strchr("%?#", *p))
+			sbuf_addf(&uri, "%%%02x", (unsigned)*p);
+		else
+			sbuf_addc(&uri, *p);
+	}
+	sbuf_add(&uri, "?immutable=1");
+	return sbuf_take(&uri);
+}
+
+static int
+open_handle(struct conn *c, int flags)
+{
+	const char *path = c->db->opts.path;
+	AUTO(freep) char *uri = NULL;
+
+	if (!c->db->opts.untouched || has_log(path))
+		return sqlite3_open_v2(path, &c->h, flags | SQLITE_OPEN_READWRITE, NULL);
+	uri = immutable_uri(path);
+	return sqlite3_open_v2(uri, &c->h, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+}
+
 static err_code
 connect(struct conn *c, struct err *err)
 {
 	const char *path = c->db->opts.path;
-	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
-	err_code rc;
+	err_code rc = ERR_OK;
 
-	if (sqlite3_open_v2(path, &c->h, flags, NULL) != SQLITE_OK) {
+	if (open_handle(c, SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE) != SQLITE_OK) {
 		if (!c->h)
 			return err_set(err, ERR_NO_MEM, "open %s: out of memory", path);
 		return sqlite_fail(c, "open the database", err);
 	}
-	rc = configure_all(c, err);
+	if (c->db->opts.untouched && sqlite3_exec(c->h, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK)
+		rc = sqlite_fail(c, "have the file for oneself", err);
+	if (!rc)
+		rc = configure_all(c, err);
 	if (!rc)
 		rc = c->base.mode == DB_WRITE ? configure_writer(c, err) : configure_reader(c, err);
 	return rc ? err_wrap(err, "%s", path) : ERR_OK;
@@ -317,6 +361,7 @@ static const struct db_ops sqlite_ops = {
 	.script = sqlite_script,
 	.token = sqlite_token,
 	.each_sql = sqlite_each_sql,
+	.check = sqlite_check,
 	.key_max = SIZE_MAX,
 };
 
@@ -341,11 +386,12 @@ with_defaults(const struct db_sqlite_opts *o)
 {
 	return (struct db_sqlite_opts){
 		.path = xstrdup(o->path),
-		.readers_max = o->readers_max ? o->readers_max : READERS_MAX,
+		.readers_max = o->untouched ? 1 : o->readers_max ? o->readers_max : READERS_MAX,
 		.writer_cache_kib = o->writer_cache_kib ? o->writer_cache_kib : WRITER_CACHE_KIB,
 		.reader_cache_kib = o->reader_cache_kib ? o->reader_cache_kib : READER_CACHE_KIB,
 		.wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS,
 		.read_only = o->read_only,
+		.untouched = o->untouched,
 	};
 }
 

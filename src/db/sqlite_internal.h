@@ -69,6 +69,9 @@ err_code sqlite_read_begin(struct db *db, struct db_tx **tx, struct err *err);
 void sqlite_read_end(struct db_tx *tx);
 err_code sqlite_checkpoint(struct db *db, bool truncate, struct err *err);
 
+/* sqlite_check.c */
+err_code sqlite_check(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
+
 /* sqlite_stmt.c */
 err_code sqlite_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st,
     struct err *err);

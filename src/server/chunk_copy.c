@@ -1,4 +1,3 @@
-#include "chunk/container.h"
 #include "server/chunk_copy.h"
 
 #define PAGE 1000
@@ -75,8 +74,8 @@ project_chunks(struct chunk_copy *c, const struct id *project, each_chunk *fn, s
 	return rc;
 }
 
-static err_code
-projects_read(struct chunk_copy *c, const struct id *after, struct id *ids, size_t *n, struct err *err)
+err_code
+chunk_copy_projects(struct chunk_copy *c, const struct id *after, struct id *ids, unsigned limit, size_t *n, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct project *rows;
@@ -85,7 +84,7 @@ projects_read(struct chunk_copy *c, const struct id *after, struct id *ids, size
 	*n = 0;
 	rc = meta_begin(c->meta, META_READ, &tx, err);
 	if (!rc)
-		rc = meta_project_list(tx, NULL, after, PAGE, &rows, n, err);
+		rc = meta_project_list(tx, NULL, after, limit, &rows, n, err);
 	for (size_t i = 0; !rc && i < *n; i++)
 		ids[i] = rows[i].id;
 	return rc;
@@ -101,7 +100,7 @@ all_chunks(struct chunk_copy *c, each_chunk *fn, struct err *err)
 	err_code rc;
 
 	do {
-		rc = projects_read(c, after, ids, &n, err);
+		rc = chunk_copy_projects(c, after, ids, PAGE, &n, err);
 		for (size_t i = 0; !rc && i < n; i++)
 			rc = project_chunks(c, &ids[i], fn, err);
 		if (!rc && n > 0)
@@ -126,6 +125,40 @@ chunk_copy_count(struct chunk_copy *c, struct err *err)
 {
 	c->total = c->total_bytes = 0;
 	return all_chunks(c, count, err);
+}
+
+/* ---- heads ----------------------------------------------------------------------------------------------------------------- */
+
+err_code
+chunk_head_read(struct store *from, const struct store_key *key, struct arena *a, struct chunk_header *out, struct err *err)
+{
+	uint8_t *head = arena_alloc(a, CHUNK_HEADER_MAX);
+	size_t got;
+	err_code rc;
+
+	if (!head)
+		return err_set(err, ERR_NO_MEM, "no memory for the head of a chunk");
+	rc = store_read(from, key, 0, head, CHUNK_HEADER_MAX, &got, err);
+	if (!rc)
+		rc = chunk_header_parse(head, got, a, out, err);
+	if (!rc && !hash_eq(&out->id, &key->hash))
+		rc = err_set(err, ERR_HASH_MISMATCH, "the chunk is not the one of its name");
+	return rc;
+}
+
+static err_code
+check_head(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(CHUNK_BLOCKS_MAX * sizeof(struct chunk_block) + CHUNK_HEADER_MAX + 4 * KIB);
+	struct chunk_header h;
+	uint64_t size = 0;
+	err_code rc = chunk_head_read(c->from, key, a, &h, err);
+
+	if (!rc)
+		rc = store_size(c->from, key, &size, err);
+	if (!rc && (size != (uint64_t)len || size != h.total_len))
+		rc = err_set(err, ERR_HASH_MISMATCH, "the chunk is not as long as it should be");
+	return rc;
 }
 
 /* ---- copying --------------------------------------------------------------------------------------------------------------- */
@@ -180,8 +213,12 @@ copy_one(struct chunk_copy *c, const struct store_key *key, int64_t len, struct 
 	err_code rc;
 
 	rc = c->to ? store_open_writer(c->to, &w, err) : ERR_OK;
-	if (!rc)
+	if (!rc && c->heads) {
+		source_bad = true;
+		rc = check_head(c, key, len, err);
+	} else if (!rc) {
 		rc = pump(c, key, len, w, &source_bad, err);
+	}
 	if (rc && source_bad && is_damage(rc)) {
 		note_bad(c, key, rc == ERR_NOT_FOUND);
 		return ERR_OK;
@@ -215,6 +252,29 @@ chunk_copy_run(struct chunk_copy *c, struct err *err)
 	c->done = c->done_bytes = 0;
 	c->bad_count = 0;
 	return all_chunks(c, need, err);
+}
+
+err_code
+chunk_copy_forget_collected(struct chunk_copy *c, struct err *err)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	size_t kept = 0;
+	err_code rc;
+
+	rc = meta_begin(c->meta, META_READ, &tx, err);
+	for (size_t i = 0; !rc && i < c->bad_count; i++) {
+		const struct store_key *key = &c->bad[i].key;
+		struct chunk chunk;
+
+		rc = meta_chunk_get(tx, &key->project, &key->hash, &chunk, err);
+		if (rc == ERR_OK)
+			c->bad[kept++] = c->bad[i];
+		else if (rc == ERR_NOT_FOUND)
+			rc = ERR_OK;
+	}
+	if (!rc)
+		c->bad_count = kept;
+	return rc;
 }
 
 /* ---- what is too much ------------------------------------------------------------------------------------------------------ */

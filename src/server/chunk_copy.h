@@ -1,9 +1,10 @@
 #pragma once
 /**
  * The chunks that a server's metadata names, each read and verified, and copied from one store to another: what a backup, a restore and a
- * scrub have in common.
+ * check have in common.
  */
 
+#include "chunk/container.h"
 #include "server/meta/meta.h"
 #include "server/store/store.h"
 
@@ -17,6 +18,7 @@ struct chunk_copy {
 	/* what to do */
 	struct meta *meta;
 	struct store *from, *to; /* ${to} NULL: verify, and copy nothing */
+	bool heads; /* with ${to} NULL: read no more than the head of each, and compare its length */
 	void (*tick)(void *ctx, const struct chunk_copy *c); /* after each chunk; NULL: nobody asks */
 	void *ctx;
 
@@ -43,3 +45,16 @@ err_code chunk_copy_count(struct chunk_copy *c, struct err *err);
 err_code chunk_copy_run(struct chunk_copy *c, struct err *err);
 err_code chunk_copy_prune(struct chunk_copy *c, uint64_t *removed, struct err *err);
 void chunk_copy_fini(struct chunk_copy *c);
+
+/** chunk_copy_forget_collected(c, err): those that are named no more are taken from ${bad}: what was collected meanwhile is not amiss. */
+err_code chunk_copy_forget_collected(struct chunk_copy *c, struct err *err);
+
+/** chunk_copy_projects(c, after, ids, limit, n, err): the ids of projects after ${after} (NULL: from the start), in their order. */
+err_code chunk_copy_projects(struct chunk_copy *c, const struct id *after, struct id *ids, unsigned limit, size_t *n, struct err *err);
+
+/**
+ * chunk_head_read(from, key, a, out, err): the head of a chunk, which is the one of its name; all in ${a}, which has room for
+ * CHUNK_HEADER_MAX bytes and CHUNK_BLOCKS_MAX blocks.
+ * Errors     NOT_FOUND, CHUNK_INVALID, HASH_MISMATCH: it is bad.  Those of the store.
+ */
+err_code chunk_head_read(struct store *from, const struct store_key *key, struct arena *a, struct chunk_header *out, struct err *err);

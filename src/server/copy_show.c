@@ -67,7 +67,7 @@ show_bad(const struct chunk_copy *c)
 	if (c->bad_count > BAD_SHOWN_MAX)
 		fprintf(stderr, "and %zu more; --json lists them\n", c->bad_count - BAD_SHOWN_MAX);
 	if (c->bad_count)
-		fprintf(stderr, c->to ? "All else is there.\n" : "All others are sound.\n");
+		fprintf(stderr, "All else is there.\n");
 }
 
 static err_code
@@ -109,13 +109,12 @@ copy_show_result(const struct command_line *line, const char *verb, const struct
 		if (show_json(c, removed, &err))
 			return command_fail(line, &err);
 	} else {
-		printf("%s %ju chunks, %s", verb, (uintmax_t)c->total, size_human(c->total_bytes, all));
-		if (c->to)
-			printf(": %ju copied, %s; %ju were there already", (uintmax_t)c->copied, size_human(c->copied_bytes, copied),
-			    (uintmax_t)(c->done - MIN(c->copied, c->done)));
+		printf("%s %ju chunks, %s: %ju copied, %s; %ju were there already", verb, (uintmax_t)c->total,
+		    size_human(c->total_bytes, all), (uintmax_t)c->copied, size_human(c->copied_bytes, copied),
+		    (uintmax_t)(c->done - MIN(c->copied, c->done)));
 		if (removed)
 			printf("; %ju that nothing names any more went", (uintmax_t)removed);
-		printf(c->to || c->bad_count ? ".\n" : ": all are sound.\n");
+		printf(".\n");
 	}
 	show_bad(c);
 	return c->bad_count ? COMMAND_ERROR : 0;

@@ -1,5 +1,5 @@
 #pragma once
-/** What drayd backup, drayd restore and drayd scrub say: how far they are, on a terminal, and what came of it. */
+/** What drayd backup, drayd restore and drayd fsck say: how far they are, on a terminal, and what came of it. */
 
 #include "base/command.h"
 #include "server/chunk_copy.h"

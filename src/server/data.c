@@ -41,10 +41,10 @@ data_close(struct data *d)
 	d->path = NULL;
 }
 
-err_code
-data_lock(struct data *d, struct err *err)
+static err_code
+lock_by(struct data *d, int flags, struct err *err)
 {
-	err_code rc = pathat_open(d->dir, LOCK_FILE, O_RDWR | O_CREAT, 0600, &d->lock, err);
+	err_code rc = pathat_open(d->dir, LOCK_FILE, flags, 0600, &d->lock, err);
 
 	if (rc)
 		return err_wrap(err, "lock %s", d->path);
@@ -55,6 +55,18 @@ data_lock(struct data *d, struct err *err)
 	closep(&d->lock);
 	d->lock = -1;
 	return rc;
+}
+
+err_code
+data_lock(struct data *d, struct err *err)
+{
+	return lock_by(d, O_RDWR | O_CREAT, err);
+}
+
+err_code
+data_lock_old(struct data *d, struct err *err)
+{
+	return lock_by(d, O_RDONLY, err);
 }
 
 char *

@@ -22,6 +22,8 @@ void data_close(struct data *d);
 
 /** data_lock(d, err): BUSY while a server (or another command) has it. */
 err_code data_lock(struct data *d, struct err *err);
+/** data_lock_old(d, err): the same, making nothing: NOT_FOUND where no server has ever been. */
+err_code data_lock_old(struct data *d, struct err *err);
 
 /** data_rename(d, from, to, err): within the directory, durably. */
 err_code data_rename(const struct data *d, const char *from, const char *to, struct err *err);

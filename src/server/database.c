@@ -134,7 +134,7 @@ check_pair_reader(const struct data *d, struct db *db, struct err *err)
 }
 
 static err_code
-open_engine_reader(const struct data *d, const char *url, struct db **out, struct err *err)
+open_engine_reader(const struct data *d, const char *url, bool untouched, struct db **out, struct err *err)
 {
 	AUTO(freep) char *path = data_path(d, DATABASE_FILE);
 
@@ -142,18 +142,18 @@ open_engine_reader(const struct data *d, const char *url, struct db **out, struc
 		return db_postgres_open(&(struct db_postgres_opts){ .url = url }, out, err);
 	if (faccessat(d->dir, DATABASE_FILE, F_OK, 0) != 0)
 		return err_set(err, ERR_NOT_FOUND, "%s is not the data directory of a server: it has no " DATABASE_FILE, d->path);
-	return db_sqlite_open(&(struct db_sqlite_opts){ .path = path, .read_only = true }, out, err);
+	return db_sqlite_open(&(struct db_sqlite_opts){ .path = path, .read_only = true, .untouched = untouched }, out, err);
 }
 
-err_code
-database_open_reader(const struct data *d, const char *url, struct db **out, struct err *err)
+static err_code
+open_reader(const struct data *d, const char *url, bool untouched, struct db **out, struct err *err)
 {
 	struct db *db;
 	err_code rc;
 
 	rc = check_place(d, url, err);
 	if (!rc)
-		rc = open_engine_reader(d, url, &db, err);
+		rc = open_engine_reader(d, url, untouched, &db, err);
 	if (rc)
 		return rc;
 	rc = db_migrated(db, &db_server_migrations, err);
@@ -164,6 +164,18 @@ database_open_reader(const struct data *d, const char *url, struct db **out, str
 	else
 		*out = db;
 	return rc;
+}
+
+err_code
+database_open_reader(const struct data *d, const char *url, struct db **out, struct err *err)
+{
+	return open_reader(d, url, false, out, err);
+}
+
+err_code
+database_open_untouched(const struct data *d, const char *url, struct db **out, struct err *err)
+{
+	return open_reader(d, url, true, out, err);
 }
 
 /* ---- files ---------------------------------------------------------------------------------------------------------------- */

@@ -26,6 +26,12 @@ err_code database_open(const struct data *d, const char *url, struct db **out, s
  */
 err_code database_open_reader(const struct data *d, const char *url, struct db **out, struct err *err);
 
+/**
+ * database_open_untouched(d, url, out, err): the same where no server runs: not a byte of the data directory changes, nor is a file made beside
+ * it.  The caller has locked ${d}.
+ */
+err_code database_open_untouched(const struct data *d, const char *url, struct db **out, struct err *err);
+
 /** The file that has a server's metadata, in its data directory; the one of a backup, in the backup's. */
 #define DATABASE_FILE "meta.db"
 #define BACKUP_FILE "backup.db"

@@ -6,7 +6,7 @@
 
 static const struct command *const COMMANDS[] = { &COMMAND_SERVE, &COMMAND_PROJECT_CREATE, &COMMAND_PROJECT_LIST,
 	&COMMAND_PROJECT_SET, &COMMAND_PROJECT_SHOW, &COMMAND_DEVICE_ADD, &COMMAND_DEVICE_LIST, &COMMAND_DEVICE_REVOKE,
-	&COMMAND_GC, &COMMAND_BACKUP, &COMMAND_RESTORE, &COMMAND_SCRUB, NULL };
+	&COMMAND_GC, &COMMAND_BACKUP, &COMMAND_RESTORE, &COMMAND_FSCK, NULL };
 
 static const struct command_option OPTIONS[] = {
 	{ 'd', "data", "DIR", "the server's data directory (default " DATA_DEFAULT ")" },
@@ -23,6 +23,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'q', "quota", "SIZE", "store at most so many bytes; K, M, G, T for units of 1024; 0: no quota" },
 	{ 'i', "gc-interval", "TIME", "collect garbage so often (default 24h; 0: only when asked)" },
 	{ 'g', "gc-grace", "TIME", "what nothing names stays so long (default 24h)" },
+	{ 'Q', "quick", NULL, "read only the heads of chunks" },
 	{ 'y', "dry-run", NULL, "say what would be done, and do nothing" },
 	{ 'j', "json", NULL, "print the answer as JSON" },
 	{ 0 },
@@ -31,8 +32,8 @@ static const struct command_option OPTIONS[] = {
 static const struct program DRAYD = {
 	.name = "drayd",
 	.summary = "The dray server: keeps projects and brings them to devices.",
-	.outro = "project, device, gc, backup and scrub work while the server runs, and without it.\n\n"
-	         "Exit status: 0 done, 1 error, 2 wrong usage.\n",
+	.outro = "project, device, gc, backup and fsck work while the server runs, and without it.\n\n"
+	         "Exit status: 0 done, 1 error, 2 wrong usage, 3 fsck has found something.\n",
 	.commands = COMMANDS,
 	.options = OPTIONS,
 };

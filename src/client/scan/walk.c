@@ -285,7 +285,7 @@ walk_names(struct walk *w, int fd, struct err *err)
 	for (size_t i = 0; i < l->n; i++) {
 		const char *name = l->text + l->at[i];
 
-		if (w->dir_len == 0 && strcmp(name, ".dray") == 0)
+		if (w->dir_len == 0 && strcmp(name, ".dray") == 0 && !FAULT("client.syncs_temps")) /* M31 */
 			continue;
 		if (++w->entries % REPORT_EVERY == 0) {
 			rc = report_often(w, err);

@@ -13,11 +13,15 @@
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
 
+enum how { OPEN_WRITE, OPEN_READ, OPEN_UNTOUCHED };
+
 static err_code
-open_db(struct state *s, const char *dotdray, bool read_only, struct err *err)
+open_db(struct state *s, const char *dotdray, enum how how, struct err *err)
 {
+	bool read_only = how != OPEN_WRITE;
 	AUTO(sbuf_fini) struct sbuf path = SBUF(STATE_PATH_MAX);
-	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .writer_cache_kib = WRITER_CACHE_KIB, .read_only = read_only };
+	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .writer_cache_kib = WRITER_CACHE_KIB, .read_only = read_only,
+		.untouched = how == OPEN_UNTOUCHED };
 	err_code rc;
 
 	sbuf_addf(&path, "%s/state.db", dotdray);
@@ -68,11 +72,29 @@ state_open(const char *dotdray, struct state **out, struct err *err)
 	err_code rc;
 
 	mutex_init(&s->lock, RANK_LEAF);
-	rc = open_db(s, dotdray, false, err);
+	rc = open_db(s, dotdray, OPEN_WRITE, err);
 	if (rc == ERR_OK)
 		rc = make_place(s, err);
 	if (rc == ERR_OK)
 		rc = start_seen(s, err);
+	if (rc) {
+		state_free(s);
+		return rc;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
+err_code
+state_open_untouched(const char *dotdray, bool alone, struct state **out, struct err *err)
+{
+	struct state *s = xcalloc(1, sizeof *s);
+	err_code rc;
+
+	mutex_init(&s->lock, RANK_LEAF);
+	rc = open_db(s, dotdray, alone ? OPEN_UNTOUCHED : OPEN_READ, err);
+	if (rc == ERR_OK)
+		rc = db_migrated(s->db, &client_state_migrations, err);
 	if (rc) {
 		state_free(s);
 		return rc;
@@ -100,7 +122,7 @@ state_link_peek(const char *dotdray, struct arena *a, struct state_link *out, st
 	err_code rc;
 
 	mutex_init(&s.lock, RANK_LEAF);
-	rc = open_db(&s, dotdray, true, err);
+	rc = open_db(&s, dotdray, OPEN_READ, err);
 	if (rc == ERR_OK)
 		rc = state_link_get(&s, a, out, err);
 	db_free(s.db);

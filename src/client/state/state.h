@@ -18,7 +18,16 @@ struct state;
 
 /** state_open(dotdray, out, err): ${dotdray} is the path of the .dray directory; the database is made when missing. */
 err_code state_open(const char *dotdray, struct state **out, struct err *err);
+/**
+ * state_open_untouched(dotdray, alone, out, err): to read only; not a byte is written.  ${alone}: the caller has the folder's lock, and then no
+ * file is made beside it either, and one thread reads at a time.
+ * Errors     as state_open; DB with reason "older_schema"; NOT_FOUND.
+ */
+err_code state_open_untouched(const char *dotdray, bool alone, struct state **out, struct err *err);
 void state_free(struct state *s);
+
+/** state_check(s, fn, ctx, err): what does not agree with itself, a sentence each: the database, the sums, the block lists.  CORRUPT: it cannot go on. */
+err_code state_check(struct state *s, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
 
 /** Who this folder is: written by link, read by all. */
 struct state_link {

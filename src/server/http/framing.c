@@ -8,6 +8,7 @@
 
 #include <strings.h>
 
+#include "base/fault.h"
 #include "base/num.h"
 #include "server/http/token.h"
 
@@ -52,7 +53,7 @@ read_coding(struct head *h, const char *buf, const struct head_field *f, struct 
 
 	if (h->minor == 0)
 		return err_set(err, ERR_FRAMING, "HTTP/1.0 has no Transfer-Encoding");
-	if (h->length_given)
+	if (h->length_given && !FAULT("http.both_framings")) /* M27 */
 		return err_set(err, ERR_FRAMING, "both Content-Length and Transfer-Encoding");
 	if (f->padded || !*v)
 		return err_set(err, ERR_FRAMING, "Transfer-Encoding is not exactly chunked");
