@@ -116,6 +116,25 @@ rules_first(struct pass *pass, const struct map *given_up)
 	return found;
 }
 
+/* ---- what is not selected ------------------------------------------------------------------------------------------------------- */
+
+/* It goes before anything else is done, so that all else is planned for the tree without it. */
+static bool
+drops_first(struct pass *pass, const struct map *given_up)
+{
+	struct plan *plan = &pass->plan;
+	size_t drops = 0, kept = 0;
+
+	for (size_t i = 0; i < plan->n; i++)
+		drops += plan->ops[i].act == ACT_DROP && !map_get(given_up, plan->ops[i].path, strlen(plan->ops[i].path));
+	for (size_t i = 0; drops > 0 && i < plan->n; i++)
+		if (plan->ops[i].act == ACT_DROP)
+			plan->ops[kept++] = plan->ops[i];
+	if (drops > 0)
+		plan->n = kept;
+	return drops > 0;
+}
+
 /* ---- a round ----------------------------------------------------------------------------------------------------------------------- */
 
 static size_t
@@ -192,7 +211,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 	for (unsigned round = 0; again && round < ROUNDS_MAX;) {
 		AUTO(pass_freep) struct pass *pass = NULL;
 		struct state_totals before;
-		bool rules;
+		bool drops, first;
 		err_code rc = look(f, remote, opts, slice, given_up, &pass, err);
 		if (rc == ERR_VERSION_CONFLICT && ++round < ROUNDS_MAX)
 			continue;
@@ -203,8 +222,11 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		result->held_back = pass->held_back;
 		result->ignored = pass->ignored_count;
 		hold_deletes(pass, opts, result);
-		rules = !opts->dry_run && rules_first(pass, given_up);
-		if (!rules) /* else the next look has the say: what is wrong may be what is about to be put right */
+		result->unselected = pass->unselected;
+		result->unselected_bytes = pass->unselected_bytes;
+		drops = !opts->dry_run && drops_first(pass, given_up);
+		first = drops || (!opts->dry_run && rules_first(pass, given_up));
+		if (!first) /* else the next look has the say: what is wrong may be what is about to be put right */
 			copy_problems(result, pass);
 		if (opts->dry_run) {
 			result->planned = TAKE(pass);
@@ -212,8 +234,8 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		}
 		again = false;
 		rc = carry_out(&env, pass, &again, err);
-		again |= rules;
-		if (rc == ERR_OK && pass->deferred > 0) {
+		again |= first;
+		if (rc == ERR_OK && pass->deferred > 0 && !drops) {
 			again = true;
 			rc = next_slice(f, &before, &slice, err);
 			if (rc)

@@ -80,6 +80,7 @@ say_done(struct watch_folder *w, const struct sync_result *r)
 	add_count(f, &n, "moved_here", r->moved_local);
 	add_count(f, &n, "deleted_there", r->deleted_remote);
 	add_count(f, &n, "deleted_here", r->deleted_local);
+	add_count(f, &n, "dropped_here", r->dropped);
 	add_count(f, &n, "conflicts", r->conflict_count);
 	if (n == before)
 		return;

@@ -81,6 +81,22 @@ state_open(const char *dotdray, struct state **out, struct err *err)
 	return ERR_OK;
 }
 
+err_code
+state_open_read(const char *dotdray, struct state **out, struct err *err)
+{
+	struct state *s = xcalloc(1, sizeof *s);
+	err_code rc;
+
+	mutex_init(&s->lock, RANK_LEAF);
+	rc = open_db(s, dotdray, true, err);
+	if (rc) {
+		state_free(s);
+		return rc;
+	}
+	*out = s;
+	return ERR_OK;
+}
+
 void
 state_free(struct state *s)
 {
@@ -96,15 +112,13 @@ state_free(struct state *s)
 err_code
 state_link_peek(const char *dotdray, struct arena *a, struct state_link *out, struct err *err)
 {
-	struct state s = { 0 };
-	err_code rc;
+	struct state *s;
+	err_code rc = state_open_read(dotdray, &s, err);
 
-	mutex_init(&s.lock, RANK_LEAF);
-	rc = open_db(&s, dotdray, true, err);
-	if (rc == ERR_OK)
-		rc = state_link_get(&s, a, out, err);
-	db_free(s.db);
-	mutex_fini(&s.lock);
+	if (rc)
+		return rc;
+	rc = state_link_get(s, a, out, err);
+	state_free(s);
 	return rc;
 }
 

@@ -18,6 +18,8 @@ struct state;
 
 /** state_open(dotdray, out, err): ${dotdray} is the path of the .dray directory; the database is made when missing. */
 err_code state_open(const char *dotdray, struct state **out, struct err *err);
+/** state_open_read(dotdray, out, err): the same of a state that another process may be working on: for reading only. */
+err_code state_open_read(const char *dotdray, struct state **out, struct err *err);
 void state_free(struct state *s);
 
 /** Who this folder is: written by link, read by all. */

@@ -390,6 +390,14 @@ set_paused(struct agent *a, bool paused)
 	log_event(LOG_INFO, paused ? "paused" : "resumed", LOG_STR("folder", a->opts.path));
 }
 
+/* What is to be here is not what it was: a pass that runs may be at what nobody wants any more. */
+static void
+begin_anew(struct agent *a)
+{
+	worker_cancel(&a->worker);
+	a->asked = true;
+}
+
 static bool
 on_ask(void *ctx, const char *ask, struct sbuf *out)
 {
@@ -401,6 +409,8 @@ on_ask(void *ctx, const char *ask, struct sbuf *out)
 		set_paused(a, false);
 	else if (strcmp(ask, "sync") == 0)
 		a->asked = true;
+	else if (strcmp(ask, "anew") == 0)
+		begin_anew(a);
 	else if (strcmp(ask, "status") != 0)
 		return false;
 	agent_note(a);
