@@ -46,6 +46,9 @@ show_json(const struct folder *f, const struct sync_result *r)
 	jw_kstr(&jw, "folder", f->path);
 	jw_kid(&jw, "project", &f->link.project);
 	jw_kbool(&jw, "in_sync", r->identical);
+	jw_kbool(&jw, "copied", r->copied);
+	if (r->renewed)
+		jw_kstr(&jw, "renewed", r->renewed);
 	jw_ktime_us(&jw, "at", r->clock);
 	jw_ku64(&jw, "entries", r->entries);
 	jw_ku64(&jw, "files", r->files);
@@ -195,6 +198,18 @@ show_place(struct sbuf *out, const struct sync_result *r)
 }
 
 static void
+show_memory(struct sbuf *out, const struct sync_result *r)
+{
+	if (r->renewed) {
+		sbuf_add_visible(out, r->renewed);
+		sbuf_add(out, ": it was set aside (.dray/state-damaged.db), and both sides were compared anew.\n");
+	}
+	if (r->copied)
+		sbuf_add(out, "This folder is a copy of the one that was linked: both sides were united, and nothing was deleted on the server.\n"
+		    "If that one is still in use, give this one a device of its own: dray unlink, dray link.\n");
+}
+
+static void
 show_text(const struct command_line *line, const struct sync_result *r)
 {
 	struct sbuf sb = SBUF(OUTPUT_MAX);
@@ -207,6 +222,7 @@ show_text(const struct command_line *line, const struct sync_result *r)
 		plan_show(&sb, &r->planned->plan, list_max(line));
 		show_remains(&sb, line, r);
 	} else {
+		show_memory(&sb, r);
 		show_done(&sb, r);
 		show_conflicts(&sb, line, r);
 		show_ignored(&sb, line, r);

@@ -513,6 +513,18 @@ item_cmp(const void *a, const void *b)
 	return path_cmp(((const struct diff_item *)a)->path, ((const struct diff_item *)b)->path);
 }
 
+/*
+ * The folder is a copy, and nobody knows whether its files are as old as its state.  So what differs here from what was agreed on is no edit and no deletion: it is as
+ * if it had never been agreed on, and both sides are united.  What is as agreed was, and the server may still change or delete it.
+ */
+static void
+distrust(struct diff_item *item)
+{
+	if (!item->base || (item->local && item->local->content_known && entry_same_content(item->local, item->base)))
+		return;
+	item->base = NULL;
+}
+
 static struct diff_item *
 join(struct gather *g, size_t *n)
 {
@@ -532,6 +544,8 @@ join(struct gather *g, size_t *n)
 		}
 		if (!row->remote_set)
 			row->item.remote = row->item.base;
+		if (g->folder->copied)
+			distrust(&row->item);
 		row->item.rules = ignore_is_file(row->item.path);
 		items[(*n)++] = row->item;
 	}

@@ -217,6 +217,8 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 			continue;
 		if (rc == ERR_OK)
 			rc = state_totals(f->state, &before, err);
+		if (rc == ERR_OK && pass->plan.deletes_remote > 0 && !FAULT("client.unsure_deletes"))
+			rc = state_base_verify(f->state, err); /* the proof of a deletion is a row that was written so (I9) */
 		if (rc)
 			return rc;
 		result->held_back = pass->held_back;
@@ -366,6 +368,34 @@ run(struct folder *f, struct remote *remote, const struct sync_opts *opts, struc
 	return rc;
 }
 
+/*
+ * Whether it was the state that could not be read, or was not what had been written; then it is set aside, and the sync is one of two trees that
+ * know nothing of each other: nothing is deleted.
+ */
+static err_code
+mend(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, err_code code, struct err *err)
+{
+	struct err why;
+	err_code rc;
+
+	if ((code != ERR_CORRUPT && code != ERR_STATE_DAMAGED && code != ERR_DB && code != ERR_EXISTS) || opts->dry_run || f->renewed)
+		return code;
+	if (state_check(f->state, &why) != ERR_STATE_DAMAGED)
+		return code;
+	rc = folder_renew(f, &why, err);
+	return rc ? rc : run(f, remote, opts, result, err);
+}
+
+/* What the folder has been through: told once. */
+static err_code
+settle(struct folder *f, const struct sync_opts *opts, struct sync_result *result, struct err *err)
+{
+	if (f->renewed)
+		result->renewed = arena_strdup(result->arena, f->renewed);
+	result->copied = f->copied;
+	return f->copied && !opts->dry_run ? folder_united(f, err) : ERR_OK;
+}
+
 err_code
 sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out, struct err *err)
 {
@@ -382,6 +412,10 @@ sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out
 	if (rc)
 		return rc;
 	rc = run(f, remote, opts, out, err);
+	if (rc)
+		rc = mend(f, remote, opts, out, rc, err);
+	if (rc == ERR_OK)
+		rc = settle(f, opts, out, err);
 	remote_stats(remote, &out->line);
 	out->line.requests -= before.requests;
 	out->line.retries -= before.retries;

@@ -44,6 +44,8 @@ struct sync_result {
 	uint64_t held_back;       /* entries that differ and are being written, by the last look */
 	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
 	uint64_t entries, files, bytes; /* of the agreed tree */
+	bool copied;          /* the folder was a copy of the linked one: both sides have been united */
+	const char *renewed;  /* why its state was begun anew, NULL: it was not */
 	bool identical;       /* proven by the digest: all that is not ignored, and what is left out is all there is besides */
 	int64_t clock;        /* of the project, at which that holds */
 	struct state_place place; /* as it was when the sync had ended */

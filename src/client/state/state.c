@@ -311,7 +311,40 @@ column_fixed(struct db_stmt *st, int col, void *out, size_t len)
 err_code
 column_damaged(struct err *err, const char *what)
 {
-	return err_set(err, ERR_CORRUPT, "the folder's state is damaged (%s): unlink and link again; no file is lost by that", what);
+	return err_set(err, ERR_STATE_DAMAGED, "what this folder remembers is damaged (%s)", what);
+}
+
+/* ---- damage ------------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+quick_check(struct view *v, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = false;
+	err_code rc = db_query_values(v->tx, &st, err, "PRAGMA quick_check(1)", NULL, 0);
+
+	if (!rc)
+		rc = db_step(st, &row, err);
+	if (!rc && row && strcmp(db_text(st, 0, NULL), "ok") != 0)
+		return column_damaged(err, db_text(st, 0, NULL));
+	return rc;
+}
+
+err_code
+state_check(struct state *s, struct err *err)
+{
+	struct view v;
+	err_code rc = view_begin(s, &v, err);
+
+	if (rc == ERR_OK) {
+		rc = quick_check(&v, err);
+		view_end(&v);
+	}
+	if (rc == ERR_OK)
+		rc = state_base_verify(s, err);
+	if (rc == ERR_CORRUPT || rc == ERR_DB || rc == ERR_EXISTS)
+		return err_set(err, ERR_STATE_DAMAGED, "what this folder remembers is damaged");
+	return rc;
 }
 
 /* ---- the link ----------------------------------------------------------------------------------------------------------------- */

@@ -59,7 +59,7 @@ open_dot(struct agent *a, struct err *err)
 	if (root < 0)
 		return err_errno(err, "%s", a->opts.path);
 	rc = pathat_open(root, ".dray", O_RDONLY | O_DIRECTORY, 0, &a->dot, err);
-	if (rc == ERR_OK && faccessat(a->dot, "state.db", F_OK, 0) < 0)
+	if (rc == ERR_OK && faccessat(a->dot, "state.db", F_OK, 0) < 0 && faccessat(a->dot, "link", F_OK, 0) < 0)
 		rc = err_set(err, ERR_NOT_LINKED, "%s is not linked", a->opts.path);
 	return rc;
 }
