@@ -30,6 +30,10 @@
 #define IGNORE_PATTERNS_MAX 4096   /* of one file */
 #define IGNORE_TREE_MAX (16 * MIB) /* of all files of a tree, held while it is looked at */
 
+/* What a device keeps of a project. */
+#define SELECTION_PATHS_MAX 1024   /* people choose folders, and not so many that nobody knows any more what is here */
+#define SELECTION_FILE_MAX (1 * MIB) /* read by every pass */
+
 /* HTTP. */
 #define HTTP_HEAD_MAX (16 * KIB)  /* request line and header section */
 #define HTTP_URI_MAX (8 * KIB)    /* a path of 4,096 bytes, most of it escaped, fits */

@@ -256,6 +256,19 @@ do_forget(struct carry *c, const struct plan_op *op)
 	result->kept[result->kept_count++] = arena_strdup(result->arena, op->path);
 }
 
+/* The server's has been left out in the state before: what dies here now is found again as it is, and never taken for a deletion. */
+static err_code
+do_drop(struct carry *c, const struct plan_op *op, struct err *err)
+{
+	err_code rc = apply_delete(c->apply, op->local, err);
+
+	if (rc)
+		return rc;
+	touch_parent(c, op->path);
+	c->env->result->dropped++;
+	return ERR_OK;
+}
+
 static err_code
 do_adopt(struct carry *c, const struct plan_op *op)
 {
@@ -277,6 +290,8 @@ do_at_once(struct carry *c, const struct plan_op *op, struct err *err)
 		return do_delete(c, op, err);
 	case ACT_ADOPT:
 		return do_adopt(c, op);
+	case ACT_DROP:
+		return do_drop(c, op, err);
 	case ACT_FORGET:
 		do_forget(c, op);
 		return ERR_OK;

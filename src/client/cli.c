@@ -52,8 +52,9 @@ end(int code)
 	return code;
 }
 
-static const struct command *const COMMANDS[] = { &COMMAND_LINK, &COMMAND_SYNC, &COMMAND_STATUS, &COMMAND_WATCH, &COMMAND_PAUSE, &COMMAND_RESUME,
-	&COMMAND_INSTALL_SERVICE, &COMMAND_LOG, &COMMAND_RESTORE, &COMMAND_CONFLICTS, &COMMAND_LS, &COMMAND_GET, &COMMAND_PUT, &COMMAND_DEVICES, &COMMAND_FSCK,
+static const struct command *const COMMANDS[] = { &COMMAND_LINK, &COMMAND_SYNC, &COMMAND_STATUS, &COMMAND_SELECT, &COMMAND_WATCH, &COMMAND_PAUSE,
+	&COMMAND_RESUME, &COMMAND_INSTALL_SERVICE, &COMMAND_LOG, &COMMAND_RESTORE, &COMMAND_CONFLICTS, &COMMAND_LS, &COMMAND_GET, &COMMAND_PUT, &COMMAND_DEVICES,
+	&COMMAND_FSCK,
 	&COMMAND_UNLINK, NULL };
 
 static const struct command_option OPTIONS[] = {
@@ -67,7 +68,10 @@ static const struct command_option OPTIONS[] = {
 	{ 'r', "version", "N", "the version to bring back, as dray log prints it" },
 	{ 'a', "at", "TIME", "the version of that time: 2026-11-22T14:00:00Z" },
 	{ 'k', "keep", "WHAT", "what stays of a conflict: current, copy, both or merged" },
-	{ 'A', "all", NULL, "list also what is resolved" },
+	{ 'A', "all", NULL, "all of it; of conflicts, also what is resolved" },
+	{ 'O', "only", NULL, "keep PATH here, and of the rest nothing" },
+	{ 'd', "add", NULL, "keep PATH here as well" },
+	{ 'm', "remove", NULL, "do not keep PATH here any more" },
 	{ 'l', "long", NULL, "with mode, size and time" },
 	{ 's', "sort", "KEY", "directories first, then files by name, size, time or changed" },
 	{ 'b', "reverse", NULL, "sort the other way round" },

@@ -16,7 +16,8 @@ enum exit_code {
 };
 
 extern const struct command COMMAND_LINK, COMMAND_SYNC, COMMAND_STATUS, COMMAND_UNLINK, COMMAND_LS, COMMAND_GET, COMMAND_PUT, COMMAND_LOG,
-    COMMAND_RESTORE, COMMAND_CONFLICTS, COMMAND_WATCH, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_INSTALL_SERVICE, COMMAND_DEVICES, COMMAND_FSCK;
+    COMMAND_RESTORE, COMMAND_CONFLICTS, COMMAND_WATCH, COMMAND_PAUSE, COMMAND_RESUME, COMMAND_INSTALL_SERVICE, COMMAND_DEVICES, COMMAND_SELECT,
+    COMMAND_FSCK;
 
 /** cli_run(line, fn): the exit status of a command that either does what it is asked or fails: EXIT_IN_SYNC, or the error has been shown. */
 int cli_run(const struct command_line *line, err_code (*fn)(const struct command_line *line, struct err *err));

@@ -162,6 +162,8 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 	jw_khash(&jw, "digest", &st->totals.digest);
 	jw_ku64(&jw, "ignored", st->pass->ignored_count);
 	jw_ku64(&jw, "left_out", st->totals.left_out);
+	jw_ku64(&jw, "not_selected", st->pass->unselected);
+	jw_ku64(&jw, "not_selected_bytes", st->pass->unselected_bytes);
 	if (st->left_out) {
 		jw_key(&jw, "ignored_names");
 		names_json(&jw, st->pass->ignored, st->pass->ignored_count);
@@ -185,16 +187,29 @@ show_json(const struct folder *f, bool verify, const struct status *st)
 static void
 show_ignored(struct sbuf *sb, const struct status *st, size_t max)
 {
+	uint64_t there = st->totals.left_out - MIN(st->pass->unselected, st->totals.left_out);
+
 	if (st->pass->ignored_count == 0 && st->totals.left_out == 0)
 		return;
-	sbuf_addf(sb, "Ignored   %zu here, %" PRIu64 " on the server and not kept here%s\n", st->pass->ignored_count, st->totals.left_out,
-	    st->left_out ? "" : " (--ignored lists them)");
+	if (st->pass->ignored_count || there)
+		sbuf_addf(sb, "Ignored   %zu here, %" PRIu64 " on the server and not kept here%s\n", st->pass->ignored_count, there,
+		    st->left_out ? "" : " (--ignored lists them)");
 	if (!st->left_out)
 		return;
 	names_show(sb, st->pass->ignored, st->pass->ignored_count, max);
 	if (st->left_out_count)
 		sbuf_add(sb, "On the server:\n");
 	names_show(sb, st->left_out, st->left_out_count, max);
+}
+
+static void
+show_unselected(struct sbuf *sb, const struct status *st)
+{
+	char size[SIZE_HUMAN_MAX];
+
+	if (st->pass->unselected)
+		sbuf_addf(sb, "Selected  not %" PRIu64 " %s, %s, of the server's (dray select lists them)\n", st->pass->unselected,
+		    st->pass->unselected == 1 ? "entry" : "entries", size_human(st->pass->unselected_bytes, size));
 }
 
 static void
@@ -225,7 +240,7 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 		    size_human(st->pass->verified_bytes, size));
 	if (st->identical)
 		sbuf_addf(&sb, "State     identical to the server at %s%s\n", rfc3339_us(st->place.clock, at),
-		    st->totals.left_out ? ", but for what is ignored here" : "");
+		    st->totals.left_out ? ", but for what is ignored or not selected here" : "");
 	else if (st->pass->plan.n == 0)
 		sbuf_addf(&sb, "State     nothing to do%s\n", st->online ? "" : " here");
 	else
@@ -233,6 +248,7 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	plan_show(&sb, &st->pass->plan, max);
 	if (st->pass->plan.conflicts)
 		sbuf_addf(&sb, "Conflicts %zu: both versions will be kept; after that, dray conflicts lists them\n", st->pass->plan.conflicts);
+	show_unselected(&sb, st);
 	show_ignored(&sb, st, max);
 	if (st->pass->problem_count) {
 		sbuf_addf(&sb, "Unsynced  %zu:\n", st->pass->problem_count);

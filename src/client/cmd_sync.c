@@ -46,6 +46,9 @@ show_json(const struct folder *f, const struct sync_result *r)
 	jw_kstr(&jw, "folder", f->path);
 	jw_kid(&jw, "project", &f->link.project);
 	jw_kbool(&jw, "in_sync", r->identical);
+	jw_kbool(&jw, "copied", r->copied);
+	if (r->renewed)
+		jw_kstr(&jw, "renewed", r->renewed);
 	jw_ktime_us(&jw, "at", r->clock);
 	jw_ku64(&jw, "entries", r->entries);
 	jw_ku64(&jw, "files", r->files);
@@ -55,10 +58,13 @@ show_json(const struct folder *f, const struct sync_result *r)
 	jw_ku64(&jw, "moved_here", r->moved_local);
 	jw_ku64(&jw, "moved_there", r->moved_remote);
 	jw_ku64(&jw, "deleted_here", r->deleted_local);
+	jw_ku64(&jw, "dropped_here", r->dropped);
 	jw_ku64(&jw, "deleted_there", r->deleted_remote);
 	jw_ku64(&jw, "held_deletes", r->held_deletes);
 	jw_ku64(&jw, "ignored", r->ignored);
 	jw_ku64(&jw, "left_out", r->left_out);
+	jw_ku64(&jw, "not_selected", r->unselected);
+	jw_ku64(&jw, "not_selected_bytes", r->unselected_bytes);
 	jw_key(&jw, "kept_for_ignored");
 	names_json(&jw, r->kept, r->kept_count);
 	jw_ku64(&jw, "content_sent", r->content_up);
@@ -108,6 +114,7 @@ show_done(struct sbuf *out, const struct sync_result *r)
 	add_count(&sb, r->moved_local, "moved here", 0);
 	add_count(&sb, r->deleted_remote, "deleted there", 0);
 	add_count(&sb, r->deleted_local, "deleted here", 0);
+	add_count(&sb, r->dropped, "no longer selected, moved to .dray/trash", 0);
 	sbuf_addf(out, "%s in %.1f s; %s up, %s down in %" PRIu64 " request%s", sb.len ? sbuf_str(&sb) : "No changes",
 	    (double)r->elapsed_ms / 1000, size_human(r->line.bytes_up, up), size_human(r->line.bytes_down, down), r->line.requests,
 	    r->line.requests == 1 ? "" : "s");
@@ -160,6 +167,24 @@ show_remains(struct sbuf *out, const struct command_line *line, const struct syn
 	}
 }
 
+/* What the proof is not about. */
+static void
+show_left_out(struct sbuf *out, const struct sync_result *r)
+{
+	uint64_t unselected = MIN(r->unselected, r->left_out), ignored = r->left_out - unselected;
+
+	if (r->left_out == 0) {
+		sbuf_add(out, ".\n");
+		return;
+	}
+	sbuf_add(out, ", but for ");
+	if (ignored)
+		sbuf_addf(out, "%" PRIu64 " that %s ignored here%s", ignored, ignored == 1 ? "is" : "are", unselected ? " and " : "");
+	if (unselected)
+		sbuf_addf(out, "%" PRIu64 " that %s not selected here", unselected, unselected == 1 ? "is" : "are");
+	sbuf_add(out, ".\n");
+}
+
 static void
 show_place(struct sbuf *out, const struct sync_result *r)
 {
@@ -167,10 +192,21 @@ show_place(struct sbuf *out, const struct sync_result *r)
 
 	if (!r->identical)
 		return;
-	sbuf_addf(out, "In sync: %" PRIu64 " %s, %s, proven identical to the server at %s%s", r->entries,
-	    r->entries == 1 ? "entry" : "entries", size_human(r->bytes, size), rfc3339_us(r->clock, at), r->left_out ? "" : ".\n");
-	if (r->left_out)
-		sbuf_addf(out, ", but for %" PRIu64 " that %s ignored here.\n", r->left_out, r->left_out == 1 ? "is" : "are");
+	sbuf_addf(out, "In sync: %" PRIu64 " %s, %s, proven identical to the server at %s", r->entries,
+	    r->entries == 1 ? "entry" : "entries", size_human(r->bytes, size), rfc3339_us(r->clock, at));
+	show_left_out(out, r);
+}
+
+static void
+show_memory(struct sbuf *out, const struct sync_result *r)
+{
+	if (r->renewed) {
+		sbuf_add_visible(out, r->renewed);
+		sbuf_add(out, ": it was set aside (.dray/state-damaged.db), and both sides were compared anew.\n");
+	}
+	if (r->copied)
+		sbuf_add(out, "This folder is a copy of the one that was linked: both sides were united, and nothing was deleted on the server.\n"
+		    "If that one is still in use, give this one a device of its own: dray unlink, dray link.\n");
 }
 
 static void
@@ -186,6 +222,7 @@ show_text(const struct command_line *line, const struct sync_result *r)
 		plan_show(&sb, &r->planned->plan, list_max(line));
 		show_remains(&sb, line, r);
 	} else {
+		show_memory(&sb, r);
 		show_done(&sb, r);
 		show_conflicts(&sb, line, r);
 		show_ignored(&sb, line, r);

@@ -3,14 +3,18 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/pathat.h"
 #include "base/sbuf.h"
 #include "client/folder.h"
+#include "client/mark.h"
 
 #define DOT ".dray"
 #define TOKEN_FILE DOT "/token"
 #define LOCK_FILE DOT "/lock"
 #define STATE_FILE DOT "/state.db"
+#define DAMAGED_FILE DOT "/state-damaged.db"
+#define MARK_FILE DOT "/link"
 
 static char *
 path_join(const char *dir, const char *name)
@@ -25,8 +29,9 @@ static bool
 is_linked(const char *dir)
 {
 	AUTO(freep) char *state = path_join(dir, STATE_FILE);
+	AUTO(freep) char *mark = path_join(dir, MARK_FILE);
 
-	return access(state, F_OK) == 0;
+	return access(state, F_OK) == 0 || access(mark, F_OK) == 0;
 }
 
 err_code
@@ -79,11 +84,14 @@ folder_peek(const char *path, struct arena *a, struct state_link *link, const ch
 {
 	AUTO(freep) char *dot = path_join(path, DOT);
 	AUTO(closep) int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct mark_id id;
 	err_code rc;
 
 	if (root < 0)
 		return err_errno(err, "%s", path);
-	rc = state_link_peek(dot, a, link, err);
+	rc = mark_read(root, a, link, &id, err);
+	if (rc) /* linked by an earlier version, or damaged */
+		rc = state_link_peek(dot, a, link, err);
 	if (rc)
 		return err_wrap(err, "%s", path);
 	return read_token(root, path, a, token, err);
@@ -116,11 +124,129 @@ look_for_lock(struct folder *f, struct err *err)
 	return ERR_OK;
 }
 
+/* ---- a state that is lost or damaged ------------------------------------------------------------------------------------------ */
+
+static bool
+is_damage(const struct err *err)
+{
+	switch (err->code) {
+	case ERR_CORRUPT:
+	case ERR_STATE_DAMAGED:
+	case ERR_NOT_LINKED: /* cut short to nothing */
+		return true;
+	case ERR_DB: /* a schema that makes no sense; not one of a newer version */
+		return !err->reason;
+	default:
+		return false;
+	}
+}
+
+/* What it held is of no use to anybody but who wants to know what happened; the last one is kept. */
+static err_code
+set_aside(struct folder *f, struct err *err)
+{
+	static const char *const suffixes[] = { "-shm", "-wal", "" };
+	char from[64], to[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		err_code rc;
+
+		snprintf(from, sizeof from, STATE_FILE "%s", suffixes[i]);
+		snprintf(to, sizeof to, DAMAGED_FILE "%s", suffixes[i]);
+		rc = pathat_unlink(f->root, to, 0, err);
+		if (rc == ERR_OK || rc == ERR_NOT_FOUND)
+			rc = pathat_rename(f->root, from, f->root, to, 0, err);
+		if (rc && rc != ERR_NOT_FOUND)
+			return err_wrap(err, "set the damaged state aside");
+	}
+	return pathat_fsync_dir(f->root, DOT, err);
+}
+
+err_code
+folder_renew(struct folder *f, const struct err *why, struct err *err)
+{
+	AUTO(freep) char *dot = path_join(f->path, DOT);
+	err_code rc;
+
+	state_free(TAKE(f->state));
+	rc = set_aside(f, err);
+	if (rc == ERR_OK)
+		rc = state_open(dot, &f->state, err);
+	if (rc == ERR_OK)
+		rc = state_link_put(f->state, &f->link, err);
+	if (rc == ERR_OK)
+		f->renewed = why->code == ERR_STATE_DAMAGED ? arena_strdup(f->arena, why->msg)
+		                                            : arena_printf(f->arena, "what this folder remembers could not be read (%s)", why->msg);
+	return rc;
+}
+
+/* What the mark says is what it was when the state and the tree were last known to belong together. */
+static err_code
+note_mark(struct folder *f, const struct mark_id *was, bool known, struct err *err)
+{
+	struct mark_id here;
+	err_code rc = mark_here(f->root, &here, err);
+
+	if (rc)
+		return rc;
+	if (!known)
+		return mark_write(f->root, &f->link, &here, err);
+	f->copied = !mark_same(was, &here) && !FAULT("client.copy_unnoticed");
+	return ERR_OK;
+}
+
+err_code
+folder_united(struct folder *f, struct err *err)
+{
+	struct mark_id here;
+	err_code rc = mark_here(f->root, &here, err);
+
+	if (rc == ERR_OK)
+		rc = mark_write(f->root, &f->link, &here, err);
+	f->copied = rc != ERR_OK;
+	return rc;
+}
+
+static err_code
+open_state(struct folder *f, struct err *err)
+{
+	AUTO(freep) char *dot = path_join(f->path, DOT);
+	AUTO(freep) char *file = path_join(f->path, STATE_FILE);
+	struct state_link marked;
+	struct mark_id id;
+	struct err why;
+	bool known = mark_read(f->root, f->arena, &marked, &id, &why) == ERR_OK;
+	err_code rc = ERR_OK;
+
+	if (known && access(file, F_OK) < 0)
+		rc = err_set(&why, ERR_STATE_DAMAGED, "what this folder remembers, .dray/state.db, was gone");
+	if (rc == ERR_OK)
+		rc = state_open(dot, &f->state, &why);
+	if (rc == ERR_OK)
+		rc = state_link_get(f->state, f->arena, &f->link, &why);
+	if (rc && known && is_damage(&why)) {
+		f->link = marked;
+		rc = folder_renew(f, &why, err);
+	} else if (rc && err) {
+		*err = why;
+	}
+	return rc ? rc : note_mark(f, &id, known, err);
+}
+
+/* For who only looks: a damaged state is what he may be looking for. */
+static err_code
+look_at_state(struct folder *f, struct err *err)
+{
+	AUTO(freep) char *dot = path_join(f->path, DOT);
+	err_code rc = state_open_untouched(dot, f->lock >= 0, &f->state, err);
+
+	return rc ? rc : state_link_get(f->state, f->arena, &f->link, err);
+}
+
 static err_code
 open_as(const char *path, bool untouched, struct folder **out, struct err *err)
 {
 	AUTO(folder_freep) struct folder *f = xcalloc(1, sizeof *f);
-	AUTO(freep) char *dot = path_join(path, DOT);
 	err_code rc;
 
 	*out = NULL;
@@ -134,12 +260,9 @@ open_as(const char *path, bool untouched, struct folder **out, struct err *err)
 	rc = untouched ? look_for_lock(f, err) : take_lock(f, O_RDWR | O_CREAT, err);
 	if (rc)
 		return rc;
-	rc = untouched ? state_open_untouched(dot, f->lock >= 0, &f->state, err) : state_open(dot, &f->state, err);
+	rc = untouched ? look_at_state(f, err) : open_state(f, err);
 	if (rc)
 		return err_wrap(err, "state of %s", path);
-	rc = state_link_get(f->state, f->arena, &f->link, err);
-	if (rc)
-		return err_wrap(err, "%s", path);
 	rc = read_token(f->root, path, f->arena, &f->token, err);
 	if (rc)
 		return rc;
@@ -214,6 +337,7 @@ fill(int root, const char *path, const struct state_link *link, const char *toke
 {
 	AUTO(freep) char *dot = path_join(path, DOT);
 	struct state *state = NULL;
+	struct mark_id id;
 	err_code rc;
 
 	rc = write_token(root, token, err);
@@ -224,14 +348,16 @@ fill(int root, const char *path, const struct state_link *link, const char *toke
 		return rc;
 	rc = state_link_put(state, link, err);
 	state_free(state);
-	if (rc)
-		return rc;
-	return pathat_fsync_dir(root, DOT, err);
+	if (rc == ERR_OK)
+		rc = mark_here(root, &id, err);
+	if (rc == ERR_OK)
+		rc = mark_write(root, link, &id, err);
+	return rc;
 }
 
 /* What link makes, in the order in which unlink takes it away: state.db last, since it is what makes a folder linked. */
-static const char *const LINK_FILES[] = { TOKEN_FILE, LOCK_FILE, DOT "/agent.sock", DOT "/agent.lock", DOT "/paused",
-	STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE };
+static const char *const LINK_FILES[] = { MARK_FILE, TOKEN_FILE, LOCK_FILE, DOT "/agent.sock", DOT "/agent.lock", DOT "/paused",
+	DOT "/selection", DAMAGED_FILE "-shm", DAMAGED_FILE "-wal", DAMAGED_FILE, STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE };
 
 static err_code
 remove_files(int root, struct err *err)

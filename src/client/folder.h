@@ -1,6 +1,6 @@
 #pragma once
 /**
- * A linked folder: its root, its .dray directory (0700: state.db, token, lock, tmp, trash) and the lock that keeps a second
+ * A linked folder: its root, its .dray directory (0700: state.db, link, token, lock, tmp, trash) and the lock that keeps a second
  * dray off it.
  */
 
@@ -18,6 +18,8 @@ struct folder {
 	struct arena *arena;      /* owns the text of link and token */
 	struct state_link link;
 	const char *token;
+	const char *renewed;      /* why its state has been begun anew since it was opened, NULL: it has not */
+	bool copied;              /* the folder is a copy of the one that was linked, and no sync has united it yet */
 };
 
 /**
@@ -28,7 +30,8 @@ err_code folder_find(const char *dir, char **out, struct err *err);
 
 /**
  * folder_open(path, out, err): open the folder that folder_find found and lock it.
- * Errors     NOT_LINKED, ROOT_IN_USE, DB, IO.
+ * A state that is lost or damaged is set aside (.dray/state-damaged.db) and begun anew.
+ * Errors     NOT_LINKED, ROOT_IN_USE, STATE_DAMAGED, DB, IO.
  */
 err_code folder_open(const char *path, struct folder **out, struct err *err);
 /**
@@ -36,6 +39,10 @@ err_code folder_open(const char *path, struct folder **out, struct err *err);
  * then, and what is read may be changing.
  */
 err_code folder_open_untouched(const char *path, struct folder **out, struct err *err);
+/** folder_renew(f, why, err): set a state that has turned out to be damaged aside, and begin it anew. */
+err_code folder_renew(struct folder *f, const struct err *why, struct err *err);
+/** folder_united(f, err): a copy has been united with the project: from here on it is the folder that it is. */
+err_code folder_united(struct folder *f, struct err *err);
 void folder_free(struct folder *f);
 void folder_freep(struct folder **f);
 

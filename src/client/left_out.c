@@ -25,9 +25,19 @@ left_out_leaves(struct left_out *lo, const struct entry *base)
 	note(lo, NOTE_LEAVES, base);
 }
 
+static void
+count(struct left_out *lo, const struct entry *e)
+{
+	if (selection_keeps(lo->selection, e->path))
+		return;
+	lo->unselected++;
+	lo->unselected_bytes += e->kind == ENTRY_FILE ? (uint64_t)e->size : 0;
+}
+
 void
 left_out_found(struct left_out *lo, const struct entry *e)
 {
+	count(lo, e);
 	note(lo, NOTE_LEFT_OUT, e);
 }
 
@@ -37,8 +47,12 @@ review(void *ctx, const struct entry *e, struct err *err)
 	struct left_out *lo = ctx;
 
 	(void)err;
-	if (ignore_path(lo->ignore, e->path, e->kind == ENTRY_DIR))
+	if (ignore_path(lo->ignore, e->path, e->kind == ENTRY_DIR) || !selection_keeps(lo->selection, e->path)) {
+		count(lo, e);
 		return ERR_OK;
+	}
+	if (!lo->came_back)
+		left_out_forget(lo); /* what leaves is found again by the look that begins again */
 	note(lo, NOTE_BACK, e);
 	lo->came_back = true;
 	return ERR_OK;
@@ -48,6 +62,12 @@ err_code
 left_out_review(struct left_out *lo, struct err *err)
 {
 	return state_left_out_each(lo->state, review, lo, err);
+}
+
+void
+left_out_forget(struct left_out *lo)
+{
+	lo->notes = NULL;
 }
 
 static err_code

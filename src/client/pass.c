@@ -22,7 +22,7 @@ keep_as(struct arena *a, const struct entry *e, const char *path)
 	return copy;
 }
 
-static struct entry *
+struct entry *
 keep(struct arena *a, const struct entry *e)
 {
 	return keep_as(a, e, arena_strdup(a, e->path));
@@ -63,7 +63,7 @@ add_problem(struct pass *p, const char *path, const char *reason, const char *de
 /* ---- the local side ------------------------------------------------------------------------------------------------------ */
 
 /* A part of the tree that could not be read is not "absent": nothing is concluded about it (I9). */
-static bool
+bool
 is_frozen(const struct gather *g, const char *path)
 {
 	size_t len = strlen(path);
@@ -112,7 +112,7 @@ on_problem(void *ctx, const struct scan_problem *problem)
 	add_problem(g->pass, problem->path, problem->reason, problem->subtree ? "nothing beneath it was looked at" : "");
 }
 
-static bool
+bool
 is_held(const struct gather *g, const char *path)
 {
 	return g->opts->held && map_get(g->opts->held, path, strlen(path));
@@ -154,7 +154,7 @@ base_until(struct gather *g, const char *path, struct err *err)
 	while (g->base && (!path || path_cmp(g->base->path, path) < 0)) {
 		if (is_frozen(g, g->base->path)) {
 			/* nothing is known of it */
-		} else if (is_ignored(g, g->base) && !FAULT("client.ignore_deletes")) {
+		} else if (is_left_out(g, g->base) && !FAULT("client.ignore_deletes") && !FAULT("client.deselect_deletes")) {
 			left_out_leaves(&g->left_out, g->base);
 		} else {
 			struct row *row = row_at(g, g->base->path);
@@ -246,37 +246,73 @@ verify(struct gather *g, const struct entry *found, const struct entry *base, st
 	return ERR_OK;
 }
 
+err_code
+agrees(struct gather *g, struct entry *e, const struct entry *base, enum agrees *out, struct err *err)
+{
+	err_code rc;
+
+	*out = DIFFERS;
+	e->mode = entry_mode_through(base->mode, e->mode, g->mask);
+	if (e->kind != base->kind)
+		return ERR_OK;
+	if (entry_same_meta(e, base) && (e->kind == ENTRY_FILE ? entry_same_disk(e, base) : entry_same_content(e, base))) {
+		*out = AGREES;
+		return ERR_OK;
+	}
+	if (e->kind != ENTRY_FILE || e->size != base->size || e->mtime_ns != base->mtime_ns)
+		return ERR_OK;
+	rc = look(g, e, err);
+	if (rc == ERR_OK)
+		rc = relaid_base(g, e, base, err);
+	if (rc == ERR_OK && e->content_known && entry_same_content(e, base) && entry_same_meta(e, base))
+		*out = AGREES_TOUCHED;
+	return rc;
+}
+
+err_code
+same_bytes_as(struct gather *g, struct entry *e, const struct entry *remote, bool *same, struct err *err)
+{
+	err_code rc = look(g, e, err);
+
+	*same = false;
+	if (rc == ERR_OK)
+		rc = relaid_base(g, e, remote, err);
+	if (rc == ERR_OK)
+		*same = e->content_known && entry_same_content(e, remote);
+	return rc;
+}
+
+/* Its bytes are the agreed ones, and its stat is to be recorded anew. */
+static void
+refresh(struct gather *g, struct entry *e)
+{
+	struct refresh *r = arena_must(g->pass->arena, sizeof *r);
+
+	g->pass->verified++;
+	g->pass->verified_bytes += (uint64_t)e->size;
+	e->id = g->base->id;
+	e->version = g->base->version;
+	r->entry = *keep(g->pass->arena, e);
+	r->next = g->refreshed;
+	g->refreshed = r;
+}
+
 static err_code
 same_or_row(struct gather *g, const struct entry *found, struct err *err)
 {
 	struct entry e = *found;
 	const struct entry *base = g->base;
 	struct row *row;
+	enum agrees how;
+	err_code rc = agrees(g, &e, base, &how, err);
 
-	e.mode = entry_mode_through(base->mode, e.mode, g->mask);
-	if (e.kind == base->kind) {
-		if (e.kind == ENTRY_FILE && entry_same_meta(&e, base) && entry_same_disk(&e, base))
-			return g->opts->verify ? verify(g, &e, base, err) : ERR_OK;
-		if (e.kind != ENTRY_FILE && entry_same_content(&e, base) && entry_same_meta(&e, base))
-			return ERR_OK;
-		if (e.kind == ENTRY_FILE && e.size == base->size && e.mtime_ns == base->mtime_ns) {
-			err_code rc = look(g, &e, err);
-			if (rc == ERR_OK)
-				rc = relaid_base(g, &e, base, err);
-			if (rc)
-				return rc;
-			if (e.content_known && entry_same_content(&e, base) && entry_same_meta(&e, base)) {
-				struct refresh *r = arena_must(g->pass->arena, sizeof *r);
-				g->pass->verified++;
-				g->pass->verified_bytes += (uint64_t)e.size;
-				e.id = base->id;
-				e.version = base->version;
-				r->entry = *keep(g->pass->arena, &e);
-				r->next = g->refreshed;
-				g->refreshed = r;
-				return ERR_OK;
-			}
-		}
+	if (rc)
+		return rc;
+	if (how == AGREES)
+		return e.kind == ENTRY_FILE && g->opts->verify ? verify(g, &e, base, err) : ERR_OK;
+	if (how == AGREES_TOUCHED) {
+		refresh(g, &e);
+		return ERR_OK;
 	}
 	row = row_at(g, e.path);
 	row->item.base = keep_in(g, row, base);
@@ -357,18 +393,24 @@ static err_code
 on_found(void *ctx, const struct entry *e, struct err *err)
 {
 	struct gather *g = ctx;
+	bool known;
 	err_code rc = base_until(g, e->path, err);
 
 	if (rc)
 		return rc;
 	g->pass->scanned++;
 	note_held(g, e);
-	if (g->base && path_cmp(g->base->path, e->path) == 0 && g->base->kind != e->kind && is_ignored(g, g->base) && !is_frozen(g, e->path)) {
+	known = g->base && path_cmp(g->base->path, e->path) == 0;
+	if (!selection_keeps(g->selection, e->path)) {
+		rc = found_unselected(g, e, known ? g->base : NULL, err);
+		return rc || !known ? rc : next_base(g, err);
+	}
+	if (known && g->base->kind != e->kind && is_left_out(g, g->base) && !is_frozen(g, e->path)) {
 		left_out_leaves(&g->left_out, g->base); /* what was agreed on is ignored; what is here now is something else */
 		rc = next_base(g, err);
 		return rc ? rc : found_new(g, e, err);
 	}
-	if (g->base && path_cmp(g->base->path, e->path) == 0) {
+	if (known) {
 		rc = same_or_row(g, e, err);
 		return rc ? rc : next_base(g, err);
 	}
@@ -430,7 +472,7 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 
 	if (rc && rc != ERR_NOT_FOUND)
 		return rc;
-	if (rc == ERR_OK && !is_ignored(g, &base)) { /* where it was it is no more, unless something else has been put there */
+	if (rc == ERR_OK && !is_left_out(g, &base)) { /* where it was it is no more, unless something else has been put there */
 		row = row_at(g, base.path);
 		row->remote_set = true;
 		rc = fill_from_base(g, row, err);
@@ -439,10 +481,11 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 	}
 	if (deleted)
 		return ERR_OK;
-	if (is_ignored(g, e)) {
-		if (rc == ERR_NOT_FOUND || !is_ignored(g, &base))
-			left_out_found(&g->left_out, e);
-		return ERR_OK;
+	if (is_left_out(g, e)) {
+		if (rc == ERR_OK && is_left_out(g, &base))
+			return ERR_OK;
+		left_out_found(&g->left_out, e);
+		return match_unselected(g, e, err);
 	}
 	row = row_at(g, e->path);
 	row->remote_set = true;
@@ -470,6 +513,18 @@ item_cmp(const void *a, const void *b)
 	return path_cmp(((const struct diff_item *)a)->path, ((const struct diff_item *)b)->path);
 }
 
+/*
+ * The folder is a copy, and nobody knows whether its files are as old as its state.  So what differs here from what was agreed on is no edit and no deletion: it is as
+ * if it had never been agreed on, and both sides are united.  What is as agreed was, and the server may still change or delete it.
+ */
+static void
+distrust(struct diff_item *item)
+{
+	if (!item->base || (item->local && item->local->content_known && entry_same_content(item->local, item->base)))
+		return;
+	item->base = NULL;
+}
+
 static struct diff_item *
 join(struct gather *g, size_t *n)
 {
@@ -489,6 +544,8 @@ join(struct gather *g, size_t *n)
 		}
 		if (!row->remote_set)
 			row->item.remote = row->item.base;
+		if (g->folder->copied)
+			distrust(&row->item);
 		row->item.rules = ignore_is_file(row->item.path);
 		items[(*n)++] = row->item;
 	}
@@ -627,6 +684,8 @@ gather_all(struct gather *g, struct err *err)
 	if (rc == ERR_OK)
 		rc = gather_remote(g, err);
 	if (rc == ERR_OK)
+		rc = gather_unselected(g, err);
+	if (rc == ERR_OK)
 		rc = left_out_record(&g->left_out, err);
 	if (rc == ERR_OK)
 		rc = state_totals(g->folder->state, &g->totals, err);
@@ -638,9 +697,11 @@ gather_all(struct gather *g, struct err *err)
 	rc = resolve(g, items, n, err);
 	if (rc == ERR_OK)
 		rc = find_origins(g, items, n, err);
-	if (rc == ERR_OK)
-		diff_plan(items, n, g->pass->arena, &g->pass->plan);
-	return rc;
+	if (rc)
+		return rc;
+	diff_plan(items, n, g->pass->arena, &g->pass->plan);
+	plan_drops(g);
+	return ERR_OK;
 }
 
 static err_code
@@ -648,9 +709,11 @@ look_once(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 {
 	AUTO(pass_freep) struct pass *p = xcalloc(1, sizeof *p);
 	struct gather g = { .pass = p, .folder = f, .opts = opts, .now_ns = clock_wall_ns(), .mask = f->mask };
-	err_code rc;
+	err_code rc = selection_load(f->root, &g.selection, err);
 
 	*out = NULL;
+	if (rc)
+		return rc;
 	p->arena = arena_new(PASS_MEMORY_MAX);
 	g.arena = arena_new(PASS_MEMORY_MAX);
 	g.rows = map_new();
@@ -658,8 +721,12 @@ look_once(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 	g.held_inodes = map_new();
 	g.ignored = map_new();
 	g.ignore = ignore_new();
-	g.left_out = (struct left_out){ .state = f->state, .ignore = g.ignore, .a = g.arena };
+	g.left_out = (struct left_out){ .state = f->state, .ignore = g.ignore, .selection = g.selection, .a = g.arena };
+	g.unselected_end = &g.unselected;
 	rc = gather_all(&g, err);
+	p->unselected = g.left_out.unselected;
+	p->unselected_bytes = g.left_out.unselected_bytes;
+	selection_free(g.selection);
 	ignore_free(g.ignore);
 	map_free(g.ignored);
 	map_free(g.rows);

@@ -26,6 +26,7 @@ struct pass {
 	uint64_t known;           /* entries of the base tree */
 	uint64_t deferred;        /* new entries that this pass has left for the next one */
 	uint64_t held_back;       /* names that differ and were left alone, as they are held */
+	uint64_t unselected, unselected_bytes; /* of what the server has and is left out, what is not selected here */
 	uint64_t verified, verified_bytes; /* files that were read and are as agreed */
 };
 
@@ -51,8 +52,8 @@ struct pass_opts {
 };
 
 /**
- * pass_open(f, opts, out, err): scan the folder and plan.  Base rows whose file was touched but is unchanged are refreshed; what is ignored is
- * left out (docs/protocol/ignore.md), and with ${carried_out} no longer remembered as agreed.
+ * pass_open(f, opts, out, err): scan the folder and plan.  Base rows whose file was touched but is unchanged are refreshed; what is ignored, or not
+ * selected here, is left out (docs/protocol/ignore.md), and with ${carried_out} no longer remembered as agreed.
  * Errors     IO, CANCELLED, DB, those of the line; VERSION_CONFLICT: the server has moved on since it was last read: read on, and look again.
  */
 err_code pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err);

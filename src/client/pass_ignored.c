@@ -1,5 +1,5 @@
 /*
- * What a pass does with ignored names: docs/protocol/ignore.md.
+ * What a pass does with names that are ignored, or not selected here: docs/protocol/ignore.md.
  */
 #include "base/path.h"
 #include "client/pass_internal.h"
@@ -14,9 +14,9 @@ on_ignored(void *ctx, const char *path, bool dir)
 }
 
 bool
-is_ignored(const struct gather *g, const struct entry *e)
+is_left_out(const struct gather *g, const struct entry *e)
 {
-	return ignore_path(g->ignore, e->path, e->kind == ENTRY_DIR);
+	return ignore_path(g->ignore, e->path, e->kind == ENTRY_DIR) || !selection_keeps(g->selection, e->path);
 }
 
 /* Which names of its directory are ignored is not known: all of it is left alone, but a file of rules there, which may be a better one. */
@@ -104,9 +104,11 @@ add_ignored(struct gather *g)
 	void *value;
 
 	while (map_next(g->ignored, &pos, &key, &len, &value)) {
-		const char *path = g->pass->ignored[g->pass->ignored_count++] = arena_strndup(g->pass->arena, key, len);
+		const char *path = arena_strndup(g->pass->arena, key, len);
 		struct row *row = map_get(g->rows, path, len);
 
+		if (value != NOT_SELECTED)
+			g->pass->ignored[g->pass->ignored_count++] = path;
 		if (row) {
 			freeze_meeting(g, path);
 		} else if (is_beside_a_row(g, path)) {
@@ -126,14 +128,14 @@ gather_ignored(struct gather *g, struct err *err)
 	return g->totals.left_out > 0 && map_count(g->rows) > 0 ? state_left_out_each(g->folder->state, add_left_out, g, err) : ERR_OK;
 }
 
-/* What is no longer ignored is pending like anything else, so the look that has begun without it begins again. */
+/* What is not to be left out any more is pending like anything else, so the look that has begun without it begins again. */
 err_code
 review_left_out(struct gather *g, struct err *err)
 {
 	err_code rc;
 
 	if (!g->opts->carried_out)
-		g->left_out.notes = NULL; /* what was agreed on is only forgotten by a sync */
+		left_out_forget(&g->left_out); /* what was agreed on is only forgotten by a sync */
 	rc = g->totals.left_out > 0 ? left_out_review(&g->left_out, err) : ERR_OK;
 	return rc ? rc : left_out_record(&g->left_out, err);
 }

@@ -1,5 +1,5 @@
 #pragma once
-/** Shared by pass.c and pass_ignored.c: a pass while it is made. */
+/** Shared by pass.c, pass_ignored.c and pass_selected.c: a pass while it is made. */
 
 #include "client/left_out.h"
 #include "client/pass.h"
@@ -24,7 +24,11 @@ struct gather {
 	struct map *frozen;       /* path -> struct scan_problem of what could not be seen */
 	bool frozen_subtrees;
 	struct ignore *ignore;    /* the rules that the scan has come across */
-	struct map *ignored;      /* path -> of what the scan has left out */
+	struct map *ignored;      /* path -> of what the scan has left out, or NOT_SELECTED */
+	struct selection *selection;
+	struct unselected *unselected, **unselected_end; /* what is here and not selected, in the order of the scan */
+	uint64_t candidates;      /* of them, those that may be the server's */
+	struct map *by_path;      /* those, while the server's are looked at */
 	struct left_out left_out; /* of what the server has */
 	struct map *held_inodes;  /* of the held files: where one was renamed to, its old name is left alone too */
 	struct state_walk *walk;  /* base rows, in step with the scan */
@@ -50,8 +54,11 @@ void freeze(struct gather *g, const struct scan_problem *problem);
 
 /* ---- pass_ignored.c ------------------------------------------------------------------------------------------------------- */
 
-/** is_ignored(g, e): by the rules that the scan has come across. */
-bool is_ignored(const struct gather *g, const struct entry *e);
+/** The value in gather.ignored of what is here, is not selected and stays. */
+#define NOT_SELECTED ((void *)(uintptr_t)1)
+
+/** is_left_out(g, e): ignored by the rules that the scan has come across, or not selected here. */
+bool is_left_out(const struct gather *g, const struct entry *e);
 
 /** on_ignored: the scan's callback. */
 void on_ignored(void *ctx, const char *path, bool dir);
@@ -62,8 +69,39 @@ void freeze_dir_of(struct gather *g, const char *rules_path);
 /** freeze_held_rules(g): the same for rules that are being written. */
 void freeze_held_rules(struct gather *g);
 
-/** review_left_out(g, err): after the scan: record what has left, and what is no longer ignored; then came_back is set, and the look must begin again. */
+/** review_left_out(g, err): after the scan: record what has left, and what is no longer to be; then came_back is set, and the look must begin again. */
 err_code review_left_out(struct gather *g, struct err *err);
 
-/** gather_ignored(g, err): put what is ignored on either side into the rows, as far as it concerns the plan; and all that is here into the pass. */
+/** gather_ignored(g, err): put what is left out on either side into the rows, as far as it concerns the plan; and all that is here into the pass. */
 err_code gather_ignored(struct gather *g, struct err *err);
+
+/* ---- pass_selected.c ------------------------------------------------------------------------------------------------------ */
+
+/** found_unselected(g, e, base, err): the scan has found ${e}, which is not selected here; ${base}: what was agreed on of it, NULL: nothing. */
+err_code found_unselected(struct gather *g, const struct entry *e, const struct entry *base, struct err *err);
+
+/** match_unselected(g, remote, err): ${remote} is the server's and left out: is it what is here under its name? */
+err_code match_unselected(struct gather *g, const struct entry *remote, struct err *err);
+
+/** gather_unselected(g, err): when both sides have been read: what of it is to go (plan_drops), and what stays and is a problem. */
+err_code gather_unselected(struct gather *g, struct err *err);
+
+/** plan_drops(g): add what is to go to the plan. */
+void plan_drops(struct gather *g);
+
+/* ---- pass.c --------------------------------------------------------------------------------------------------------------- */
+
+/** How what was found on disk is to what was agreed on. */
+enum agrees { AGREES, AGREES_TOUCHED /* the bytes say so, and its stat is another */, DIFFERS };
+
+/** agrees(g, e, base, out, err): where only the bytes can tell they are read; then ${e} is what they are. */
+err_code agrees(struct gather *g, struct entry *e, const struct entry *base, enum agrees *out, struct err *err);
+
+/** same_bytes_as(g, e, remote, same, err): whether the file ${e}, which is read, has the content of ${remote}, however that is cut. */
+err_code same_bytes_as(struct gather *g, struct entry *e, const struct entry *remote, bool *same, struct err *err);
+
+bool is_frozen(const struct gather *g, const char *path);
+bool is_held(const struct gather *g, const char *path);
+
+/** keep(a, e): a copy of ${e} with its text. */
+struct entry *keep(struct arena *a, const struct entry *e);

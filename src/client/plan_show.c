@@ -16,6 +16,7 @@ static const struct {
 	[ACT_MOVE_LOCAL] = { "move_local", "move here" },
 	[ACT_CONFLICT] = { "conflict", "conflict" },
 	[ACT_SKIP] = { "skip", "skip" },
+	[ACT_DROP] = { "drop", "remove here" },
 };
 
 void

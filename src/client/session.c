@@ -193,18 +193,44 @@ find_root(const char *path, char **out, struct err *err)
 	}
 }
 
+/* What follows ${root} in ${path}, lent; NULL when that is elsewhere. */
+static const char *
+path_in(const char *root, const char *path)
+{
+	size_t len = strlen(root);
+
+	if (strncmp(path, root, len) != 0 || (path[len] != '/' && path[len] != '\0'))
+		return NULL;
+	return path + len + (path[len] == '/');
+}
+
+err_code
+linked_path(const char *typed, struct arena *a, const char **root, const char **out, struct err *err)
+{
+	AUTO(freep) char *path = real_path(typed);
+	AUTO(freep) char *top = NULL;
+	err_code rc = find_root(typed, &top, err);
+
+	if (rc)
+		return rc;
+	*root = arena_strdup(a, top);
+	*out = arena_strdup(a, path_in(top, path));
+	if (!**out)
+		return ERR_OK;
+	rc = path_ok(*out, strlen(*out), err);
+	return rc ? err_wrap(err, "%s", typed) : ERR_OK;
+}
+
 err_code
 session_path(struct session *s, const char *typed, const char **out, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	const char *in = NULL;
-	size_t len = s->root ? strlen(s->root) : 0;
 	err_code rc;
 
 	if (s->root) {
 		path = real_path(typed);
-		if (strncmp(path, s->root, len) == 0 && (path[len] == '/' || path[len] == '\0'))
-			in = path + len + (path[len] == '/');
+		in = path_in(s->root, path);
 	} else {
 		in = path = path_under("", typed, true);
 	}

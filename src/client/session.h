@@ -31,6 +31,13 @@ void session_freep(struct session **s);
  */
 err_code session_path(struct session *s, const char *typed, const char **out, struct err *err);
 
+/**
+ * linked_path(typed, a, root, out, err): the linked folder that ${typed} lies in, and its path in the project as of session_path, both in ${a}; nobody is
+ * asked, and it need not exist.
+ * Errors     NOT_LINKED; the rules of names.
+ */
+err_code linked_path(const char *typed, struct arena *a, const char **root, const char **out, struct err *err);
+
 /** session_live(s, path, a, out, err): what is at ${path} now.  NOT_FOUND says so in words. */
 err_code session_live(struct session *s, const char *path, struct arena *a, struct wire_file *out, struct err *err);
 

@@ -116,6 +116,25 @@ rules_first(struct pass *pass, const struct map *given_up)
 	return found;
 }
 
+/* ---- what is not selected ------------------------------------------------------------------------------------------------------- */
+
+/* It goes before anything else is done, so that all else is planned for the tree without it. */
+static bool
+drops_first(struct pass *pass, const struct map *given_up)
+{
+	struct plan *plan = &pass->plan;
+	size_t drops = 0, kept = 0;
+
+	for (size_t i = 0; i < plan->n; i++)
+		drops += plan->ops[i].act == ACT_DROP && !map_get(given_up, plan->ops[i].path, strlen(plan->ops[i].path));
+	for (size_t i = 0; drops > 0 && i < plan->n; i++)
+		if (plan->ops[i].act == ACT_DROP)
+			plan->ops[kept++] = plan->ops[i];
+	if (drops > 0)
+		plan->n = kept;
+	return drops > 0;
+}
+
 /* ---- a round ----------------------------------------------------------------------------------------------------------------------- */
 
 static size_t
@@ -192,19 +211,24 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 	for (unsigned round = 0; again && round < ROUNDS_MAX;) {
 		AUTO(pass_freep) struct pass *pass = NULL;
 		struct state_totals before;
-		bool rules;
+		bool drops, first;
 		err_code rc = look(f, remote, opts, slice, given_up, &pass, err);
 		if (rc == ERR_VERSION_CONFLICT && ++round < ROUNDS_MAX)
 			continue;
 		if (rc == ERR_OK)
 			rc = state_totals(f->state, &before, err);
+		if (rc == ERR_OK && pass->plan.deletes_remote > 0 && !FAULT("client.unsure_deletes"))
+			rc = state_base_verify(f->state, err); /* the proof of a deletion is a row that was written so (I9) */
 		if (rc)
 			return rc;
 		result->held_back = pass->held_back;
 		result->ignored = pass->ignored_count;
 		hold_deletes(pass, opts, result);
-		rules = !opts->dry_run && rules_first(pass, given_up);
-		if (!rules) /* else the next look has the say: what is wrong may be what is about to be put right */
+		result->unselected = pass->unselected;
+		result->unselected_bytes = pass->unselected_bytes;
+		drops = !opts->dry_run && drops_first(pass, given_up);
+		first = drops || (!opts->dry_run && rules_first(pass, given_up));
+		if (!first) /* else the next look has the say: what is wrong may be what is about to be put right */
 			copy_problems(result, pass);
 		if (opts->dry_run) {
 			result->planned = TAKE(pass);
@@ -212,8 +236,8 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		}
 		again = false;
 		rc = carry_out(&env, pass, &again, err);
-		again |= rules;
-		if (rc == ERR_OK && pass->deferred > 0) {
+		again |= first;
+		if (rc == ERR_OK && pass->deferred > 0 && !drops) {
 			again = true;
 			rc = next_slice(f, &before, &slice, err);
 			if (rc)
@@ -344,6 +368,34 @@ run(struct folder *f, struct remote *remote, const struct sync_opts *opts, struc
 	return rc;
 }
 
+/*
+ * Whether it was the state that could not be read, or was not what had been written; then it is set aside, and the sync is one of two trees that
+ * know nothing of each other: nothing is deleted.
+ */
+static err_code
+mend(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, err_code code, struct err *err)
+{
+	struct err why;
+	err_code rc;
+
+	if ((code != ERR_CORRUPT && code != ERR_STATE_DAMAGED && code != ERR_DB && code != ERR_EXISTS) || opts->dry_run || f->renewed)
+		return code;
+	if (state_check(f->state, &why) != ERR_STATE_DAMAGED)
+		return code;
+	rc = folder_renew(f, &why, err);
+	return rc ? rc : run(f, remote, opts, result, err);
+}
+
+/* What the folder has been through: told once. */
+static err_code
+settle(struct folder *f, const struct sync_opts *opts, struct sync_result *result, struct err *err)
+{
+	if (f->renewed)
+		result->renewed = arena_strdup(result->arena, f->renewed);
+	result->copied = f->copied;
+	return f->copied && !opts->dry_run ? folder_united(f, err) : ERR_OK;
+}
+
 err_code
 sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out, struct err *err)
 {
@@ -360,6 +412,10 @@ sync_run(struct folder *f, const struct sync_opts *opts, struct sync_result *out
 	if (rc)
 		return rc;
 	rc = run(f, remote, opts, out, err);
+	if (rc)
+		rc = mend(f, remote, opts, out, rc, err);
+	if (rc == ERR_OK)
+		rc = settle(f, opts, out, err);
 	remote_stats(remote, &out->line);
 	out->line.requests -= before.requests;
 	out->line.retries -= before.retries;

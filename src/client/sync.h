@@ -28,6 +28,7 @@ struct sync_conflict {
 struct sync_result {
 	struct arena *arena;  /* owns the text */
 	uint64_t pushed, pulled, moved_local, moved_remote, deleted_local, deleted_remote; /* entries */
+	uint64_t dropped;     /* entries that are not selected here, moved to the trash */
 	uint64_t content_up, content_down; /* bytes of the files that were sent and fetched */
 	uint64_t saved;       /* of them, what did not cross the line, as the other side had it */
 	struct sync_conflict *conflicts;
@@ -38,10 +39,13 @@ struct sync_result {
 	const char **kept;        /* directories that the server has deleted and that stay here for what is ignored in them */
 	size_t kept_count;
 	uint64_t ignored;         /* names here that are, by the last look */
-	uint64_t left_out;        /* entries of the server's that are not here, as they are ignored */
+	uint64_t left_out;        /* entries of the server's that are not here, as they are ignored or not selected */
+	uint64_t unselected, unselected_bytes; /* of them, those that are not selected, by the last look */
 	uint64_t held_back;       /* entries that differ and are being written, by the last look */
 	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
 	uint64_t entries, files, bytes; /* of the agreed tree */
+	bool copied;          /* the folder was a copy of the linked one: both sides have been united */
+	const char *renewed;  /* why its state was begun anew, NULL: it was not */
 	bool identical;       /* proven by the digest: all that is not ignored, and what is left out is all there is besides */
 	int64_t clock;        /* of the project, at which that holds */
 	struct state_place place; /* as it was when the sync had ended */

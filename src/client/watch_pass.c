@@ -80,6 +80,7 @@ say_done(struct watch_folder *w, const struct sync_result *r)
 	add_count(f, &n, "moved_here", r->moved_local);
 	add_count(f, &n, "deleted_there", r->deleted_remote);
 	add_count(f, &n, "deleted_here", r->deleted_local);
+	add_count(f, &n, "dropped_here", r->dropped);
 	add_count(f, &n, "conflicts", r->conflict_count);
 	if (n == before)
 		return;
@@ -148,6 +149,11 @@ say(struct watch_folder *w, const struct agent_pass *p, const struct sync_result
 	char size[SIZE_HUMAN_MAX];
 
 	say_problems(w, r);
+	if (r->renewed)
+		log_event(LOG_WARN, "its state is set aside as .dray/state-damaged.db, and both sides were compared anew", LOG_STR("folder", w->path),
+		    LOG_STR("why", r->renewed));
+	if (r->copied)
+		log_event(LOG_WARN, "the folder is a copy of the one that was linked: both sides were united", LOG_STR("folder", w->path));
 	if (p->verify)
 		log_event(LOG_INFO, "every file was read", LOG_STR("folder", w->path), LOG_U64("unsynced", r->problem_count),
 		    LOG_I64("ms", r->elapsed_ms));

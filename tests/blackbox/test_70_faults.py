@@ -199,7 +199,20 @@ def ignored_stays_there(a, b):
     b.sync()
 
 
+def deselected_stays_there(a, b):
+    a.write("renders/1", "r")
+    a.sync()
+    b.sync()
+    assert b.dray("select", "--remove", b.path("renders")).returncode == 0
+    b.sync()
+    a.sync()
+    assert a.path("renders/1").exists()
+    assert b.dray("select", "--all", b.folder).returncode == 0
+    b.sync()
+
+
 CLIENT = {
+    "client.deselect_deletes": deselected_stays_there,
     "client.no_exchange_check": typing_during_a_download_is_kept,
     "client.no_conflict_copy": both_versions_are_kept,
     "client.conflict_overwrites": copies_are_kept,

@@ -24,6 +24,7 @@ enum act {
 	ACT_MOVE_LOCAL,    /* renamed on the server from ${from}: move here */
 	ACT_CONFLICT,      /* both changed: keep the local state as a conflict copy, then pull */
 	ACT_SKIP,          /* cannot be synced as it is; ${reason} says why */
+	ACT_DROP,          /* not selected here and as the server has it: move to the trash here, and leave it there */
 };
 
 /** A version of a file on the server. */
@@ -46,6 +47,7 @@ struct plan_version {
  *                renamed (same inode, size, time): look, and send it when it differs from ${remote}.
  * DELETE_…       a directory comes after all that was in it.
  * FORGET         with ${local}: it stays here, for what is ignored in it.
+ * DROP           ${local} alone; it is not part of what was agreed on any more.  A directory comes after all that was in it.  Not made by diff/.
  * CONFLICT       ${local} is to be renamed aside (a directory as a whole), then ${remote} pulled onto the free name.
  */
 struct plan_op {

@@ -377,6 +377,27 @@ state_walk_next(struct state_walk *w, const struct entry **e, struct err *err)
 	return rc;
 }
 
+err_code
+state_base_verify(struct state *s, struct err *err)
+{
+	AUTO(state_walk_freep) struct state_walk *walk = NULL;
+	struct state_totals totals;
+	struct hash sum = { 0 };
+	const struct entry *e;
+	err_code rc = state_base_walk(s, &walk, err);
+
+	if (rc == ERR_OK)
+		rc = totals_of(s, &walk->view, &totals, err);
+	while (rc == ERR_OK && (rc = state_walk_next(walk, &e, err)) == ERR_OK && e) {
+		struct hash h = entry_digest(e);
+
+		digest_add(&sum, &h);
+	}
+	if (rc == ERR_OK && !hash_eq(&sum, &totals.digest))
+		return column_damaged(err, "the sum of the agreed tree is another one");
+	return rc;
+}
+
 void
 state_walk_free(struct state_walk *w)
 {

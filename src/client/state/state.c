@@ -85,22 +85,39 @@ state_open(const char *dotdray, struct state **out, struct err *err)
 	return ERR_OK;
 }
 
-err_code
-state_open_untouched(const char *dotdray, bool alone, struct state **out, struct err *err)
+static err_code
+open_to_read(const char *dotdray, enum how how, struct state **out, struct err *err)
 {
 	struct state *s = xcalloc(1, sizeof *s);
 	err_code rc;
 
 	mutex_init(&s->lock, RANK_LEAF);
-	rc = open_db(s, dotdray, alone ? OPEN_UNTOUCHED : OPEN_READ, err);
-	if (rc == ERR_OK)
-		rc = db_migrated(s->db, &client_state_migrations, err);
+	rc = open_db(s, dotdray, how, err);
 	if (rc) {
 		state_free(s);
 		return rc;
 	}
 	*out = s;
 	return ERR_OK;
+}
+
+err_code
+state_open_read(const char *dotdray, struct state **out, struct err *err)
+{
+	return open_to_read(dotdray, OPEN_READ, out, err);
+}
+
+err_code
+state_open_untouched(const char *dotdray, bool alone, struct state **out, struct err *err)
+{
+	err_code rc = open_to_read(dotdray, alone ? OPEN_UNTOUCHED : OPEN_READ, out, err);
+
+	if (rc)
+		return rc;
+	rc = db_migrated((*out)->db, &client_state_migrations, err);
+	if (rc)
+		state_free(TAKE(*out));
+	return rc;
 }
 
 void
@@ -118,15 +135,13 @@ state_free(struct state *s)
 err_code
 state_link_peek(const char *dotdray, struct arena *a, struct state_link *out, struct err *err)
 {
-	struct state s = { 0 };
-	err_code rc;
+	struct state *s;
+	err_code rc = state_open_read(dotdray, &s, err);
 
-	mutex_init(&s.lock, RANK_LEAF);
-	rc = open_db(&s, dotdray, OPEN_READ, err);
-	if (rc == ERR_OK)
-		rc = state_link_get(&s, a, out, err);
-	db_free(s.db);
-	mutex_fini(&s.lock);
+	if (rc)
+		return rc;
+	rc = state_link_get(s, a, out, err);
+	state_free(s);
 	return rc;
 }
 
@@ -319,7 +334,40 @@ column_fixed(struct db_stmt *st, int col, void *out, size_t len)
 err_code
 column_damaged(struct err *err, const char *what)
 {
-	return err_set(err, ERR_CORRUPT, "the folder's state is damaged (%s): unlink and link again; no file is lost by that", what);
+	return err_set(err, ERR_STATE_DAMAGED, "what this folder remembers is damaged (%s)", what);
+}
+
+/* ---- damage ------------------------------------------------------------------------------------------------------------------- */
+
+static err_code
+quick_check(struct view *v, struct err *err)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = false;
+	err_code rc = db_query_values(v->tx, &st, err, "PRAGMA quick_check(1)", NULL, 0);
+
+	if (!rc)
+		rc = db_step(st, &row, err);
+	if (!rc && row && strcmp(db_text(st, 0, NULL), "ok") != 0)
+		return column_damaged(err, db_text(st, 0, NULL));
+	return rc;
+}
+
+err_code
+state_check(struct state *s, struct err *err)
+{
+	struct view v;
+	err_code rc = view_begin(s, &v, err);
+
+	if (rc == ERR_OK) {
+		rc = quick_check(&v, err);
+		view_end(&v);
+	}
+	if (rc == ERR_OK)
+		rc = state_base_verify(s, err);
+	if (rc == ERR_CORRUPT || rc == ERR_DB || rc == ERR_EXISTS)
+		return err_set(err, ERR_STATE_DAMAGED, "what this folder remembers is damaged");
+	return rc;
 }
 
 /* ---- the link ----------------------------------------------------------------------------------------------------------------- */

@@ -18,6 +18,8 @@ struct state;
 
 /** state_open(dotdray, out, err): ${dotdray} is the path of the .dray directory; the database is made when missing. */
 err_code state_open(const char *dotdray, struct state **out, struct err *err);
+/** state_open_read(dotdray, out, err): the same of a state that another process may be working on: for reading only. */
+err_code state_open_read(const char *dotdray, struct state **out, struct err *err);
 /**
  * state_open_untouched(dotdray, alone, out, err): to read only; not a byte is written.  ${alone}: the caller has the folder's lock, and then no
  * file is made beside it either, and one thread reads at a time.
@@ -179,3 +181,10 @@ struct state_totals {
 /** state_tree_digest(t): of base and what is left out together: all that this device knows of the server's tree. */
 struct hash state_tree_digest(const struct state_totals *t);
 err_code state_totals(struct state *s, struct state_totals *out, struct err *err);
+/**
+ * state_base_verify(s, err): whether the base rows are those that were written, by their sum.  STATE_DAMAGED.  Reads all of them: ask before a
+ * deletion is concluded from one.
+ */
+err_code state_base_verify(struct state *s, struct err *err);
+/** state_check(s, err): the same, and whether the database holds together.  STATE_DAMAGED. */
+err_code state_check(struct state *s, struct err *err);

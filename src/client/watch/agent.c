@@ -60,7 +60,7 @@ open_dot(struct agent *a, struct err *err)
 	if (root < 0)
 		return err_errno(err, "%s", a->opts.path);
 	rc = pathat_open(root, ".dray", O_RDONLY | O_DIRECTORY, 0, &a->dot, err);
-	if (rc == ERR_OK && faccessat(a->dot, "state.db", F_OK, 0) < 0)
+	if (rc == ERR_OK && faccessat(a->dot, "state.db", F_OK, 0) < 0 && faccessat(a->dot, "link", F_OK, 0) < 0)
 		rc = err_set(err, ERR_NOT_LINKED, "%s is not linked", a->opts.path);
 	return rc;
 }
@@ -393,6 +393,14 @@ set_paused(struct agent *a, bool paused)
 	log_event(LOG_INFO, paused ? "paused" : "resumed", LOG_STR("folder", a->opts.path));
 }
 
+/* What is to be here is not what it was: a pass that runs may be at what nobody wants any more. */
+static void
+begin_anew(struct agent *a)
+{
+	worker_cancel(&a->worker);
+	a->asked = true;
+}
+
 static bool
 on_ask(void *ctx, const char *ask, struct sbuf *out)
 {
@@ -404,6 +412,8 @@ on_ask(void *ctx, const char *ask, struct sbuf *out)
 		set_paused(a, false);
 	else if (strcmp(ask, "sync") == 0)
 		a->asked = true;
+	else if (strcmp(ask, "anew") == 0)
+		begin_anew(a);
 	else if (strcmp(ask, "status") != 0)
 		return false;
 	agent_note(a);

@@ -472,6 +472,7 @@ world_run(struct world *w, const struct plan *plan)
 		case ACT_CONFLICT:
 			run_conflict(w, plan, op);
 			break;
+		case ACT_DROP: /* not of diff/ */
 		case ACT_SKIP:
 			break;
 		}
