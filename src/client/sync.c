@@ -380,7 +380,7 @@ mend(struct folder *f, struct remote *remote, const struct sync_opts *opts, stru
 
 	if ((code != ERR_CORRUPT && code != ERR_STATE_DAMAGED && code != ERR_DB && code != ERR_EXISTS) || opts->dry_run || f->renewed)
 		return code;
-	if (state_check(f->state, &why) != ERR_STATE_DAMAGED)
+	if (state_holds(f->state, &why) != ERR_STATE_DAMAGED)
 		return code;
 	rc = folder_renew(f, &why, err);
 	return rc ? rc : run(f, remote, opts, result, err);

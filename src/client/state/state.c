@@ -339,33 +339,22 @@ column_damaged(struct err *err, const char *what)
 
 /* ---- damage ------------------------------------------------------------------------------------------------------------------- */
 
-static err_code
-quick_check(struct view *v, struct err *err)
+static void
+note_damage(void *damaged, const char *finding)
 {
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	bool row = false;
-	err_code rc = db_query_values(v->tx, &st, err, "PRAGMA quick_check(1)", NULL, 0);
-
-	if (!rc)
-		rc = db_step(st, &row, err);
-	if (!rc && row && strcmp(db_text(st, 0, NULL), "ok") != 0)
-		return column_damaged(err, db_text(st, 0, NULL));
-	return rc;
+	(void)finding;
+	*(bool *)damaged = true;
 }
 
 err_code
-state_check(struct state *s, struct err *err)
+state_holds(struct state *s, struct err *err)
 {
-	struct view v;
-	err_code rc = view_begin(s, &v, err);
+	bool damaged = false;
+	err_code rc = db_check(s->db, note_damage, &damaged, err);
 
-	if (rc == ERR_OK) {
-		rc = quick_check(&v, err);
-		view_end(&v);
-	}
-	if (rc == ERR_OK)
+	if (rc == ERR_OK && !damaged)
 		rc = state_base_verify(s, err);
-	if (rc == ERR_CORRUPT || rc == ERR_DB || rc == ERR_EXISTS)
+	if (damaged || rc == ERR_CORRUPT || rc == ERR_DB || rc == ERR_EXISTS)
 		return err_set(err, ERR_STATE_DAMAGED, "what this folder remembers is damaged");
 	return rc;
 }

@@ -186,5 +186,5 @@ err_code state_totals(struct state *s, struct state_totals *out, struct err *err
  * deletion is concluded from one.
  */
 err_code state_base_verify(struct state *s, struct err *err);
-/** state_check(s, err): the same, and whether the database holds together.  STATE_DAMAGED. */
-err_code state_check(struct state *s, struct err *err);
+/** state_holds(s, err): the same, and whether the database holds together.  STATE_DAMAGED. */
+err_code state_holds(struct state *s, struct err *err);
