@@ -253,8 +253,8 @@ same_or_row(struct gather *g, const struct entry *found, struct err *err)
 	const struct entry *base = g->base;
 	struct row *row;
 
-	e.mode = entry_mode_through(base->mode, e.mode, g->mask);
 	if (e.kind == base->kind) {
+		e.mode = entry_mode_through(base->mode, e.mode, g->mask);
 		if (e.kind == ENTRY_FILE && entry_same_meta(&e, base) && entry_same_disk(&e, base))
 			return g->opts->verify ? verify(g, &e, base, err) : ERR_OK;
 		if (e.kind != ENTRY_FILE && entry_same_content(&e, base) && entry_same_meta(&e, base))
