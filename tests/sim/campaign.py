@@ -26,7 +26,7 @@ FAILURES_SHOWN = 4000
 def command(campaign, program, first, count):
     """What runs a block, and in which environment."""
     if campaign == "sim":
-        return [program, "--from", str(first), "--count", str(count)], {}
+        return [program, "--from", str(first), "--count", str(count), "--again", "10"], {}
     return [program], {"DRAY_SEED": str(first), "DRAY_TRIALS": str(count)}
 
 

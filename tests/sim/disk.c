@@ -33,7 +33,7 @@ static int64_t tick;
 static bool reuse;
 static bool outside;
 static struct disk_plan plans[DEVICES];
-static uint64_t calls[DEVICES], failing[DEVICES];
+static uint64_t calls[DEVICES], renames[DEVICES], failing[DEVICES];
 
 #define WRAP(ret, name, ...) \
 	ret __real_##name(__VA_ARGS__); \
@@ -80,7 +80,7 @@ void
 disk_plan(int device, const struct disk_plan *plan)
 {
 	plans[device] = *plan;
-	calls[device] = failing[device] = 0;
+	calls[device] = renames[device] = failing[device] = 0;
 }
 
 uint64_t
@@ -127,6 +127,10 @@ point(enum call call)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(p->act_at); i++)
 		if (calls[device] == p->act_at[i])
+			user_act(device);
+	renames[device] += call == CALL_RENAME;
+	for (size_t i = 0; call == CALL_RENAME && i < ARRAY_LEN(p->act_at_rename); i++)
+		if (renames[device] == p->act_at_rename[i])
 			user_act(device);
 	sched_point();
 	if (!fails(device, call))

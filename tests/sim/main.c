@@ -1,5 +1,6 @@
 /*
- * sim [--from N] [--count N] [--first FILE] [--once]: run seeds, each in a process of its own and twice, as the same seed must do the same thing.
+ * sim [--from N] [--count N] [--first FILE] [--again N] [--once]: run seeds, each in a process of its own, and twice, as the same seed must do the
+ * same thing; with --again only one in N of them twice, with --once none.
  * The seeds that FILE lists are run first, and those that fail are added to it.  Exit status 1 when one failed.
  */
 #include <errno.h>
@@ -18,7 +19,7 @@
 #define SEED_SECONDS_MAX 120 /* it hangs */
 
 struct options {
-	uint64_t from, count;
+	uint64_t from, count, again;
 	const char *first;
 	bool once;
 };
@@ -96,7 +97,7 @@ run(uint64_t seed, const struct options *o)
 	uint64_t hash = 0, again = 0;
 	bool ok = run_once(seed, &hash);
 
-	if (ok && !o->once) {
+	if (ok && !o->once && seed % o->again == 0) {
 		ok = run_once(seed, &again);
 		if (ok && hash != again) {
 			fprintf(stderr, "seed %" PRIu64 ": determinism: it did something else the second time\n", seed);
@@ -140,13 +141,13 @@ static bool
 parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = { { "from", 1, NULL, 'f' }, { "count", 1, NULL, 'c' }, { "first", 1, NULL, 'l' },
-		{ "once", 0, NULL, 'o' }, { NULL, 0, NULL, 0 } };
+		{ "again", 1, NULL, 'a' }, { "once", 0, NULL, 'o' }, { NULL, 0, NULL, 0 } };
 	bool ok = true;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 'f' || c == 'c')
-			ok &= parse_u64(optarg, strlen(optarg), UINT64_MAX, c == 'f' ? &o->from : &o->count);
+		if (c == 'f' || c == 'c' || c == 'a')
+			ok &= parse_u64(optarg, strlen(optarg), UINT64_MAX, c == 'f' ? &o->from : c == 'c' ? &o->count : &o->again);
 		else if (c == 'l')
 			o->first = optarg;
 		else if (c == 'o')
@@ -154,17 +155,17 @@ parse(int argc, char **argv, struct options *o)
 		else
 			ok = false;
 	}
-	return ok && optind == argc;
+	return ok && optind == argc && o->again > 0;
 }
 
 int
 main(int argc, char **argv)
 {
-	struct options o = { .from = 1, .count = 100 };
+	struct options o = { .from = 1, .count = 100, .again = 1 };
 	uint64_t failed;
 
 	if (!parse(argc, argv, &o)) {
-		fprintf(stderr, "usage: %s [--from N] [--count N] [--first FILE] [--once]\n", argv[0]);
+		fprintf(stderr, "usage: %s [--from N] [--count N] [--first FILE] [--again N] [--once]\n", argv[0]);
 		return 2;
 	}
 	make_home();

@@ -87,6 +87,8 @@ plan_disk(int device)
 		p.kill_at = any_call(dice_one_in(&dice, 2) ? 60 : 800);
 	for (size_t i = 0; swarm.act_in_pass && i < ARRAY_LEN(p.act_at); i++)
 		p.act_at[i] = dice_one_in(&dice, 3) ? any_call(400) : 0;
+	for (size_t i = 0; swarm.act_in_pass && i < ARRAY_LEN(p.act_at_rename); i++)
+		p.act_at_rename[i] = dice_one_in(&dice, 2) ? any_call(12) : 0;
 	if (swarm.disk && dice_one_in(&dice, 3)) {
 		p.fail_calls = dice_one_in(&dice, 2) ? 1U << dice_below(&dice, CALL_COUNT) : (uint32_t)dice_u64(&dice);
 		p.fail_at = any_call(dice_one_in(&dice, 2) ? 10 : 200);
@@ -229,7 +231,7 @@ step(void)
 		incident();
 	} else if (dice_one_in(&dice, swarm.sync_one_in)) {
 		if (swarm.together && dice_one_in(&dice, 2))
-			which |= 1U << dice_below(&dice, DEVICES);
+			which |= dice_one_in(&dice, 2) ? (1U << DEVICES) - 1 : 1U << dice_below(&dice, DEVICES);
 		sync_devices(which, true);
 	} else {
 		user_act((int)dice_below(&dice, DEVICES));

@@ -75,6 +75,7 @@ enum call { CALL_OPEN, CALL_STAT, CALL_READ, CALL_WRITE, CALL_LIST, CALL_RENAME,
 struct disk_plan {
 	uint64_t kill_at;
 	uint64_t act_at[3];          /* somebody works in the folder right before the call */
+	uint64_t act_at_rename[2];   /* and before one of the renames, which is where most is at stake */
 	uint32_t fail_calls;         /* 1 << enum call */
 	uint64_t fail_at, fail_count; /* of those */
 	int fail_with;               /* errno */

@@ -16,6 +16,7 @@
 static struct dice *dice;
 static char roots[DEVICES][256];
 static uint32_t weights[16];
+static uint32_t names_used, deep; /* few names make many meetings */
 
 void
 user_roots(const char *base)
@@ -33,7 +34,8 @@ user_root(int device)
 static const char *
 at(int device, const char *path, char out[static PATH_ROOM])
 {
-	snprintf(out, PATH_ROOM, "%s/%s", roots[device], path);
+	if (snprintf(out, PATH_ROOM, "%s/%s", roots[device], path) >= PATH_ROOM)
+		fail("sim", "a path is too long");
 	return out;
 }
 
@@ -157,9 +159,9 @@ static void
 any_place(const struct tree *t, char out[static PATH_ROOM])
 {
 	static const char *const names[NAMES] = { "a", "b", "c", "A", "d.txt", "e" };
-	const struct leaf *dir = dice_one_in(dice, 3) ? NULL : any_leaf(t, "d");
+	const struct leaf *dir = dice_below(dice, 3) < deep ? any_leaf(t, "d") : NULL;
 
-	snprintf(out, PATH_ROOM, "%s%s%s", dir ? dir->path : "", dir ? "/" : "", names[dice_below(dice, NAMES)]);
+	snprintf(out, PATH_ROOM, "%s%s%s", dir ? dir->path : "", dir ? "/" : "", names[dice_below(dice, names_used)]);
 }
 
 static bool
@@ -414,6 +416,8 @@ user_start(struct dice *d)
 	for (size_t i = 0; i < ARRAY_LEN(acts); i++)
 		weights[i] = dice_below(dice, 3); /* of each kind none, some or many: see README.md, swarm */
 	weights[0] += 1;
+	names_used = 2 + dice_below(dice, NAMES - 1);
+	deep = dice_below(dice, 3);
 }
 
 static void
