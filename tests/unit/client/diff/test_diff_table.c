@@ -673,6 +673,21 @@ test_directory_replaces_file_edited_there(void **state)
 	assert_non_null(side_at(&w->remote, "d~1/x"));
 }
 
+/* A directory may have the name of a file of rules.  It is no such file, and what is in it is sent. */
+static void
+test_directory_with_the_name_of_rules(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	w->ignores = true;
+	agreed(w, "a", ENTRY_DIR, 0);
+	side_remove(&w->remote, "a");
+	add(w, &w->local, "a/i", ENTRY_FILE, 0);
+	add(w, &w->local, "a/r", ENTRY_DIR, 0);
+	add(w, &w->local, "a/r/x", ENTRY_FILE, 1);
+	expect(w, "push a, push a/r, push a/r/x");
+}
+
 /* ---- what cannot be here ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -749,6 +764,7 @@ main(void)
 		T(test_link_replaces_file_there_edited_here),
 		T(test_link_replaces_directory_there),
 		T(test_directory_replaces_file_edited_there),
+		T(test_directory_with_the_name_of_rules),
 		T(test_bad_names_are_skipped), T(test_needs_content),
 	};
 
