@@ -71,6 +71,7 @@ sync_main(void *arg)
 	return NULL;
 }
 
+/* One number a statement: in one expression, compilers would draw them in an order of their own. */
 static uint64_t
 any_call(uint64_t most)
 {
@@ -108,10 +109,14 @@ plan_line(int device)
 		p.lose_answer = dice_below(&dice, 2) * 8;
 		p.repeat = dice_below(&dice, 2) * 5;
 		p.down_from = any_call(12);
-		p.down_count = dice_below(&dice, 2) * any_call(8);
+		p.down_count = any_call(8);
+		p.down_count *= dice_below(&dice, 2);
 	}
-	if (swarm.kill && dice_one_in(&dice, 6))
-		*(dice_one_in(&dice, 2) ? &p.kill_before : &p.kill_after) = any_call(12);
+	if (swarm.kill && dice_one_in(&dice, 6)) {
+		uint64_t *kill = dice_one_in(&dice, 2) ? &p.kill_before : &p.kill_after;
+
+		*kill = any_call(12);
+	}
 	if (swarm.act_in_pass && dice_one_in(&dice, 3))
 		p.act_at = any_call(12);
 	line_plan(device, &p);
@@ -272,8 +277,13 @@ swarm_choose(void)
 {
 	bool calm = dice_one_in(&dice, 10);
 
-	swarm = (struct swarm){ .kill = often(), .disk = often(), .line = often(), .act_in_pass = often(), .together = often(),
-		.jump = often(), .days = often(), .restart = often(), .collect = often(), .restore = dice_one_in(&dice, 4), .image = dice_one_in(&dice, 4) };
+	bool *const parts[] = { &swarm.kill, &swarm.disk, &swarm.line, &swarm.act_in_pass, &swarm.together, &swarm.jump, &swarm.days,
+		&swarm.restart, &swarm.collect };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		*parts[i] = often();
+	swarm.restore = dice_one_in(&dice, 4);
+	swarm.image = dice_one_in(&dice, 4);
 	if (calm)
 		swarm = (struct swarm){ .together = often() };
 	swarm.sync_one_in = 2 + dice_below(&dice, 5);
@@ -302,6 +312,7 @@ run_seed(uint64_t seed, const char *dir)
 	static const int64_t ticks[] = { 1, 1000, 4000000, 10000000 };
 	static struct dice people;
 	uint32_t steps;
+	int64_t tick;
 
 	snprintf(base, sizeof base, "%s", dir);
 	umask(022);
@@ -312,7 +323,8 @@ run_seed(uint64_t seed, const char *dir)
 	people = chance_stream(seed, 2);
 	swarm_choose();
 	sched_start(chance_stream(seed, 3), often() ? 4 : 40);
-	disk_start(chance_stream(seed, 4), ticks[dice_below(&dice, ARRAY_LEN(ticks))], often());
+	tick = ticks[dice_below(&dice, ARRAY_LEN(ticks))];
+	disk_start(chance_stream(seed, 4), tick, often());
 	line_start(chance_stream(seed, 5));
 	server_start(seed);
 	user_start(&people);

@@ -439,6 +439,7 @@ user_act(int device)
 	bool was = disk_outside(true);
 	int clock = time_as(device);
 	uint32_t all = 0, pick;
+	uint64_t most;
 	struct tree t;
 	size_t i = 0;
 
@@ -456,7 +457,8 @@ user_act(int device)
 		show(device);
 	sched_release();
 	time_as(clock);
-	time_pass((int64_t)(dice_u64(dice) % (dice_one_in(dice, 3) ? UINT64_C(3000000) : UINT64_C(3000000000))));
+	most = dice_one_in(dice, 3) ? UINT64_C(3000000) : UINT64_C(3000000000); /* ns */
+	time_pass((int64_t)(dice_u64(dice) % most));
 	disk_outside(was);
 }
 

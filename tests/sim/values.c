@@ -43,7 +43,8 @@ value_new(struct dice *dice, unsigned from)
 		fail("sim", "too many values");
 	v = &values[++last];
 	if (from == VALUE_NONE || from > last) {
-		*v = (struct value){ .size = any_size(dice), .body = dice_u64(dice) };
+		*v = (struct value){ .size = any_size(dice) };
+		v->body = dice_u64(dice);
 		return last;
 	}
 	*v = values[from];
@@ -55,9 +56,13 @@ value_new(struct dice *dice, unsigned from)
 		v->size = HEAD + (v->size - HEAD) / 2;
 		break;
 	default:
-		if (v->patch_count < PATCHES_MAX)
-			v->patches[v->patch_count++] = (struct patch){ dice_below(dice, (uint32_t)v->size), 1 + dice_below(dice, 400),
-				dice_u64(dice) };
+		if (v->patch_count < PATCHES_MAX) {
+			struct patch *p = &v->patches[v->patch_count++];
+
+			p->at = dice_below(dice, (uint32_t)v->size);
+			p->len = 1 + dice_below(dice, 400);
+			p->seed = dice_u64(dice);
+		}
 	}
 	return last;
 }
