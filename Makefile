@@ -3,8 +3,8 @@
 #   make run         build, start a server, sync a real tree between two folders through it, leave the server running
 #   make stop        stop that server
 #   make test        everything that a change must pass (debug build with sanitizers); under 20 minutes
-#   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, kills, power cuts, bad lines
-#   make mutants    every deliberate fault against the check that must notice it
+#   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, simulation, kills, power cuts, bad lines
+#   make mutants      every deliberate fault against the check that must notice it
 #   make bench       figures beside rsync and the limits of the machine; appends to bench/history/
 #   make release     build/release/drayd and build/release/dray, hardened
 #   make install     install a release; honours PREFIX (/usr/local) and DESTDIR
@@ -73,7 +73,7 @@ WITH_POSTGRES := tests/postgres.py
 # The black-box tests in which the engine can matter; the others are about files, lines and disks.  All of them in check-full.
 ON_POSTGRES := $(addprefix tests/blackbox/test_,api_smoke.py api_writing.py curl_tour.py 72_postgres.py 84_servers.py)
 
-.PHONY: test mutants check-full check-clang check-tsan check-fuzz
+.PHONY: test mutants check-full check-clang check-tsan check-fuzz check-sim
 test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
@@ -85,7 +85,7 @@ test: setup-test debug
 mutants: setup-test debug
 	$(WITH_POSTGRES) tools/mutants.py
 
-check-full: test mutants check-clang check-tsan check-fuzz release
+check-full: test mutants check-clang check-tsan check-fuzz check-sim release
 	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --suite full
 	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
@@ -102,6 +102,13 @@ check-tsan: setup-test
 	test -e build/tsan/build.ninja || CC=$(CC) meson setup build/tsan --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=thread -Db_lundef=false
 	ninja -C build/tsan
 	$(WITH_POSTGRES) meson test -C build/tsan --print-errorlogs
+
+# 200,000 seeds of the simulation and 10 million worlds of the planner, without sanitizers: hours.  Stopped, it goes on where it was.
+check-sim: setup-test
+	test -e build/sim/build.ninja || CC=$(CC) meson setup build/sim --buildtype=debugoptimized -Doptimization=1
+	ninja -C build/sim tests/sim/sim tests/unit/client/diff/test_diff_random
+	tests/sim/campaign.py planner build/sim/tests/unit/client/diff/test_diff_random --total 10000000
+	tests/sim/campaign.py sim build/sim/tests/sim/sim --total 200000
 
 # Ten minutes for each target.
 check-fuzz: setup-test setup-full

@@ -197,6 +197,16 @@ do_conflict(struct carry *c, const struct plan_op *op, struct err *err)
 	return do_pull(c, &pull, err);
 }
 
+/* Whether what is here is what was agreed on, but for its name. */
+static bool
+is_as_agreed(const struct plan_op *op)
+{
+	const struct entry *local = op->local, *base = op->base;
+
+	return local && local->kind == base->kind && entry_same_meta(local, base) &&
+	    (entry_same_disk(local, base) || (local->content_known && entry_same_content(local, base)));
+}
+
 /*
  * The file is where the server has it, with the bytes and the mode it had here: the base row says exactly that, and the server's
  * newer state stays pending unless the move was all of it.  What else changed on either side is the next look's.
@@ -223,7 +233,7 @@ do_move(struct carry *c, const struct plan_op *op, struct err *err)
 	r->entry = agreed;
 	if (all)
 		r->settled = op->remote->id;
-	else
+	if (!all || !is_as_agreed(op))
 		c->again = true;
 	touch_parent(c, op->from);
 	touch_parent(c, op->path);

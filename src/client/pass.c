@@ -252,9 +252,9 @@ agrees(struct gather *g, struct entry *e, const struct entry *base, enum agrees 
 	err_code rc;
 
 	*out = DIFFERS;
-	e->mode = entry_mode_through(base->mode, e->mode, g->mask);
 	if (e->kind != base->kind)
 		return ERR_OK;
+	e->mode = entry_mode_through(base->mode, e->mode, g->mask);
 	if (entry_same_meta(e, base) && (e->kind == ENTRY_FILE ? entry_same_disk(e, base) : entry_same_content(e, base))) {
 		*out = AGREES;
 		return ERR_OK;

@@ -7,19 +7,19 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def build_of(bin):
-    """Names the two programs: trials of others do not count."""
+def build_of(bin, programs):
+    """Names the programs: trials of others do not count."""
     digest = hashlib.sha256()
-    for name in ("drayd", "dray"):
+    for name in programs:
         digest.update((pathlib.Path(bin) / name).read_bytes())
     return digest.hexdigest()[:16]
 
 
 class Ledger:
-    def __init__(self, campaign, bin):
+    def __init__(self, campaign, bin, programs=("drayd", "dray")):
         self.path = ROOT / "build/ledger" / f"{campaign}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.build = build_of(bin)
+        self.build = build_of(bin, programs)
 
     def rows(self, **like):
         """Trials of these programs, and of this kind."""

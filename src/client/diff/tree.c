@@ -72,7 +72,7 @@ keep_for_ignored(struct row *r)
 static bool
 only_rules(const struct row *r)
 {
-	return r->rules && !r->remote && !row_moves(r);
+	return r->rules && !r->remote && !row_moves(r) && !(r->local && r->local->kind == ENTRY_DIR);
 }
 
 static void

@@ -85,7 +85,7 @@ content_in_open(struct domain *d, const struct id *project, const struct content
 	c->put.path = c->path;
 	c->codec = codec_new();
 	content_hash_init(&c->hash);
-	upload_begin(d, &c->upload); /* G6 */
+	content_upload_begin(d, &c->upload); /* G6 */
 	*out = c;
 	return ERR_OK;
 }
@@ -97,7 +97,7 @@ content_in_free(struct content_in *c)
 		return;
 	for (unsigned i = 0; i < ROWS_HELD; i++)
 		publish_end(c->d, &c->publishing[i]);
-	upload_end(c->d, &c->upload);
+	content_upload_end(c->d, &c->upload);
 	store_abandon(&c->writer);
 	content_hash_fini(&c->hash);
 	codec_free(c->codec);

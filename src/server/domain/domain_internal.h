@@ -143,8 +143,8 @@ struct upload {
 	struct upload *next;
 	int64_t begun_at;
 };
-void upload_begin(struct domain *d, struct upload *u);
-void upload_end(struct domain *d, struct upload *u);
+void content_upload_begin(struct domain *d, struct upload *u);
+void content_upload_end(struct domain *d, struct upload *u);
 
 /** A content whose pages are written ahead, until the commit has ended.  Releasing one that is not held is fine. */
 struct held {

@@ -119,7 +119,7 @@ lease_renew(struct domain *d, struct meta_tx *tx, const struct id *project, cons
 /* ---- uploads without a transfer ------------------------------------------------------------------------------------- */
 
 void
-upload_begin(struct domain *d, struct upload *u)
+content_upload_begin(struct domain *d, struct upload *u)
 {
 	struct leases *l = d->leases;
 
@@ -131,7 +131,7 @@ upload_begin(struct domain *d, struct upload *u)
 }
 
 void
-upload_end(struct domain *d, struct upload *u)
+content_upload_end(struct domain *d, struct upload *u)
 {
 	struct upload **p = &d->leases->uploads;
 

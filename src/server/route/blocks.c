@@ -52,7 +52,7 @@ read_extents(struct call *c, struct extent **out, uint32_t *n, struct err *err)
 err_code
 route_blocks_fetch(struct call *c, struct err *err)
 {
-	struct extent *extents;
+	struct extent *extents = NULL;
 	struct blocks_out *b;
 	uint64_t len;
 	uint32_t n;

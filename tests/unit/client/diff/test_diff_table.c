@@ -489,6 +489,205 @@ test_reused_inode_is_not_a_rename(void **state)
 	expect(w, "delete-remote p, push q");
 }
 
+/* ---- one name takes another's place ------------------------------------------------------------------------------------ */
+
+/* mv p q, where q was: q's name is not free for a rename, so p is deleted, and q has got new content. */
+static void
+test_rename_onto_another_here(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "p", ENTRY_FILE, 0);
+	agreed(w, "q", ENTRY_FILE, 1);
+	side_remove(&w->local, "q");
+	world_rename(w, &w->local, "p", "q");
+	expect(w, "delete-remote p, push q");
+	assert_int_equal(w->remote.n, 1);
+}
+
+static void
+test_rename_onto_another_there(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "p", ENTRY_FILE, 0);
+	agreed(w, "q", ENTRY_FILE, 1);
+	side_remove(&w->remote, "q");
+	world_rename(w, &w->remote, "p", "q");
+	expect(w, "delete-local p, pull q");
+	assert_int_equal(w->local.n, 1);
+}
+
+/* p to x here, q to x there: two files under one name, as if both were new. */
+static void
+test_two_renames_to_one_name(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "p", ENTRY_FILE, 0);
+	agreed(w, "q", ENTRY_FILE, 1);
+	world_rename(w, &w->local, "p", "x");
+	world_rename(w, &w->remote, "q", "x");
+	expect(w, "conflict x, delete-local q, delete-remote p");
+	assert_int_equal(w->copies, 1);
+}
+
+/* Renamed and edited before anyone looked: its old name deleted, its new one sent. */
+static void
+test_renamed_and_edited_here(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "p", ENTRY_FILE, 0);
+	world_rename(w, &w->local, "p", "q");
+	world_edit(w, side_at(&w->local, "q"), 1);
+	expect(w, "delete-remote p, push q");
+}
+
+static void
+test_renamed_and_edited_there(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "p", ENTRY_FILE, 0);
+	world_rename(w, &w->remote, "p", "q");
+	world_edit(w, side_at(&w->remote, "q"), 1);
+	expect(w, "move-local p>q");
+	assert_int_equal(w->acts[ACT_PULL], 1);
+}
+
+static void
+test_swap_here(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "a", ENTRY_FILE, 0);
+	agreed(w, "b", ENTRY_FILE, 1);
+	world_rename(w, &w->local, "a", "t");
+	world_rename(w, &w->local, "b", "a");
+	world_rename(w, &w->local, "t", "b");
+	expect(w, "push a, push b");
+}
+
+static void
+test_cycle_of_three(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "a", ENTRY_FILE, 0);
+	agreed(w, "b", ENTRY_FILE, 1);
+	agreed(w, "c", ENTRY_FILE, 4);
+	world_rename(w, &w->remote, "a", "t");
+	world_rename(w, &w->remote, "c", "a");
+	world_rename(w, &w->remote, "b", "c");
+	world_rename(w, &w->remote, "t", "b");
+	expect(w, "pull a, pull b, pull c");
+}
+
+/* a into b here, b into a there: what Kleppmann's paper calls the cycle.  Directories are names only, so there is none. */
+static void
+test_directories_moved_into_each_other(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "a", ENTRY_DIR, 0);
+	agreed(w, "a/x", ENTRY_FILE, 0);
+	agreed(w, "b", ENTRY_DIR, 0);
+	agreed(w, "b/y", ENTRY_FILE, 1);
+	world_rename(w, &w->local, "a", "b/a");
+	world_rename(w, &w->remote, "b", "a/b");
+	expect(w, "pull a, push b, pull a/b, push b/a, move-remote a/x>b/a/x, move-local b/y>a/b/y");
+	assert_non_null(side_at(&w->remote, "b/a/x"));
+	assert_non_null(side_at(&w->local, "a/b/y"));
+}
+
+/* Names are bytes: A and a are two, and from one to the other is a rename like any. */
+static void
+test_case_only_rename(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "a", ENTRY_FILE, 0);
+	world_rename(w, &w->local, "a", "A");
+	expect(w, "move-remote a>A");
+}
+
+static void
+test_case_only_rename_there(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "a", ENTRY_FILE, 0);
+	world_rename(w, &w->remote, "a", "A");
+	expect(w, "move-local a>A");
+}
+
+/* ---- one kind takes another's place -------------------------------------------------------------------------------------- */
+
+static void
+test_link_replaces_file(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "f", ENTRY_FILE, 0);
+	add(w, &w->local, "f", ENTRY_LINK, 1);
+	expect(w, "push f");
+}
+
+static void
+test_link_replaces_file_there_edited_here(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "f", ENTRY_FILE, 0);
+	world_edit(w, side_at(&w->local, "f"), 1);
+	add(w, &w->remote, "f", ENTRY_LINK, 4);
+	expect(w, "conflict f");
+	assert_int_equal(w->copies, 1);
+}
+
+static void
+test_link_replaces_directory_there(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "d", ENTRY_DIR, 0);
+	agreed(w, "d/x", ENTRY_FILE, 0);
+	world_remove_tree(&w->remote, "d");
+	add(w, &w->remote, "d", ENTRY_LINK, 1);
+	expect(w, "delete-local d/x, pull d");
+}
+
+/* A directory took the place of a file that was edited elsewhere: the edit goes aside, both stay. */
+static void
+test_directory_replaces_file_edited_there(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	agreed(w, "d", ENTRY_FILE, 0);
+	world_edit(w, side_at(&w->remote, "d"), 1);
+	side_remove(&w->local, "d");
+	add(w, &w->local, "d", ENTRY_DIR, 0);
+	add(w, &w->local, "d/x", ENTRY_FILE, 4);
+	expect(w, "conflict d");
+	assert_non_null(side_at(&w->remote, "d~1/x"));
+}
+
+/* A directory may have the name of a file of rules.  It is no such file, and what is in it is sent. */
+static void
+test_directory_with_the_name_of_rules(void **state)
+{
+	struct world *w = ((struct fix *)*state)->w;
+
+	w->ignores = true;
+	agreed(w, "a", ENTRY_DIR, 0);
+	side_remove(&w->remote, "a");
+	add(w, &w->local, "a/i", ENTRY_FILE, 0);
+	add(w, &w->local, "a/r", ENTRY_DIR, 0);
+	add(w, &w->local, "a/r/x", ENTRY_FILE, 1);
+	expect(w, "push a, push a/r, push a/r/x");
+}
+
 /* ---- what cannot be here ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -550,7 +749,23 @@ main(void)
 		T(test_rename_there_edited_here), T(test_rename_there_onto_a_taken_name), T(test_rename_here_edited_there),
 		T(test_chain_of_renames), T(test_swap_falls_back_to_content), T(test_long_chain), T(test_renamed_directory_moves_its_files),
 		T(test_edited_on_both_sides_and_renamed_there), T(test_rename_out_of_a_directory_that_goes_aside),
-		T(test_reused_inode_is_not_a_rename), T(test_bad_names_are_skipped), T(test_needs_content),
+		T(test_reused_inode_is_not_a_rename),
+		T(test_rename_onto_another_here),
+		T(test_rename_onto_another_there),
+		T(test_two_renames_to_one_name),
+		T(test_renamed_and_edited_here),
+		T(test_renamed_and_edited_there),
+		T(test_swap_here),
+		T(test_cycle_of_three),
+		T(test_directories_moved_into_each_other),
+		T(test_case_only_rename),
+		T(test_case_only_rename_there),
+		T(test_link_replaces_file),
+		T(test_link_replaces_file_there_edited_here),
+		T(test_link_replaces_directory_there),
+		T(test_directory_replaces_file_edited_there),
+		T(test_directory_with_the_name_of_rules),
+		T(test_bad_names_are_skipped), T(test_needs_content),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

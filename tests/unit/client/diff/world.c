@@ -536,13 +536,13 @@ check_untouched(struct world *w, struct side *before, struct side *after)
 
 /* A directory, or its rules, that is here for what is ignored in it, and nothing else is in it. */
 static bool
-stays_for_ignored(struct world *w, const struct side *here, const char *path)
+stays_for_ignored(struct world *w, struct side *here, const char *path)
 {
 	bool ignored = false;
 	char dir[64];
 
 	snprintf(dir, sizeof dir, "%s", path);
-	if (is_rules(w, path) && strchr(dir, '/'))
+	if (is_rules(w, path) && side_at(here, path)->kind != ENTRY_DIR && strchr(dir, '/'))
 		*strrchr(dir, '/') = '\0';
 	for (size_t i = 0; i < here->n; i++) {
 		const struct entry *e = &here->e[i];
