@@ -4,7 +4,7 @@
 #   make stop        stop that server
 #   make test        everything that a change must pass (debug build with sanitizers); under 20 minutes
 #   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, simulation, kills, power cuts, bad lines
-#   make mutants      every deliberate fault against the check that must notice it
+#   make mutants     every deliberate fault against the check that must notice it
 #   make bench       figures beside rsync and the limits of the machine; appends to bench/history/
 #   make release     build/release/drayd and build/release/dray, hardened
 #   make install     install a release; honours PREFIX (/usr/local) and DESTDIR
