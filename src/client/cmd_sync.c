@@ -202,7 +202,7 @@ show_memory(struct sbuf *out, const struct sync_result *r)
 {
 	if (r->renewed) {
 		sbuf_add_visible(out, r->renewed);
-		sbuf_add(out, ": it was set aside (.dray/state-damaged.db), and both sides were compared anew.\n");
+		sbuf_add(out, ": both sides were compared anew.\n");
 	}
 	if (r->copied)
 		sbuf_add(out, "This folder is a copy of the one that was linked: both sides were united, and nothing was deleted on the server.\n"

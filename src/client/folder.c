@@ -141,9 +141,9 @@ is_damage(const struct err *err)
 	}
 }
 
-/* What it held is of no use to anybody but who wants to know what happened; the last one is kept. */
+/* What it held is of no use to anybody but who wants to know what happened; the last one is kept.  *kept: there was one. */
 static err_code
-set_aside(struct folder *f, struct err *err)
+set_aside(struct folder *f, bool *kept, struct err *err)
 {
 	static const char *const suffixes[] = { "-shm", "-wal", "" };
 	char from[64], to[64];
@@ -158,6 +158,7 @@ set_aside(struct folder *f, struct err *err)
 			rc = pathat_rename(f->root, from, f->root, to, 0, err);
 		if (rc && rc != ERR_NOT_FOUND)
 			return err_wrap(err, "set the damaged state aside");
+		*kept = rc == ERR_OK; /* of the last, which is the database itself */
 	}
 	return pathat_fsync_dir(f->root, DOT, err);
 }
@@ -166,17 +167,18 @@ err_code
 folder_renew(struct folder *f, const struct err *why, struct err *err)
 {
 	AUTO(freep) char *dot = path_join(f->path, DOT);
+	bool kept = false;
 	err_code rc;
 
 	state_free(TAKE(f->state));
-	rc = set_aside(f, err);
+	rc = set_aside(f, &kept, err);
 	if (rc == ERR_OK)
 		rc = state_open(dot, &f->state, err);
 	if (rc == ERR_OK)
 		rc = state_link_put(f->state, &f->link, err);
 	if (rc == ERR_OK)
-		f->renewed = why->code == ERR_STATE_DAMAGED ? arena_strdup(f->arena, why->msg)
-		                                            : arena_printf(f->arena, "what this folder remembers could not be read (%s)", why->msg);
+		f->renewed = arena_printf(f->arena, why->code == ERR_STATE_DAMAGED ? "%s%s" : "what this folder remembers could not be read (%s)%s",
+		    why->msg, kept ? ", and is kept as " DAMAGED_FILE : "");
 	return rc;
 }
 

@@ -150,7 +150,7 @@ say(struct watch_folder *w, const struct agent_pass *p, const struct sync_result
 
 	say_problems(w, r);
 	if (r->renewed)
-		log_event(LOG_WARN, "its state is set aside as .dray/state-damaged.db, and both sides were compared anew", LOG_STR("folder", w->path),
+		log_event(LOG_WARN, "its state was begun anew, and both sides were compared anew", LOG_STR("folder", w->path),
 		    LOG_STR("why", r->renewed));
 	if (r->copied)
 		log_event(LOG_WARN, "the folder is a copy of the one that was linked: both sides were united", LOG_STR("folder", w->path));
