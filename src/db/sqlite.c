@@ -392,6 +392,7 @@ with_defaults(const struct db_sqlite_opts *o)
 		.writer_cache_kib = o->writer_cache_kib ? o->writer_cache_kib : WRITER_CACHE_KIB,
 		.reader_cache_kib = o->reader_cache_kib ? o->reader_cache_kib : READER_CACHE_KIB,
 		.wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS,
+		.temp_in_memory = o->temp_in_memory,
 		.read_only = o->read_only,
 		.untouched = o->untouched,
 	};
