@@ -2,7 +2,7 @@
 C17: while a device applies what another one has sent, a process exchanges its directories for symlinks that lead out, as fast as it can.  Nothing outside
 changes: by either line of defence alone, openat2 beneath the root or Landlock, and a device that has neither is caught.
 
-DRAY_CAMPAIGN=full makes 20,000 applies of each, which go on where they were stopped.
+DRAY_CAMPAIGN=full makes 20,000 applies of each, which go on where they were stopped; DRAY_APPLIES says how many.
 """
 import contextlib
 import ctypes
@@ -14,11 +14,11 @@ import sys
 
 import pytest
 
-from devices import Device, contents, tree_of
+from devices import BIN, Device, contents, tree_of
 from ledger import Ledger
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
-APPLIES = 20_000 if FULL else 40
+APPLIES = int(os.environ.get("DRAY_APPLIES", 20_000 if FULL else 40))
 DIRS, FILES = 3, 10   # of a trial
 TRIES = 5             # the race is lost now and then, and the one who looks for it must not depend on one
 RENAME_EXCHANGE = 2
@@ -77,7 +77,7 @@ class Race:
 
     def __init__(self, make, outside, fault):
         self.a, self.b = make("a", "b")
-        self.canary, self.fault, self.trials = outside / "canary", fault, 0
+        self.outside, self.canary, self.fault, self.trials = outside, outside / "canary", fault, 0
         self.fill(self.canary)
         (self.canary / "own").write_text("nobody else's")
         self.before = tree_of(outside)
@@ -135,10 +135,7 @@ class Race:
 
 @pytest.fixture
 def race(make, tmp_path, request):
-    outside = tmp_path / "outside"
-    race = Race(make, outside, request.param)
-    race.outside = outside
-    return race
+    return Race(make, tmp_path / "outside", request.param)
 
 
 LINES = {"openat2": NO_LANDLOCK, "landlock": BY_PATH} | ({"both": ""} if FULL else {})
@@ -150,7 +147,7 @@ def test_nothing_outside_changes(race):
         pytest.skip("this kernel has no Landlock")
     # Modes and times the kernel does not look at, so the second line alone holds names and contents.
     seen = contents if race.fault == BY_PATH else lambda tree: tree
-    ledger = Ledger("races") if FULL else None
+    ledger = Ledger("races", BIN) if FULL else None
     done = sum(r["applies"] for r in ledger.rows(fault=race.fault)) if FULL else 0
     while done < APPLIES:
         applies, swaps = race.run()
