@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "client/confine.h"
 #include "client/cli.h"
 #include "client/plan_show.h"
 #include "client/turn.h"
@@ -234,6 +235,16 @@ show_text(const struct command_line *line, const struct sync_result *r)
 
 /* ---- the command -------------------------------------------------------------------------------------------------------------- */
 
+/* Before there are other threads: what they start with is what this one has. */
+static void
+confine(const struct command_line *line, const struct folder *f)
+{
+	struct err err;
+
+	if (confine_to(f->root, &err) && command_has(line, 'v'))
+		fprintf(stderr, "dray: the kernel does not help to stay in the folder: %s\n", err.msg);
+}
+
 static err_code
 sync_folder(const struct command_line *line, int *code, struct err *err)
 {
@@ -258,6 +269,7 @@ sync_folder(const struct command_line *line, int *code, struct err *err)
 		rc = turn_open(path, 0, cli_cancel(), &f, err);
 	if (rc)
 		return rc;
+	confine(line, f);
 	opts.report = report_new(&report_opts);
 	rc = sync_run(f, &opts, &result, err);
 	report_free(opts.report);

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "client/cli.h"
+#include "client/confine.h"
 #include "client/watch_pass.h"
 
 /* Each pass starts threads of its own; with an arena for each of them memory would be cut into more and more pieces that nobody uses. */
@@ -101,6 +102,15 @@ watch_all(const struct command_line *line, struct err *err)
 	return rc;
 }
 
+static void
+say_unconfined(void)
+{
+	struct err err;
+
+	if (confine_check(&err))
+		log_event(LOG_INFO, "the kernel does not help to stay in the folders", LOG_STR("why", err.msg));
+}
+
 static int
 run(const struct command_line *line)
 {
@@ -109,6 +119,7 @@ run(const struct command_line *line)
 	signal(SIGIO, SIG_IGN); /* tree_watch_writing */
 	mallopt(M_ARENA_MAX, ARENAS_MAX);
 	log_setup(command_has(line, 'q') ? LOG_WARN : LOG_INFO, command_has(line, 'j'));
+	say_unconfined();
 	if (watch_all(line, &err))
 		return command_fail(line, &err);
 	log_event(LOG_INFO, "ended", LOG_I64("pid", getpid()));

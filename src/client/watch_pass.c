@@ -4,6 +4,8 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/thread.h"
+#include "client/confine.h"
 #include "client/watch_pass.h"
 
 #define SAID_MAX 10000 /* problems that are remembered as told */
@@ -20,7 +22,7 @@ struct watch_folder {
 	struct report *report;  /* a silent one */
 	struct map *said;       /* problems that have been told: path and reason */
 	uint64_t said_deletes;
-	bool said_in_step;
+	bool said_in_step, said_unconfined;
 };
 
 err_code
@@ -216,11 +218,22 @@ still_linked(const struct watch_folder *w, struct err *err)
 	return rc;
 }
 
+/* To the directory that has just been opened: the one that was there at the last pass may have been replaced. */
+static void
+confine(struct watch_folder *w, const struct folder *f)
+{
+	struct err err;
+
+	if (confine_to(f->root, &err) == ERR_OK || err.code == ERR_NOT_IMPLEMENTED || w->said_unconfined)
+		return;
+	w->said_unconfined = true;
+	log_error(&err, "the kernel does not help to stay in the folder");
+}
+
 static err_code
-pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *err)
+pass_here(struct watch_folder *w, const struct agent_pass *p, struct agent_done *out, struct err *err)
 {
 	AUTO(folder_freep) struct folder *f = NULL;
-	struct watch_folder *w = ctx;
 	struct sync_opts opts = { .verify = p->verify, .held = p->held, .cancel = p->cancel, .parallel = w->opts.parallel,
 		.report = w->report };
 	struct sync_result result;
@@ -228,6 +241,8 @@ pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *
 
 	if (rc == ERR_OK)
 		rc = folder_open(w->path, &f, err);
+	if (rc == ERR_OK)
+		confine(w, f);
 	if (rc == ERR_OK)
 		rc = reach(w, f, p->cancel, err);
 	if (rc)
@@ -244,6 +259,37 @@ pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *
 	sync_result_fini(&result);
 	malloc_trim(0); /* what a large pass needed is not kept through days of small ones */
 	return rc;
+}
+
+struct confined {
+	struct watch_folder *folder;
+	const struct agent_pass *job;
+	struct agent_done *done;
+	struct err *err;
+	err_code rc;
+};
+
+static void *
+pass_confined(void *arg)
+{
+	struct confined *c = arg;
+
+	c->rc = pass_here(c->folder, c->job, c->done, c->err);
+	return NULL;
+}
+
+/* In a thread of its own, since a thread that is confined to a folder can never work on another one that took its place. */
+static err_code
+pass(void *ctx, const struct agent_pass *p, struct agent_done *out, struct err *err)
+{
+	struct confined c = { .folder = ctx, .job = p, .done = out, .err = err };
+	pthread_t thread;
+	err_code rc = thread_start("confined", pass_confined, &c, &thread, err);
+
+	if (rc)
+		return rc;
+	pthread_join(thread, NULL);
+	return c.rc;
 }
 
 void

@@ -32,6 +32,7 @@ struct db_sqlite_opts {
 	unsigned readers_max;    /* connections that read; 0: 8 */
 	unsigned writer_cache_kib, reader_cache_kib; /* of pages, each connection; 0: 32 MiB and 2 MiB */
 	unsigned wait_ms;        /* for the writer, or a reader, to be free; 0: 30 s */
+	bool temp_in_memory;     /* what a statement sets aside, instead of in a file beneath $TMPDIR or /var/tmp */
 	bool read_only;          /* no DB_WRITE; the file must be there.  Fine beside a process that writes */
 	bool untouched;          /* with read_only, and only where no other process has it: nothing is written, not even beside the file.  One reader */
 };

@@ -156,6 +156,8 @@ configure_all(struct conn *c, struct err *err)
 	rc = pragma(c, "mmap_size", 0, err);
 	if (!rc)
 		rc = pragma(c, "cell_size_check", 1, err); /* a damaged page is an error, not a wild read */
+	if (!rc && o->temp_in_memory)
+		rc = pragma(c, "temp_store", 2, err);
 	if (!rc) {
 		unsigned kib = c->base.mode == DB_WRITE ? o->writer_cache_kib : o->reader_cache_kib;
 
@@ -390,6 +392,7 @@ with_defaults(const struct db_sqlite_opts *o)
 		.writer_cache_kib = o->writer_cache_kib ? o->writer_cache_kib : WRITER_CACHE_KIB,
 		.reader_cache_kib = o->reader_cache_kib ? o->reader_cache_kib : READER_CACHE_KIB,
 		.wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS,
+		.temp_in_memory = o->temp_in_memory,
 		.read_only = o->read_only,
 		.untouched = o->untouched,
 	};

@@ -283,6 +283,23 @@ def test_the_folder_goes_and_comes_back(make, agents, tmp_path):
     assert text(b, "text") == "first" and not b.path("stranger").exists()
 
 
+def test_another_folder_takes_its_place(make, agents, tmp_path):
+    """As a backup that is put back, or a disk that comes back: what a pass may write to is the directory that is there now."""
+    a, b = make("a", "b")
+    a.write("dir/text", "first")
+    one, _ = agents(a, b)
+    wait_same(a, b)
+    a.folder.rename(tmp_path / "elsewhere")
+    wait_for(lambda: "moved, replaced or unmounted" in one.said())
+    shutil.copytree(tmp_path / "elsewhere", tmp_path / "copy", symlinks=True)
+    (tmp_path / "copy").rename(a.folder)
+    b.write("dir/meanwhile", "x")
+    wait_for(lambda: text(a, "dir/meanwhile"))
+    a.write("after", "y")
+    wait_for(lambda: text(b, "after"))
+    wait_same(a, b)
+
+
 def test_the_server_is_killed_and_comes_back(own_server, agents, tmp_path):
     project = own_server.project("killed")
     a, b = (Device(own_server, project, tmp_path / n, n) for n in "ab")

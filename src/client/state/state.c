@@ -20,8 +20,8 @@ open_db(struct state *s, const char *dotdray, enum how how, struct err *err)
 {
 	bool read_only = how != OPEN_WRITE;
 	AUTO(sbuf_fini) struct sbuf path = SBUF(STATE_PATH_MAX);
-	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .writer_cache_kib = WRITER_CACHE_KIB, .read_only = read_only,
-		.untouched = how == OPEN_UNTOUCHED };
+	struct db_sqlite_opts opts = { .readers_max = READERS_MAX, .writer_cache_kib = WRITER_CACHE_KIB, .temp_in_memory = true,
+		.read_only = read_only, .untouched = how == OPEN_UNTOUCHED };
 	err_code rc;
 
 	sbuf_addf(&path, "%s/state.db", dotdray);

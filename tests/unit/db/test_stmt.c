@@ -240,6 +240,31 @@ file_is_private(void **state)
 	assert_int_equal(st.st_size, 0);
 }
 
+/* As the client wants it, which the kernel lets write nowhere but beneath its folder. */
+static void
+temporaries_in_memory(void **state)
+{
+	NEEDS_FILE();
+	struct fixture *f = *state;
+	char path[320];
+	struct db_stmt *st;
+	struct db_tx *tx;
+	struct db *db;
+	bool row;
+
+	(void)snprintf(path, sizeof path, "%s/memory", f->dir);
+	ok(db_sqlite_open(&(struct db_sqlite_opts){ .path = path, .temp_in_memory = true }, &db, ERR));
+	for (int mode = 0; mode < 2; mode++) {
+		ok(db_begin(db, mode ? DB_WRITE : DB_READ, &tx, ERR));
+		ok(db_query_values(tx, &st, ERR, "PRAGMA temp_store", NULL, 0));
+		ok(db_step(st, &row, ERR));
+		assert_true(row && db_i64(st, 0) == 2);
+		db_reset(st);
+		db_abort(&tx);
+	}
+	db_free(db);
+}
+
 static void
 not_a_database(void **state)
 {
@@ -273,6 +298,7 @@ main(void)
 		T(refusals),
 		T(readers_do_not_write),
 		T(file_is_private),
+		T(temporaries_in_memory),
 		T(not_a_database),
 	};
 
