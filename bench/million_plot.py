@@ -34,7 +34,8 @@ def newest():
 
 
 def points(found, name, of_peer):
-    return sorted((files, f["peer_value" if of_peer else "value"]) for (files, n), f in found.items() if n == name)
+    of = "peer_value" if of_peer else "value"
+    return sorted((files, f[of]) for (files, n), f in found.items() if n == name and f[of])
 
 
 def decades(low, high):

@@ -31,6 +31,7 @@ PATIENCE = 1200  # seconds; a check that hangs with the fault on has noticed not
 #   inside   a unit test's program switches the fault on by itself, and must pass
 #   pytest   a black-box test switches it on by itself, and must pass
 #   bends    a black-box test, with the fault on in all that it starts, must fail
+#   postgres as pytest, behind PostgreSQL
 Mutant = collections.namedtuple("Mutant", "m promise how check")
 FAULTS = "tests/blackbox/test_70_faults.py::test_"
 TABLE = {
@@ -103,6 +104,13 @@ TABLE = {
     "notify.live_floods": Mutant(0, "P28", "breaks", "notify/live"),
     "notify.live_queues": Mutant(0, "P28", "breaks", "notify/live"),
     "watch.no_hold": Mutant(0, "P19", "breaks", "client/quiet"),
+    "watch.trusts_event": Mutant(39, "P32", "pytest", "tests/blackbox/test_84_loss.py::test_an_agent_that_trusts_events_is_caught"),
+    "client.copy_unnoticed": Mutant(0, "P24", "pytest", "tests/blackbox/test_36_memory.py::test_clone_that_is_not_noticed_is_noticed"),
+    "client.deselect_deletes": Mutant(0, "P13", "pytest", FAULTS + "client_fault_is_noticed[client.deselect_deletes]"),
+    "client.unsure_deletes": Mutant(0, "P13", "pytest", "tests/blackbox/test_36_memory.py::test_row_that_is_believed_is_noticed"),
+    "db.deaf": Mutant(0, "P17", "postgres", "tests/blackbox/test_84_servers.py::test_deaf_is_noticed"),
+    "ticket.lives_on": Mutant(0, "P26", "pytest", "tests/blackbox/test_83_tickets.py::test_without_the_rule_it_would_be_noticed[ticket.lives_on]"),
+    "ticket.used_twice": Mutant(0, "P26", "pytest", "tests/blackbox/test_83_tickets.py::test_without_the_rule_it_would_be_noticed[ticket.used_twice]"),
 }
 
 # Not mistakes but circumstances: the code must cope with them, and tests switch them on to see that it does.
@@ -126,7 +134,6 @@ WITHOUT = {
     24: "there is no cache of tokens",
     29: "names are decoded once, by the JSON parser or the URL's, before anything looks at them; there is no later decoding to leave out",
     38: "no code re-sends by content: base, disk and server decide",
-    39: "the client does not read what a frame carries: it is a hint to pull",
 }
 
 
@@ -166,7 +173,7 @@ class Runner:
                 return f"there is no test {mutant.check}"
             code = self.program(mutant.check, on if mutant.how == "breaks" else {})
             return "skipped" if code == 77 else (code == 0) == (mutant.how == "inside")
-        code = self.pytest(mutant.check, on if mutant.how == "bends" else {"DRAY_CAMPAIGN": "full"} if mutant.how == "power" else {})
+        code = self.pytest(mutant.check, {"bends": on, "power": {"DRAY_CAMPAIGN": "full"}, "postgres": {"DRAY_TEST_DB": "postgres"}}.get(mutant.how, {}))
         if code not in (0, 1):
             return f"pytest: exit {code}"
         return (code == 0) == (mutant.how != "bends")

@@ -142,7 +142,7 @@ def test_an_overwrite_costs_little_more_than_what_it_changed(pair):
     front = random.Random(3).randbytes(1000)
     a.path("large").write_bytes(front + a.path("large").read_bytes())
     a.sync()
-    assert down(b) <= 80 * KIB
+    assert down(b) <= 96 * KIB  # what is told of the progress, once a second, is in it
     assert_same(a.tree(), b.tree())
 
 
