@@ -133,6 +133,12 @@ kind_text(const struct findings *found, enum finding_kind kind, struct sbuf *sb)
 }
 
 static void
+add_count(struct sbuf *sb, const char *before, uint64_t n, const char *one, const char *many)
+{
+	sbuf_addf(sb, "%s%" PRIu64 " %s", before, n, n == 1 ? one : many);
+}
+
+static void
 show_text(const struct fsck *f, struct sbuf *sb)
 {
 	char size[SIZE_HUMAN_MAX];
@@ -142,15 +148,19 @@ show_text(const struct fsck *f, struct sbuf *sb)
 		if (f->found.count[kind])
 			kind_text(&f->found, (enum finding_kind)kind, sb);
 	}
-	sbuf_addf(sb, "Checked %" PRIu64 " projects, %" PRIu64 " entries, %" PRIu64 " versions, %" PRIu64 " block lists, %" PRIu64 " chunks", f->projects,
-	    f->entries, f->versions, f->lists, f->chunks.total);
+	add_count(sb, "Checked ", f->projects, "project", "projects");
+	add_count(sb, ", ", f->entries, "entry", "entries");
+	add_count(sb, ", ", f->versions, "version", "versions");
+	add_count(sb, ", ", f->lists, "block list", "block lists");
+	add_count(sb, ", ", f->chunks.total, "chunk", "chunks");
 	sbuf_addf(sb, f->quick ? " by their heads (%s not read)" : ", %s", size_human(f->chunks.total_bytes, size));
 	if (n)
-		sbuf_addf(sb, ": %" PRIu64 " finding%s.\n", n, n == 1 ? "" : "s");
+		add_count(sb, ": ", n, "finding.\n", "findings.\n");
 	else
 		sbuf_add(sb, ": all is sound.\n");
 	if (f->unnamed)
-		sbuf_addf(sb, "%" PRIu64 " objects in the store are named by nothing: drayd gc takes them in time.\n", f->unnamed);
+		add_count(sb, "", f->unnamed, "object in the store is named by nothing: drayd gc takes it in time.\n",
+		    "objects in the store are named by nothing: drayd gc takes them in time.\n");
 }
 
 int
