@@ -78,7 +78,7 @@ note_state(void *ctx, const char *finding)
 static err_code
 damage(struct fsck *f, err_code rc, const struct err *err)
 {
-	if (rc != ERR_CORRUPT)
+	if (rc != ERR_CORRUPT && rc != ERR_STATE_DAMAGED)
 		return rc;
 	found(f, "", "state_damaged", err->msg);
 	return ERR_OK;
