@@ -42,7 +42,7 @@ struct program {
 	const char *summary; /* a sentence */
 	const char *outro;   /* after the list of commands */
 	const struct command *const *commands; /* NULL-terminated */
-	const struct command_option *options;  /* ends with letter 0; "help" is added here */
+	const struct command_option *options;  /* ends with letter 0, and none is there twice; "help" is added here */
 };
 
 /** The exit status of wrong usage, as getopt's tradition has it. */

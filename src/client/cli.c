@@ -54,8 +54,7 @@ end(int code)
 
 static const struct command *const COMMANDS[] = { &COMMAND_LINK, &COMMAND_SYNC, &COMMAND_STATUS, &COMMAND_SELECT, &COMMAND_WATCH, &COMMAND_PAUSE,
 	&COMMAND_RESUME, &COMMAND_INSTALL_SERVICE, &COMMAND_LOG, &COMMAND_RESTORE, &COMMAND_CONFLICTS, &COMMAND_LS, &COMMAND_GET, &COMMAND_PUT, &COMMAND_DEVICES,
-	&COMMAND_FSCK,
-	&COMMAND_UNLINK, NULL };
+	&COMMAND_FSCK, &COMMAND_UNLINK, NULL };
 
 static const struct command_option OPTIONS[] = {
 	{ 'u', "url", "URL", "the server, where no linked folder says it" },
@@ -85,7 +84,7 @@ static const struct command_option OPTIONS[] = {
 	{ 'v', "verbose", NULL, "list every entry" },
 	{ 'o', "print", NULL, "print it, and write nothing" },
 	{ 'F', "follow", NULL, "go on telling what happens, until it is interrupted" },
-	{ 'O', "online", NULL, "compare with the server too" },
+	{ 'w', "online", NULL, "compare with the server too" },
 	{ 'c', "verify", NULL, "read every file, also those that nothing has touched" },
 	{ 0 },
 };

@@ -345,7 +345,7 @@ run(const struct command_line *line)
 {
 	AUTO(freep) char *path = NULL;
 	struct report_opts opts = { .quiet = command_has(line, 'j') || command_has(line, 'q'), .bar = report_terminal() };
-	struct fsck f = { .arena = arena_new(MEMORY_MAX), .online = command_has(line, 'O') };
+	struct fsck f = { .arena = arena_new(MEMORY_MAX), .online = command_has(line, 'w') };
 	struct err err = { 0 };
 	err_code rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, &err);
 
@@ -371,7 +371,7 @@ const struct command COMMAND_FSCK = {
 	.name = "fsck",
 	.args = "[DIR]",
 	.summary = "Check a linked folder for damage, changing nothing",
-	.options = "Ojqv",
+	.options = "wjqv",
 	.args_min = 0,
 	.args_max = 1,
 	.run = run,

@@ -65,6 +65,16 @@ def test_man_page_has_every_option_and_no_other(program):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
+def test_a_letter_is_one_option(program):
+    """Options of all commands are in one table, and a command that has a letter offers all of that letter."""
+    names = {}
+    for command in commands_of(program):
+        for letter, name in options_of(help_of(program, *command.split())):
+            names.setdefault(letter, set()).add(name)
+    assert {letter: n for letter, n in names.items() if len(n) > 1} == {}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_man_page_has_every_command_and_no_other(program):
     page = PROGRAMS[program]
     described = set(re.findall(r"^\.It Cm (.+)$", section(man(page), "DESCRIPTION").split(".Ss Options")[0], re.M))
