@@ -74,8 +74,8 @@ project_chunks(struct chunk_copy *c, const struct id *project, each_chunk *fn, s
 	return rc;
 }
 
-err_code
-chunk_copy_projects(struct chunk_copy *c, const struct id *after, struct id *ids, unsigned limit, size_t *n, struct err *err)
+static err_code
+projects_read(struct chunk_copy *c, const struct id *after, struct id *ids, size_t *n, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct project *rows;
@@ -84,14 +84,14 @@ chunk_copy_projects(struct chunk_copy *c, const struct id *after, struct id *ids
 	*n = 0;
 	rc = meta_begin(c->meta, META_READ, &tx, err);
 	if (!rc)
-		rc = meta_project_list(tx, NULL, after, limit, &rows, n, err);
+		rc = meta_project_list(tx, NULL, after, PAGE, &rows, n, err);
 	for (size_t i = 0; !rc && i < *n; i++)
 		ids[i] = rows[i].id;
 	return rc;
 }
 
-static err_code
-all_chunks(struct chunk_copy *c, each_chunk *fn, struct err *err)
+err_code
+chunk_copy_projects(struct chunk_copy *c, err_code (*fn)(void *ctx, const struct id *project, struct err *err), void *ctx, struct err *err)
 {
 	AUTO(freep) struct id *ids = xmalloc(PAGE * sizeof *ids);
 	const struct id *after = NULL;
@@ -100,14 +100,33 @@ all_chunks(struct chunk_copy *c, each_chunk *fn, struct err *err)
 	err_code rc;
 
 	do {
-		rc = chunk_copy_projects(c, after, ids, PAGE, &n, err);
+		rc = projects_read(c, after, ids, &n, err);
 		for (size_t i = 0; !rc && i < n; i++)
-			rc = project_chunks(c, &ids[i], fn, err);
+			rc = fn(ctx, &ids[i], err);
 		if (!rc && n > 0)
 			last = ids[n - 1];
 		after = &last;
 	} while (!rc && n == PAGE);
 	return rc;
+}
+
+struct chunk_walk {
+	struct chunk_copy *c;
+	each_chunk *fn;
+};
+
+static err_code
+walk_project(void *ctx, const struct id *project, struct err *err)
+{
+	const struct chunk_walk *w = ctx;
+
+	return project_chunks(w->c, project, w->fn, err);
+}
+
+static err_code
+all_chunks(struct chunk_copy *c, each_chunk *fn, struct err *err)
+{
+	return chunk_copy_projects(c, walk_project, &(struct chunk_walk){ c, fn }, err);
 }
 
 static err_code

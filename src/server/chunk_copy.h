@@ -49,8 +49,9 @@ void chunk_copy_fini(struct chunk_copy *c);
 /** chunk_copy_forget_collected(c, err): those that are named no more are taken from ${bad}: what was collected meanwhile is not amiss. */
 err_code chunk_copy_forget_collected(struct chunk_copy *c, struct err *err);
 
-/** chunk_copy_projects(c, after, ids, limit, n, err): the ids of projects after ${after} (NULL: from the start), in their order. */
-err_code chunk_copy_projects(struct chunk_copy *c, const struct id *after, struct id *ids, unsigned limit, size_t *n, struct err *err);
+/** chunk_copy_projects(c, fn, ctx, err): ${fn} for each project, in the order of their ids, with no transaction open. */
+err_code chunk_copy_projects(struct chunk_copy *c, err_code (*fn)(void *ctx, const struct id *project, struct err *err), void *ctx,
+    struct err *err);
 
 /**
  * chunk_head_read(from, key, a, out, err): the head of a chunk, which is the one of its name; all in ${a}, which has room for

@@ -12,8 +12,6 @@
 #include "server/database.h"
 #include "server/fsck_internal.h"
 
-#define PAGE 1000
-
 /* ---- opening ------------------------------------------------------------------------------------------------------------------ */
 
 static err_code
@@ -111,9 +109,10 @@ static const struct {
 
 /* F3 */
 static err_code
-check_project(struct fsck *f, const struct id *id, struct err *err)
+check_project(void *ctx, const struct id *id, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct fsck *f = ctx;
 	struct fsck_project w = { .f = f };
 	err_code rc = meta_begin(f->chunks.meta, META_READ, &tx, err);
 
@@ -129,26 +128,6 @@ check_project(struct fsck *f, const struct id *id, struct err *err)
 		meta_tx_trim(tx);
 	}
 	return rc;
-}
-
-static err_code
-check_projects(struct fsck *f, struct err *err)
-{
-	AUTO(freep) struct id *ids = xmalloc(PAGE * sizeof *ids);
-	const struct id *after = NULL;
-	struct id last;
-	size_t n;
-	err_code rc;
-
-	do {
-		rc = chunk_copy_projects(&f->chunks, after, ids, PAGE, &n, err);
-		for (size_t i = 0; !rc && i < n; i++)
-			rc = check_project(f, &ids[i], err);
-		if (!rc && n > 0)
-			last = ids[n - 1];
-		after = &last;
-	} while (!rc && n == PAGE);
-	return fsck_unreadable(f, NULL, "its projects", rc, err);
 }
 
 /* ---- the command --------------------------------------------------------------------------------------------------------------- */
@@ -167,7 +146,7 @@ check_all(struct fsck *f, struct err *err)
 	if (!rc)
 		rc = fsck_unreadable(f, NULL, "its chunks", fsck_store(f, err), err);
 	if (!rc)
-		rc = check_projects(f, err);
+		rc = fsck_unreadable(f, NULL, "its projects", chunk_copy_projects(&f->chunks, check_project, f, err), err);
 	return rc ? rc : fsck_unreadable(f, NULL, "its chunks", fsck_unnamed(f, err), err);
 }
 

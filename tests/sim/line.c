@@ -73,18 +73,6 @@ http_stats(struct http *h, struct remote_stats *out)
 
 /* ---- what came back -------------------------------------------------------------------------------------------------------------- */
 
-static void
-call_reset(struct http_call *c)
-{
-	c->status = 0;
-	c->got = 0;
-	c->too_large = c->more = false;
-	c->problem.max = ANSWER_PROBLEM_MAX;
-	sbuf_reset(&c->problem);
-	if (c->text)
-		sbuf_reset(c->text);
-}
-
 static err_code
 body_take(struct http_call *c, const struct answer *a, struct err *err)
 {
@@ -175,7 +163,7 @@ attempt(struct http *h, struct http_call *c, const char *key, bool *again, int64
 	struct answer a;
 	err_code rc;
 
-	call_reset(c);
+	answer_reset(c);
 	*again = false;
 	time_pass(REQUEST_MS * MS);
 	h->stats.requests++;

@@ -66,6 +66,18 @@ server_url_check(const char *url, bool allow_http, bool *loopback, struct err *e
 	return ERR_OK;
 }
 
+void
+answer_reset(struct http_call *c)
+{
+	c->status = 0;
+	c->got = 0;
+	c->too_large = c->more = false;
+	c->problem.max = ANSWER_PROBLEM_MAX;
+	sbuf_reset(&c->problem);
+	if (c->text)
+		sbuf_reset(c->text);
+}
+
 err_code
 answer_error(int status, bool is_problem, const uint8_t *p, size_t len, struct err *err)
 {

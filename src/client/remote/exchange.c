@@ -463,19 +463,6 @@ line_perform(struct line *line, struct exchange *x)
 	return multi == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : code;
 }
 
-/* Nothing of an attempt before is left (H2). */
-static void
-call_reset(struct http_call *c)
-{
-	c->status = 0;
-	c->got = 0;
-	c->too_large = c->more = false;
-	c->problem.max = ANSWER_PROBLEM_MAX;
-	sbuf_reset(&c->problem);
-	if (c->text)
-		sbuf_reset(c->text);
-}
-
 err_code
 exchange_run(struct http *h, struct line *line, struct http_call *c, const char *key, bool *again, int64_t *after_ms, struct err *err)
 {
@@ -488,7 +475,7 @@ exchange_run(struct http *h, struct line *line, struct http_call *c, const char 
 
 	*again = false;
 	*after_ms = 0;
-	call_reset(c);
+	answer_reset(c); /* H2 */
 	if (snprintf(url, sizeof url, "%s%s", h->url, c->path) >= (int)sizeof url)
 		return err_set(err, ERR_PATH_TOO_LONG, "the path is too long for a request");
 	line_setup(line->easy, &x);

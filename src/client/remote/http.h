@@ -55,6 +55,9 @@ err_code http_run(struct http *h, struct http_call *c, struct err *err);
 /** server_url_check(url, allow_http, loopback, err): what may be a server's address. */
 err_code server_url_check(const char *url, bool allow_http, bool *loopback, struct err *err);
 
+/** answer_reset(c): nothing of the answer to an attempt before is left. */
+void answer_reset(struct http_call *c);
+
 /** answer_error(status, is_problem, p, len, err): the error that an answer of 300 or more tells. */
 err_code answer_error(int status, bool is_problem, const uint8_t *p, size_t len, struct err *err);
 

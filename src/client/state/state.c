@@ -65,17 +65,17 @@ start_seen(struct state *s, struct err *err)
 	return rc;
 }
 
-err_code
-state_open(const char *dotdray, struct state **out, struct err *err)
+static err_code
+open_as(const char *dotdray, enum how how, struct state **out, struct err *err)
 {
 	struct state *s = xcalloc(1, sizeof *s);
 	err_code rc;
 
 	mutex_init(&s->lock, RANK_LEAF);
-	rc = open_db(s, dotdray, OPEN_WRITE, err);
-	if (rc == ERR_OK)
+	rc = open_db(s, dotdray, how, err);
+	if (rc == ERR_OK && how == OPEN_WRITE)
 		rc = make_place(s, err);
-	if (rc == ERR_OK)
+	if (rc == ERR_OK && how == OPEN_WRITE)
 		rc = start_seen(s, err);
 	if (rc) {
 		state_free(s);
@@ -85,32 +85,22 @@ state_open(const char *dotdray, struct state **out, struct err *err)
 	return ERR_OK;
 }
 
-static err_code
-open_to_read(const char *dotdray, enum how how, struct state **out, struct err *err)
+err_code
+state_open(const char *dotdray, struct state **out, struct err *err)
 {
-	struct state *s = xcalloc(1, sizeof *s);
-	err_code rc;
-
-	mutex_init(&s->lock, RANK_LEAF);
-	rc = open_db(s, dotdray, how, err);
-	if (rc) {
-		state_free(s);
-		return rc;
-	}
-	*out = s;
-	return ERR_OK;
+	return open_as(dotdray, OPEN_WRITE, out, err);
 }
 
 err_code
 state_open_read(const char *dotdray, struct state **out, struct err *err)
 {
-	return open_to_read(dotdray, OPEN_READ, out, err);
+	return open_as(dotdray, OPEN_READ, out, err);
 }
 
 err_code
 state_open_untouched(const char *dotdray, bool alone, struct state **out, struct err *err)
 {
-	err_code rc = open_to_read(dotdray, alone ? OPEN_UNTOUCHED : OPEN_READ, out, err);
+	err_code rc = open_as(dotdray, alone ? OPEN_UNTOUCHED : OPEN_READ, out, err);
 
 	if (rc)
 		return rc;
