@@ -460,30 +460,49 @@ fetch_all(struct carry *c, struct err *err)
 
 /* ---- directory times ----------------------------------------------------------------------------------------------------------- */
 
+/* Directories whose own mode or time is about to be sent: that is what they keep, not what was agreed on before.  path -> entry */
+static struct map *
+edited_dirs(const struct carry *c)
+{
+	const struct plan *plan = &c->pass->plan;
+	struct map *edited = map_new();
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct plan_op *op = &plan->ops[i];
+		size_t len = strlen(op->path);
+		if ((op->act == ACT_PUSH || op->act == ACT_MOVE_REMOTE) && op->local->kind == ENTRY_DIR && map_get(c->touched, op->path, len))
+			map_put(edited, op->path, len, arena_memdup(c->arena, op->local, sizeof *op->local));
+	}
+	return edited;
+}
+
 static err_code
-restore_dir(struct carry *c, const char *path, struct err *err)
+restore_dir(struct carry *c, const char *path, const struct entry *edited, struct err *err)
 {
 	struct entry base, installed;
-	err_code rc = state_base_get(c->env->folder->state, path, c->arena, &base, err);
+	err_code rc = ERR_OK;
 
+	if (!edited)
+		rc = state_base_get(c->env->folder->state, path, c->arena, &base, err);
 	if (rc == ERR_NOT_FOUND)
 		return ERR_OK;
-	if (rc || base.kind != ENTRY_DIR)
+	if (rc || (!edited && base.kind != ENTRY_DIR))
 		return rc;
-	rc = apply_dir_time(c->apply, &base, &installed, err);
+	rc = apply_dir_time(c->apply, edited ? edited : &base, &installed, err);
 	return rc == ERR_NOT_FOUND || rc == ERR_PARENT_NOT_DIRECTORY ? ERR_OK : rc;
 }
 
 static err_code
 restore_dirs(struct carry *c, struct err *err)
 {
+	AUTO(map_freep) struct map *edited = edited_dirs(c);
 	size_t pos = 0, len;
 	const void *key;
 	void *path;
 
 	while (!FAULT("client.no_dir_times") && map_next(c->touched, &pos, &key, &len, &path)) {
 		struct err why;
-		err_code rc = restore_dir(c, path, &why);
+		err_code rc = restore_dir(c, path, map_get(edited, key, len), &why);
 		if (rc && (rc = carry_failed(c, path, rc, &why, err)) != ERR_OK)
 			return rc;
 	}

@@ -64,13 +64,16 @@ def test_empty_folder(make):
     assert a.tree() == {}
 
 
-@pytest.mark.parametrize("edit", EDITS)
-def test_edit_travels(make, edit):
+@pytest.mark.parametrize("edits", [*([e] for e in EDITS if FULL), list(EDITS)], ids=lambda edits: edits[0] if len(edits) == 1 else "all")
+def test_edits_travel(make, edits):
+    """Each by itself in a full campaign; all at once, in directories of their own whose contents are the same."""
     a, b = make("a", "b")
-    small(a.folder)
+    for edit in edits:
+        small(a.folder / edit)
     a.sync()
     b.sync()
-    EDITS[edit](b.folder)
+    for edit in edits:
+        EDITS[edit](b.folder / edit)
     expected = b.tree()
     sent = b.sync()
     assert_same(expected, b.tree())
@@ -114,26 +117,35 @@ def test_content_that_the_server_has_is_named(make, edit):
     assert_same(b.tree(), a.tree())
 
 
-@pytest.mark.parametrize("mine,theirs", [
+TOGETHER = [
     ("edit", "append"), ("add", "add deep"), ("delete", "rename"), ("rename a directory", "edit"), ("mode of a directory", "add many"),
     ("swap files", "delete a directory"), ("rotate three", "add link"), ("rename a directory", "delete an empty directory"),
     ("file to directory", "truncate"), ("delete a link", "time of a link"), ("touched", "time of a directory"),
-])
-def test_both_sides_at_once(make, mine, theirs):
+]
+
+
+def below(tree, folder):
+    return {path: e for path, e in tree.items() if path.startswith(folder.encode() + b"/")}
+
+
+@pytest.mark.parametrize("pairs", [*([p] for p in TOGETHER if FULL), TOGETHER], ids=lambda pairs: "-".join(pairs[0]) if len(pairs) == 1 else "all")
+def test_both_sides_at_once(make, pairs):
     """Different entries on each side: no conflict, and both are there afterwards."""
     a, b, c = make("a", "b", "c")
-    small(a.folder)
+    for n in range(len(pairs)):
+        small(a.folder / str(n))
     a.sync()
     b.sync()
-    EDITS[mine](a.folder)
-    EDITS[theirs](b.folder)
+    for n, (mine, theirs) in enumerate(pairs):
+        EDITS[mine](a.folder / str(n))
+        EDITS[theirs](b.folder / str(n))
     expected = dict(a.tree())
     a.sync()
     assert b.sync()["conflicts"] == []
     assert a.sync()["conflicts"] == []
     assert_same(a.tree(), b.tree())
-    changed = {p for p in a.tree().keys() | expected.keys() if expected.get(p) != a.tree().get(p)}
-    assert changed, "the other side's edit is missing"
+    for n, pair in enumerate(pairs):
+        assert below(a.tree(), str(n)) != below(expected, str(n)), f"{pair}: the other side's edit is missing"
     c.sync()
     assert_same(a.tree(), c.tree())
     for device in (a, b, c):
