@@ -22,7 +22,8 @@ JOBS := $(shell echo $$(($$(nproc) + 1)))
 
 # Optimized a little: half the time to compile, and the tests take no longer.  At fixed addresses: the descriptions of all globals that the
 # address sanitizer keeps need no relocation then, a third of what a program's start costs, and the tests start some ten thousand.
-FIXED := -Db_pie=false -Db_staticpic=false -Dc_args=-fno-pie -Dc_link_args=-no-pie
+# Linked by gold, which takes a third of the time for some two hundred programs.
+FIXED := -Db_pie=false -Db_staticpic=false -Dc_args=-fno-pie -Dc_link_args="['-no-pie', '-fuse-ld=gold']"
 SANITIZE := --buildtype=debugoptimized -Doptimization=1 -Db_sanitize=address,undefined -Db_lundef=false $(FIXED)
 RELEASE := --buildtype=release -Db_pie=true -Db_lto=true -Dtests=false
 
@@ -78,7 +79,7 @@ test: setup-test debug
 	tools/check_layers.py
 	$(PYTHON) tools/check_tools.py
 	$(WITH_POSTGRES) meson test -C build/debug --print-errorlogs --num-processes $(JOBS) --timeout-multiplier 6 --no-suite full
-	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
+	$(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) -m "not mutant" tests/blackbox
 	DRAY_TEST_DB=postgres $(WITH_POSTGRES) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) $(ON_POSTGRES)
 
 # Half an hour; tools/mutants.py NAME runs one.

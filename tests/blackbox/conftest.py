@@ -23,6 +23,7 @@ TROUBLE = re.compile(r"runtime error|Sanitizer|Assertion .* failed")
 def pytest_configure(config):
     """An assertion that fails in a thread is a failure, not a note at the end."""
     config.addinivalue_line("filterwarnings", "error::pytest.PytestUnhandledThreadExceptionWarning")
+    config.addinivalue_line("markers", "mutant: breaks the product on purpose, to see that its check bites; make mutants and make check-full run them")
 
 
 def pytest_collection_modifyitems(items):

@@ -157,6 +157,7 @@ def test_a_restored_server_takes_nothing_away(own_server, tmp_path, restored):
     nothing_is_lost(own_server, tmp_path, restored)
 
 
+@pytest.mark.mutant
 def test_a_kept_epoch_is_noticed(own_server, tmp_path, restored):
     """The fault: a restore that goes on with the old history."""
     with pytest.raises(AssertionError):

@@ -130,6 +130,7 @@ def test_row_that_lies(pair):
     row_that_lies(*pair)
 
 
+@pytest.mark.mutant
 def test_row_that_is_believed_is_noticed(pair):
     a, b = pair
     plain = b.dray
@@ -178,6 +179,7 @@ def test_clone_is_a_union(pair, tmp_path):
     clone_is_a_union(*pair, tmp_path / "clone")
 
 
+@pytest.mark.mutant
 def test_clone_that_is_not_noticed_is_noticed(pair, tmp_path):
     a, b = pair
     plain = b.dray

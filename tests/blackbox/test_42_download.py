@@ -481,6 +481,7 @@ def resumed(a, b, fault):
     assert done["wire_down"] < size * 3 // 4
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("fault, scenario", [("client.trusts_temp", corrupted_temporary), ("client.trusts_local", changed_source),
                                              ("client.keeps_no_temp", resumed)])
 def test_faults_are_noticed(server, tmp_path, fault, scenario):

@@ -247,11 +247,13 @@ def linked_pair(server, tmp_path):
     return a, b
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda f: f.__name__)
 def test_healthy(server, tmp_path, scenario):
     scenario(*linked_pair(server, tmp_path))
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("fault", CLIENT)
 def test_client_fault_is_noticed(server, tmp_path, fault):
     a, b = linked_pair(server, tmp_path)
@@ -261,6 +263,7 @@ def test_client_fault_is_noticed(server, tmp_path, fault):
             CLIENT[fault](a, b)
 
 
+@pytest.mark.mutant
 @pytest.mark.parametrize("fault", SERVER)
 def test_server_fault_is_noticed(own_server, tmp_path, fault):
     a, b = linked_pair(own_server, tmp_path)

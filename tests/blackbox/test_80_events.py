@@ -421,6 +421,7 @@ def test_the_server_says_goodbye_and_comes_back(own_server):
     assert {f["path"] for f in follower.files.values()} == {"a", "b"}
 
 
+@pytest.mark.mutant
 def test_a_dropped_change_is_noticed(tmp_path):
     """A server that skips changes: the next one begins where the client has not been."""
     server = Drayd(tmp_path, env={"DRAY_FAULT": "notify.drops_change"})

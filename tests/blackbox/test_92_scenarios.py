@@ -364,6 +364,7 @@ CONFLICT = [("write", 0, 1), ("stabilise", 0, 0), ("append", 0, 2), ("append", 1
 FAULTS = ["client.no_conflict_copy", "client.believes,client.feed_drops"]
 
 
+@pytest.mark.mutant
 def test_faults_are_noticed(killed_server, tmp_path):
     assert not fails(killed_server, tmp_path / "sound", "sound", CONFLICT)
     for fault in FAULTS:

@@ -135,7 +135,7 @@ test_edits_large(void **ctx)
 {
 	struct rig *r = *ctx;
 
-	edits(r, 33 * MIB + 5);
+	edits(r, 17 * MIB + 5);
 	assert_int_equal(uploads(r, NULL), 0); /* the journal forgets what is done */
 }
 
@@ -144,7 +144,7 @@ static void
 test_region_moved(void **ctx)
 {
 	struct rig *r = *ctx;
-	size_t len = 20 * MIB, at = 7 * MIB;
+	size_t len = 17 * MIB, at = 7 * MIB;
 	uint8_t *old = rig_bytes(r, len, 5), *now = joined(r, old + at, len - at, old, at);
 
 	rig_write(r, "f", old, len);
@@ -160,7 +160,7 @@ static void
 test_list_from_the_server(void **ctx)
 {
 	struct rig *r = *ctx;
-	size_t len = 20 * MIB;
+	size_t len = 17 * MIB;
 	uint8_t *p = rig_bytes(r, len, 5);
 
 	rig_write(r, "f", p, len);
@@ -185,7 +185,7 @@ test_list_from_the_server(void **ctx)
 static void
 test_copies(void **ctx)
 {
-	static const size_t sizes[] = { 100000, 6 * MIB + 1, 20 * MIB + 3 };
+	static const size_t sizes[] = { 100000, 6 * MIB + 1, 17 * MIB + 3 };
 	struct rig *r = *ctx;
 
 	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -210,7 +210,7 @@ static void
 test_copy_of_what_was_shifted(void **ctx)
 {
 	struct rig *r = *ctx;
-	size_t len = 20 * MIB;
+	size_t len = 17 * MIB;
 	uint8_t *p = rig_bytes(r, len, 5), *now = joined(r, (const uint8_t *)"in front", 8, p, len);
 
 	rig_write(r, "f", p, len);
@@ -242,7 +242,7 @@ static void
 test_renamed_and_edited(void **ctx)
 {
 	struct rig *r = *ctx;
-	size_t len = 20 * MIB;
+	size_t len = 17 * MIB;
 	uint8_t *p = rig_bytes(r, len, 5), *now = joined(r, (const uint8_t *)"in front", 8, p, len);
 	struct plan_op ops[2];
 	uint64_t before;
@@ -266,7 +266,7 @@ static void
 test_found_by_its_name(void **ctx)
 {
 	struct rig *r = *ctx;
-	size_t len = 20 * MIB;
+	size_t len = 17 * MIB;
 	uint8_t *p = rig_bytes(r, len, 5), *now = joined(r, (const uint8_t *)"in front", 8, p, len);
 	struct plan_op ops[3];
 	uint64_t before;
@@ -293,13 +293,13 @@ static void
 test_wrong_base(void **ctx)
 {
 	struct rig *r = *ctx;
-	uint8_t *p = rig_bytes(r, 20 * MIB, 6);
+	uint8_t *p = rig_bytes(r, 17 * MIB, 6);
 
 	rig_write(r, "f", rig_bytes(r, 18 * MIB, 5), 18 * MIB);
 	push_path(r, "f");
-	rig_write(r, "f", p, 20 * MIB);
-	assert_in_range(push_path(r, "f"), 20 * MIB, 20 * MIB + SLACK);
-	assert_is(r, "f", p, 20 * MIB);
+	rig_write(r, "f", p, 17 * MIB);
+	assert_in_range(push_path(r, "f"), 17 * MIB, 17 * MIB + SLACK);
+	assert_is(r, "f", p, 17 * MIB);
 }
 
 /* The server has lost the chunks of the base: they are sent again, whatever the state believes. */
@@ -331,18 +331,18 @@ test_base_chunks_missing(void **ctx)
 static void
 test_base_chunks_missing_large(void **ctx)
 {
-	base_chunks_missing(*ctx, 20 * MIB, false);
+	base_chunks_missing(*ctx, 17 * MIB, false);
 }
 
 static void
 test_base_chunks_missing_unnamed(void **ctx)
 {
-	base_chunks_missing(*ctx, 20 * MIB, true);
+	base_chunks_missing(*ctx, 17 * MIB, true);
 }
 
 /* ---- uploads that go on -------------------------------------------------------------------------------------------------------------- */
 
-#define LARGE (60 * MIB + 7)
+#define LARGE (41 * MIB + 7)
 
 /* Begin to send ${path}, and lose the line after ${n} chunks; the server has ${n} - 1. */
 static void
@@ -592,20 +592,20 @@ static void
 test_wrong_extent_is_refused(void **ctx)
 {
 	struct rig *r = *ctx;
-	uint8_t *p = rig_bytes(r, 20 * MIB, 5);
+	uint8_t *p = rig_bytes(r, 17 * MIB, 5);
 	struct plan_op op;
 
-	rig_write(r, "f", p, 20 * MIB);
+	rig_write(r, "f", p, 17 * MIB);
 	push_path(r, "f");
 	memcpy(p, "edited", 6);
-	rig_write(r, "f", p, 20 * MIB);
+	rig_write(r, "f", p, 17 * MIB);
 	op = rig_push(r, "f");
 	setenv("DRAY_FAULT", "client.delta_wrong_extent", 1);
 	assert_int_equal(push_ops(r, &op, 1), ERR_OK);
 	unsetenv("DRAY_FAULT");
 	assert_int_not_equal(last_code, ERR_OK);
 	push_path(r, "f");
-	assert_is(r, "f", p, 20 * MIB);
+	assert_is(r, "f", p, 17 * MIB);
 }
 
 /* ---- holes ---------------------------------------------------------------------------------------------------------------------------- */
