@@ -37,7 +37,8 @@ hour_find(struct apply *ap, struct err *err)
 	if (rc)
 		return err_wrap(err, "look up what was deleted");
 	if (is_over(&hold->hour, ap->now_us))
-		hold->hour = (struct delete_hour){ .began_at = ap->now_us, .clock = ap->project.clock, .entries = ap->project.file_count };
+		hold->hour =
+		    (struct delete_hour){ .began_at = ap->now_us, .clock = ap->project.clock, .entries = ap->project.file_count };
 	hold->limit = MAX(MASS_DELETE_MIN, hold->hour.entries * MASS_DELETE_PERCENT / 100);
 	hold->known = true;
 	return ERR_OK;
@@ -68,8 +69,10 @@ held(struct apply *ap, struct op_result *r)
 
 	if (!hold->detail)
 		hold->detail = arena_printf(ap->run->a,
-		    "since %s this device has deleted %jd of the %jd entries that there were, and without allow_mass_delete no more than %jd go in an hour",
-		    rfc3339_us(hold->hour.began_at, since), (intmax_t)hold->hour.deleted, (intmax_t)hold->hour.entries, (intmax_t)hold->limit);
+		    "since %s this device has deleted %jd of the %jd entries that there were, and without allow_mass_delete no "
+		    "more than %jd go in an hour",
+		    rfc3339_us(hold->hour.began_at, since), (intmax_t)hold->hour.deleted, (intmax_t)hold->hour.entries,
+		    (intmax_t)hold->limit);
 	hold->news |= hold->hour.held_at == 0;
 	if (hold->hour.held_at == 0)
 		hold->hour.held_at = ap->now_us;
