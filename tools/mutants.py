@@ -94,6 +94,7 @@ TABLE = {
     "domain.conflict_unrecorded": Mutant(0, "P15", "pytest", FAULTS + "server_fault_is_noticed[domain.conflict_unrecorded]"),
     "domain.counts_not_handed_up": Mutant(0, "P14", "breaks", "domain/counts"),
     "domain.move_not_counted": Mutant(0, "P14", "breaks", "domain/counts"),
+    "domain.no_mass_hold": Mutant(0, "P13", "breaks", "domain/hold"),
     "domain.no_base_check": Mutant(0, "P12", "breaks", "domain/model"),
     "domain.no_digest": Mutant(0, "P14", "breaks", "domain/model"),
     "job.compact_early": Mutant(0, "P8", "breaks", "job/gc"),

@@ -113,6 +113,9 @@
 #define PAGE_LIMIT_DEFAULT 500
 #define SEARCH_ROWS_MAX 20000     /* rows that one page of a search looks at: some 30 ms */
 #define COMMIT_OPS_MAX 10000
+#define MASS_DELETE_MIN 100       /* entries: fewer are the work of a day, in a project of any size; of more than these and */
+#define MASS_DELETE_PERCENT 25    /* of what there is, a client does not delete in one pass, nor a device in an hour, what nobody has said is meant */
+#define MASS_DELETE_HOUR_US (3600 * INT64_C(1000000)) /* time to notice; a person who cleans up in steps is held once, and says so */
 #define TRANSFERS_PER_DEVICE_MAX 1000
 #define TRANSFER_CHUNKS_MAX (4 * 1024 * 1024 + 1024) /* of a 16 TiB file */
 #define GC_GRACE_US (24 * 3600 * INT64_C(1000000)) /* a chunk that nothing names stays: somebody may be about to name it */

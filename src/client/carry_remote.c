@@ -59,6 +59,27 @@ forget_lost(struct state *s, const struct plan_op *op, err_code code, struct err
 	return state_aside_remove(s, op->path, op->local->dev, op->local->ino, err);
 }
 
+/*
+ * What the server holds stays as it is here and there until somebody says that it was meant; so does a directory of which something is held, and
+ * what was to take its place.
+ */
+static bool
+is_held(struct carry *c, const struct plan_op *op, err_code code, const struct err *why)
+{
+	struct sync_result *r = c->env->result;
+	bool held = r->held_deletes || r->held_there;
+
+	if (op->act == ACT_DELETE_REMOTE && (code == ERR_MASS_DELETE_HELD || (code == ERR_NOT_EMPTY && held))) {
+		r->held_there++;
+		return true;
+	}
+	if (code != ERR_NOT_EMPTY || !held)
+		return false;
+	sync_problem(r, op->path, err_info(code)->code, why->msg);
+	map_put(c->env->given_up, op->path, strlen(op->path), c->env->given_up);
+	return true;
+}
+
 static err_code
 pushed(void *ctx, const struct plan_op *op, err_code code, const struct err *why, const struct entry *entry, struct err *err)
 {
@@ -70,6 +91,8 @@ pushed(void *ctx, const struct plan_op *op, err_code code, const struct err *why
 		return rc;
 	if (code == ERR_BASE_INVALID && op->lost)
 		code = ERR_NOT_FOUND;
+	if (code && is_held(c, op, code, why))
+		return ERR_OK;
 	if (code)
 		return carry_failed(c, op->path, code, why, err);
 	count(c->env->result, op, entry);
@@ -90,6 +113,7 @@ carry_remote(struct carry *c, struct err *err)
 		.root = c->env->folder->root,
 		.remote = c->env->remote,
 		.state = c->env->folder->state,
+		.allow_mass_delete = c->env->opts->allow_mass_delete,
 		.parallel = c->env->opts->parallel,
 		.cancel = c->env->opts->cancel,
 		.progress = c->progress,

@@ -78,7 +78,7 @@ commit(struct session *s, const struct wire_file *f, int64_t version, struct wir
 		return rc;
 	ops[n++] = (struct wire_op){ .op = WIRE_RESTORE, .has_id = true, .id = f->id, .has_base = true, .base = f->version,
 		.from_version = version };
-	rc = remote_commit(s->remote, ops, n, s->arena, &answer, err);
+	rc = remote_commit(s->remote, &(struct wire_commit){ .ops = ops, .n = n }, s->arena, &answer, err);
 	for (size_t i = 0; rc == ERR_OK && i < n; i++)
 		if (!answer.results[i].ok)
 			rc = refused(&answer.results[i], i + 1 < n ? ops[i].path : f->path, err);

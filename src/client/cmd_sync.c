@@ -19,7 +19,7 @@ list_max(const struct command_line *line)
 static int
 exit_of(const struct sync_result *r)
 {
-	return r->conflict_count || r->problem_count || r->held_deletes ? EXIT_REMAINS : EXIT_IN_SYNC;
+	return r->conflict_count || r->problem_count || r->held_deletes || r->held_there ? EXIT_REMAINS : EXIT_IN_SYNC;
 }
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------------------------- */
@@ -62,6 +62,7 @@ show_json(const struct folder *f, const struct sync_result *r)
 	jw_ku64(&jw, "dropped_here", r->dropped);
 	jw_ku64(&jw, "deleted_there", r->deleted_remote);
 	jw_ku64(&jw, "held_deletes", r->held_deletes);
+	jw_ku64(&jw, "held_by_server", r->held_there);
 	jw_ku64(&jw, "ignored", r->ignored);
 	jw_ku64(&jw, "left_out", r->left_out);
 	jw_ku64(&jw, "not_selected", r->unselected);
@@ -162,6 +163,9 @@ show_remains(struct sbuf *out, const struct command_line *line, const struct syn
 	if (r->held_deletes)
 		sbuf_addf(out, "%" PRIu64 " deletions are held back, since so many at once may be a mistake; look, then run with "
 		               "--allow-mass-delete.\n", r->held_deletes);
+	if (r->held_there)
+		sbuf_addf(out, "%" PRIu64 " deletions are held by the server, since this device has deleted so much within an hour that it may be a\n"
+		               "mistake; look, then run with --allow-mass-delete.\n", r->held_there);
 	if (r->problem_count) {
 		sbuf_addf(out, "%zu not synced:\n", r->problem_count);
 		problems_show(out, r->problems, r->problem_count, list_max(line));

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/limits.h"
 #include "base/path.h"
 #include "client/carry.h"
 #include "client/commit/apply.h"
@@ -11,8 +12,6 @@
 #define RESULT_MEMORY_MAX (1 * GIB)
 #define LISTS_KEEP_US (24 * 3600 * INT64_C(1000000)) /* an edit that is taken back within a day costs no bytes */
 #define LISTS_PRUNE_PAGES 4096    /* in one sync: a 16 GiB file's list, 10 MB */
-#define MASS_DELETE_MIN 100       /* entries, and */
-#define MASS_DELETE_PERCENT 25    /* of what is known: more is held until somebody says that it was meant (I9) */
 
 void
 sync_problem(struct sync_result *r, const char *path, const char *reason, const char *detail)
@@ -41,20 +40,40 @@ is_delete(enum act act)
 	return act == ACT_DELETE_LOCAL || act == ACT_DELETE_REMOTE;
 }
 
-/* So many deletions at once are more often a mistake than a wish: leave them out of the plan and say so. */
+/* Leaves deletions out of the plan, those on the server only unless ${here} too; how many. */
+static uint64_t
+leave_out(struct plan *plan, bool here)
+{
+	size_t kept = 0, n = plan->n;
+
+	for (size_t i = 0; i < n; i++)
+		if (!(here ? is_delete(plan->ops[i].act) : plan->ops[i].act == ACT_DELETE_REMOTE))
+			plan->ops[kept++] = plan->ops[i];
+	plan->n = kept;
+	return n - kept;
+}
+
+static bool
+too_many(const struct pass *pass)
+{
+	size_t deletes = pass->plan.deletes_local + pass->plan.deletes_remote;
+
+	return deletes > MASS_DELETE_MIN && deletes * 100 > pass->known * MASS_DELETE_PERCENT && !FAULT("client.no_hold");
+}
+
+/*
+ * So many deletions at once are more often a mistake than a wish: leave them out of the plan and say so.  What the server has held once it
+ * would hold again in each round.
+ */
 static void
 hold_deletes(struct pass *pass, const struct sync_opts *opts, struct sync_result *result)
 {
-	struct plan *plan = &pass->plan;
-	size_t deletes = plan->deletes_local + plan->deletes_remote, kept = 0;
-
-	if (FAULT("client.no_hold") || opts->allow_mass_delete || deletes <= MASS_DELETE_MIN || deletes * 100 <= pass->known * MASS_DELETE_PERCENT)
+	if (opts->allow_mass_delete)
 		return;
-	for (size_t i = 0; i < plan->n; i++)
-		if (!is_delete(plan->ops[i].act))
-			plan->ops[kept++] = plan->ops[i];
-	plan->n = kept;
-	result->held_deletes = deletes;
+	if (too_many(pass))
+		result->held_deletes = leave_out(&pass->plan, true);
+	else if (result->held_there > 0 || opts->deletes_wait)
+		result->held_there = leave_out(&pass->plan, false);
 }
 
 /* ---- rules first ----------------------------------------------------------------------------------------------------------------- */
@@ -291,7 +310,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	result->bytes = totals.bytes;
 	result->clock = place.clock;
 	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
-	    result->held_back == 0 && (hash_eq(&known, &place.digest) || FAULT("client.believes"));
+	    result->held_there == 0 && result->held_back == 0 && (hash_eq(&known, &place.digest) || FAULT("client.believes"));
 	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
@@ -341,7 +360,7 @@ repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 static bool
 unsettled(const struct sync_result *r)
 {
-	return !r->identical && r->problem_count == 0 && r->held_deletes == 0 && r->held_back == 0;
+	return !r->identical && r->problem_count == 0 && r->held_deletes == 0 && r->held_there == 0 && r->held_back == 0;
 }
 
 static err_code

@@ -9,6 +9,7 @@
 
 struct sync_opts {
 	bool allow_mass_delete;
+	bool deletes_wait;    /* the server has held deletions a moment ago: it is not asked again */
 	bool dry_run;         /* plan only */
 	bool verify;          /* read also files that nothing has touched */
 	const struct map *held; /* paths that are being written: left alone in this sync; may be NULL */
@@ -43,6 +44,7 @@ struct sync_result {
 	uint64_t unselected, unselected_bytes; /* of them, those that are not selected, by the last look */
 	uint64_t held_back;       /* entries that differ and are being written, by the last look */
 	uint64_t held_deletes;    /* not carried out: --allow-mass-delete */
+	uint64_t held_there;      /* not carried out by the server, which counts what a device deletes within an hour: the same */
 	uint64_t entries, files, bytes; /* of the agreed tree */
 	bool copied;          /* the folder was a copy of the linked one: both sides have been united */
 	const char *renewed;  /* why its state was begun anew, NULL: it was not */

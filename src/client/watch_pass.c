@@ -21,7 +21,8 @@ struct watch_folder {
 	struct remote *remote;  /* kept between passes; NULL: none yet, or the line has failed */
 	struct report *report;  /* a silent one */
 	struct map *said;       /* problems that have been told: path and reason */
-	uint64_t said_deletes;
+	uint64_t said_deletes, said_there;
+	int64_t held_ms;        /* when the server has held deletions, 0: it has not */
 	bool said_in_step, said_unconfined;
 };
 
@@ -139,10 +140,19 @@ say_problems(struct watch_folder *w, const struct sync_result *r)
 	for (size_t i = 0; i < r->kept_count && i < SAY_MAX; i++)
 		log_event(LOG_INFO, "deleted on the server, and still here for what is ignored in it", LOG_STR("folder", w->path),
 		    LOG_STR("path", r->kept[i]));
+}
+
+static void
+say_held(struct watch_folder *w, const struct sync_result *r)
+{
 	if (r->held_deletes && r->held_deletes != w->said_deletes)
 		log_event(LOG_WARN, "so many deletions at once may be a mistake: they are held back until dray sync --allow-mass-delete",
 		    LOG_STR("folder", w->path), LOG_U64("deletions", r->held_deletes));
+	if (r->held_there && r->held_there != w->said_there)
+		log_event(LOG_WARN, "so many deletions within an hour may be a mistake: the server holds them until dray sync --allow-mass-delete",
+		    LOG_STR("folder", w->path), LOG_U64("deletions", r->held_there));
 	w->said_deletes = r->held_deletes;
+	w->said_there = r->held_there;
 }
 
 static void
@@ -151,6 +161,7 @@ say(struct watch_folder *w, const struct agent_pass *p, const struct sync_result
 	char size[SIZE_HUMAN_MAX];
 
 	say_problems(w, r);
+	say_held(w, r);
 	if (r->renewed)
 		log_event(LOG_WARN, "its state was begun anew, and both sides were compared anew", LOG_STR("folder", w->path),
 		    LOG_STR("why", r->renewed));
@@ -202,8 +213,24 @@ fill(struct agent_done *done, const struct sync_result *r)
 		.identical = r->identical,
 		.again = is_unsettled(r),
 		.synced_at = r->place.synced_at,
-		.unsynced = r->problem_count + r->held_deletes,
+		.unsynced = r->problem_count + r->held_deletes + r->held_there,
 	};
+}
+
+/* The server is not asked again at every turn whether it still holds what it has held. */
+static bool
+deletes_wait(const struct watch_folder *w)
+{
+	return w->held_ms != 0 && clock_mono_ms() - w->held_ms < WATCH_PASS_MS;
+}
+
+static void
+note_held(struct watch_folder *w, const struct sync_opts *opts, const struct sync_result *r)
+{
+	if (r->held_there == 0)
+		w->held_ms = 0;
+	else if (!opts->deletes_wait)
+		w->held_ms = clock_mono_ms();
 }
 
 /* Opening a folder that has been unlinked would make it one again. */
@@ -248,10 +275,12 @@ pass_here(struct watch_folder *w, const struct agent_pass *p, struct agent_done 
 	if (rc)
 		return rc;
 	opts.remote = w->remote;
+	opts.deletes_wait = deletes_wait(w);
 	rc = sync_run(f, &opts, &result, err);
 	say_done(w, &result); /* what was done before it failed is worth a line too */
 	if (rc == ERR_OK) {
 		say(w, p, &result);
+		note_held(w, &opts, &result);
 		fill(out, &result);
 	} else if (rc == ERR_NETWORK) {
 		remote_free(TAKE(w->remote)); /* its connections may be dead without knowing it, as after a sleep */

@@ -21,6 +21,7 @@
 	T1(devices, "id") \
 	T2(device_grants, "device_id, project_id") \
 	T2(sync_checkpoints, "project_id, device_id") \
+	T2(delete_hours, "project_id, device_id") \
 	T2(idempotency, "device_id, key_hash") \
 	T2(file_index, "project_id, id") \
 	T3(file_versions, "project_id, file_id, version") \

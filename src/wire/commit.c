@@ -65,6 +65,20 @@ wire_op_write(struct jw *jw, const struct wire_op *op)
 	jw_end_object(jw);
 }
 
+void
+wire_commit_write(struct jw *jw, const struct wire_commit *c)
+{
+	jw_object(jw);
+	jw_key(jw, "operations");
+	jw_array(jw);
+	for (size_t i = 0; i < c->n; i++)
+		wire_op_write(jw, &c->ops[i]);
+	jw_end_array(jw);
+	if (c->allow_mass_delete)
+		jw_kbool(jw, "allow_mass_delete", true);
+	jw_end_object(jw);
+}
+
 /* ---- reading a batch ---------------------------------------------------------------------------------------------------------- */
 
 static err_code
@@ -256,7 +270,7 @@ batch_op(void *ctx, size_t key, size_t i, json_t *value, struct err *err)
 }
 
 err_code
-wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_op **ops, size_t *n, struct err *err)
+wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit *out, struct err *err)
 {
 	static const char *const keys[] = { "operations", NULL };
 	AUTO(jdoc_freep) json_t *rest = NULL;
@@ -266,15 +280,18 @@ wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_op *
 	unsigned seen;
 	err_code rc = json_in_parse_each(p, len, &each, &rest, &seen, err);
 
+	*out = (struct wire_commit){ 0 };
 	if (!rc)
 		rc = json_in_object(rest, "", false, &in, err);
+	if (!rc)
+		rc = json_get_bool(&in, "allow_mass_delete", &out->allow_mass_delete, err);
 	if (!rc)
 		rc = json_in_end(&in, err);
 	if (!rc && seen == 0)
 		rc = err_set(err, ERR_FIELD_MISSING, "operations is missing");
 	if (!rc && b.n == 0)
 		rc = err_set(err, ERR_FIELD_RANGE, "operations: 1 to %d are needed", COMMIT_OPS_MAX);
-	*ops = b.ops;
-	*n = b.n;
+	out->ops = b.ops;
+	out->n = b.n;
 	return rc;
 }

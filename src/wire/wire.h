@@ -236,11 +236,15 @@ struct wire_op {
 
 void wire_op_write(struct jw *jw, const struct wire_op *op);
 
-/**
- * wire_commit_read(p, len, a, ops, n, err): a request body {"operations":[…]}, ≤ COMMIT_OPS_MAX.  Messages name the operation:
- * "operations[3].size …".
- */
-err_code wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_op **ops, size_t *n, struct err *err);
+/** A batch: {"operations":[…],"allow_mass_delete":true?}. */
+struct wire_commit {
+	struct wire_op *ops;
+	size_t n;               /* 1..COMMIT_OPS_MAX */
+	bool allow_mass_delete; /* its deletions are meant, however many they are */
+};
+void wire_commit_write(struct jw *jw, const struct wire_commit *c);
+/** wire_commit_read(p, len, a, out, err): messages name the operation: "operations[3].size …". */
+err_code wire_commit_read(const uint8_t *p, size_t len, struct arena *a, struct wire_commit *out, struct err *err);
 
 /**
  * The result of one operation: {"status":"ok","id":…,"version":…} | {"status":"conflict"|"error","code":…,"detail":…,"current":file?}.

@@ -28,6 +28,7 @@ UNGUARDED = {
     "devices": {"id", "name", "kind", "token_hash", "created_at", "last_seen_at", "revoked_at"},
     "device_grants": {"device_id", "role"},
     "sync_checkpoints": {"device_id", "epoch", "clock", "updated_at"},
+    "delete_hours": {"device_id", "began_at", "clock", "entries", "deleted", "held_at"},
     "idempotency": {"device_id", "key_hash", "request_hash", "status", "body", "created_at"},
     "file_index": {"created_at"},
     "file_versions": {"file_id", "version", "path", "mode", "mtime_ns", "changed_by", "deleted", "kind"},  # of states that are not the present one

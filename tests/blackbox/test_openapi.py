@@ -444,6 +444,15 @@ def full(w):
     return p, transfer
 
 
+def emptied(w):
+    """A project of which the owner has deleted as much within this hour as a device may; d100 is left."""
+    p = Project.create(w.server, w.owner, "emptied")
+    made = w.owner.ok("POST", p.base + "/commits", {"operations": [{"op": "put", "path": f"d{i}", "kind": "dir"} for i in range(101)]})
+    gone = [{"op": "delete", "id": r["id"], "base": r["version"]} for r in made["results"][:100]]
+    w.owner.ok("POST", p.base + "/commits", {"operations": gone})
+    return p
+
+
 def content_put(w):
     yield (made := w.send("content_put", path="new/file", body=b"1", headers={"Dray-Mtime": "2020-01-02T03:04:05Z"}))
     yield w.send("content_put", path="new/file", body=b"2", headers={"If-Match": made.headers["etag"]})
@@ -470,6 +479,10 @@ def content_delete(w):
     yield w.send("content_delete", path="going/file", headers={"If-Match": "x"})
     yield w.send("content_delete", path="going/file", headers={"If-Match": f'"{f["id"]}.{f["version"]}"'})
     yield w.send("content_delete", path="going/file")
+    yield w.send("content_delete", path="going/file", query="allow_mass_delete=2")
+    p = emptied(w)
+    yield w.send("content_delete", path="d100", project=p.id, who="owner", query="allow_mass_delete=0")
+    yield w.send("content_delete", path="d100", project=p.id, who="owner", query="allow_mass_delete=1")
     for path in BAD_PATHS:
         yield w.send("content_delete", path=path)
 

@@ -150,17 +150,16 @@ remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_t *buf, s
 }
 
 err_code
-remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
-    struct err *err)
+remote_commit(struct remote *r, const struct wire_commit *c, struct arena *a, struct wire_commit_answer *out, struct err *err)
 {
 	err_code rc;
 
-	assert(n > 0 && n <= COMMIT_OPS_MAX);
-	rc = r->backend->commit(r, ops, n, a, out, err);
+	assert(c->n > 0 && c->n <= COMMIT_OPS_MAX);
+	rc = r->backend->commit(r, c, a, out, err);
 	if (rc)
 		return rc;
-	if (out->n != n)
-		return err_set(err, ERR_PROTOCOL, "a commit of %zu operations was answered with %zu results", n, out->n);
+	if (out->n != c->n)
+		return err_set(err, ERR_PROTOCOL, "a commit of %zu operations was answered with %zu results", c->n, out->n);
 	return ERR_OK;
 }
 

@@ -78,12 +78,11 @@ err_code remote_chunk_start(struct remote *r, const struct hash *chunk, uint8_t 
 err_code remote_chunk_get_all(struct remote *r, const struct hash *chunk, uint8_t *buf, size_t *len, struct err *err);
 
 /**
- * 1..COMMIT_OPS_MAX operations in one transaction; out->n is always ${n}.
+ * 1..COMMIT_OPS_MAX operations in one transaction; out->n is always c->n.
  * Errors     CHUNKS_MISSING: nothing was applied; out->missing names the chunks (missing_n 0: not told which).  Others: the batch is
  *            wrong as a whole.
  */
-err_code remote_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
-    struct err *err);
+err_code remote_commit(struct remote *r, const struct wire_commit *c, struct arena *a, struct wire_commit_answer *out, struct err *err);
 
 /* ---- blocks of several chunks (blocks.c) ------------------------------------------------------------------------------------ */
 

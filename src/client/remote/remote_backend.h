@@ -36,8 +36,7 @@ struct remote_backend {
 	    struct err *err);
 	err_code (*resolve)(struct remote *r, const struct id *conflict, const struct wire_resolve *wish, struct arena *a,
 	    struct wire_conflict *out, struct err *err);
-	err_code (*commit)(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
-	    struct err *err);
+	err_code (*commit)(struct remote *r, const struct wire_commit *c, struct arena *a, struct wire_commit_answer *out, struct err *err);
 	err_code (*devices)(struct remote *r, struct arena *a, struct wire_device **out, size_t *n, struct cursor *project, struct err *err);
 	err_code (*progress)(struct remote *r, const struct wire_progress *p, size_t n, struct err *err);
 	err_code (*checkpoint_put)(struct remote *r, const struct cursor *at, struct err *err);

@@ -257,8 +257,7 @@ http_backend_chunk_all(struct remote *base, const struct hash *chunk, uint8_t *b
 /* ---- committing ------------------------------------------------------------------------------------------------------------- */
 
 static err_code
-http_backend_commit(struct remote *base, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out,
-    struct err *err)
+http_backend_commit(struct remote *base, const struct wire_commit *commit, struct arena *a, struct wire_commit_answer *out, struct err *err)
 {
 	struct remote_http *r = remote_http_of(base);
 	AUTO(sbuf_fini) struct sbuf body = SBUF(JSON_BATCH_MAX);
@@ -270,16 +269,10 @@ http_backend_commit(struct remote *base, const struct wire_op *ops, size_t n, st
 	struct err ignored;
 	err_code rc;
 
-	jw_object(&jw);
-	jw_key(&jw, "operations");
-	jw_array(&jw);
-	for (size_t i = 0; i < n; i++)
-		wire_op_write(&jw, &ops[i]);
-	jw_end_array(&jw);
-	jw_end_object(&jw);
+	wire_commit_write(&jw, commit);
 	rc = sbuf_done(&body, err);
 	if (rc)
-		return err_wrap(err, "commit of %zu operations", n);
+		return err_wrap(err, "commit of %zu operations", commit->n);
 	c.body = body.s;
 	c.body_len = body.len;
 	rc = http_run(r->http, &c, err);

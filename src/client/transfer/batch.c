@@ -97,7 +97,7 @@ no_copy(const struct item *it, const struct wire_result *r)
 }
 
 static void
-apply_result(struct item *it, const struct wire_result *r)
+apply_result(struct push *p, struct item *it, const struct wire_result *r)
 {
 	struct err err;
 
@@ -112,6 +112,10 @@ apply_result(struct item *it, const struct wire_result *r)
 		send_again(it, &err);
 	} else {
 		item_fail(it, &err);
+	}
+	if (r->code == ERR_MASS_DELETE_HELD && !p->held) {
+		p->held = xmalloc(sizeof *p->held);
+		*p->held = err;
 	}
 }
 
@@ -196,6 +200,7 @@ commit_range(struct push *p, struct item **items, size_t n, struct err *err)
 {
 	AUTO(arena_freep) struct arena *a = NULL;
 	AUTO(freep) struct wire_op *ops = NULL;
+	struct wire_commit commit = { .n = n, .allow_mass_delete = p->env->allow_mass_delete };
 	struct wire_commit_answer answer = { 0 };
 	err_code rc;
 
@@ -205,12 +210,13 @@ commit_range(struct push *p, struct item **items, size_t n, struct err *err)
 	ops = xcalloc(n, sizeof *ops);
 	for (size_t i = 0; i < n; i++)
 		ops[i] = wire_op_of(items[i]);
-	rc = remote_commit(p->env->remote, ops, n, a, &answer, err);
+	commit.ops = ops;
+	rc = remote_commit(p->env->remote, &commit, a, &answer, err);
 	if (rc == ERR_OK) {
 		if (!moves_directory(items, n))
 			step_add(p, &answer);
 		for (size_t i = 0; i < n; i++)
-			apply_result(items[i], &answer.results[i]);
+			apply_result(p, items[i], &answer.results[i]);
 		return ERR_OK;
 	}
 	if (rc == ERR_CHUNKS_MISSING) {

@@ -157,6 +157,17 @@ shape_batch(struct push *p, struct list *batch, struct err *err)
 	return rc;
 }
 
+/* A deletion that the server would hold as it has held those before is not sent. */
+static struct item *
+shape_item(struct push *p, const struct plan_op *op)
+{
+	struct item *it = item_new(op);
+
+	if (p->held && op->act == ACT_DELETE_REMOTE)
+		item_fail(it, p->held);
+	return it;
+}
+
 static err_code
 shape_phase(struct push *p, struct err *err)
 {
@@ -171,7 +182,7 @@ shape_phase(struct push *p, struct err *err)
 			rc = shape_batch(p, &batch, err); /* a batch names each file once: a move and a deletion may meet at a path */
 		if (rc)
 			break;
-		list_add(&batch, item_new(&p->ops[i]));
+		list_add(&batch, shape_item(p, &p->ops[i]));
 		p->items++; /* no other thread runs yet */
 		if (batch.n >= BATCH_OPS_MAX || batch.json_len >= BATCH_BYTES_MAX)
 			rc = shape_batch(p, &batch, err);
@@ -312,6 +323,7 @@ push_fini(struct push *p)
 	list_fini(&p->retry);
 	list_fini(&p->ready);
 	free(p->steps);
+	free(p->held);
 	uploads_fini(p);
 	map_free(p->gone_inode);
 	map_free(p->gone_name);

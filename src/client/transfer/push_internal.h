@@ -121,6 +121,7 @@ struct push {
 	unsigned parallel;
 	struct step *steps;           /* the committer's: of the batch at hand */
 	size_t step_count, step_cap;
+	struct err *held;             /* the committer's: the server holds deletions, and why; NULL: it does not */
 	bool flushed;                 /* the committer's: everything was made durable after the plan's scan */
 
 	struct map *gone_inode;       /* dev, ino -> the entry that is gone from its name; built before any thread runs */

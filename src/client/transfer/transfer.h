@@ -33,6 +33,7 @@ struct transfer_env {
 	struct remote *remote;
 	struct state *state;     /* block lists: contents that the server already has */
 	const struct map *elsewhere; /* pull: contents that files outside of the base tree had, and their paths; may be NULL */
+	bool allow_mass_delete;  /* push: deletions are meant, however many they are */
 	unsigned parallel;       /* requests at once; 0: 8 */
 	const bool *cancel;
 	struct transfer_progress *progress;

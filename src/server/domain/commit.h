@@ -15,6 +15,7 @@
  *   VERSION_CONFLICT  the base is older than the file; put with base where nothing is any more (no ${current}); move of a tombstone
  *   BASE_INVALID      the base is newer than the file, or, where nothing is at the path, than the project (no ${current})
  *   NOT_EMPTY         delete of a directory with entries, or a put of another kind over one
+ *   MASS_DELETE_HELD  a delete, or a put of a directory or over one, beyond what the device may delete within an hour (commit_hold.c); no ${current}
  *   PARENT_MISSING, PARENT_NOT_DIRECTORY, MOVE_CYCLE, PATH_TOO_LONG (beneath a moved directory, or for the database: meta_path_max), NOT_FOUND (id or
  *   version, or the file of a conflict), BASE_INVALID (of a conflict: a version that is still to come), FIELD_MISSING (no content to keep),
  *   HASH/SIZE mismatch of a copy: no ${current}
@@ -69,6 +70,7 @@ struct commit {
 	const struct op *ops;
 	size_t n;            /* 1..COMMIT_OPS_MAX */
 	struct id device;    /* who commits */
+	bool allow_mass_delete; /* its deletions are meant, however many they are: none is held, and none is counted */
 	/* results, in the caller's arena */
 	struct op_result *results;
 	struct project project; /* after the commit: clock, digest */

@@ -317,6 +317,8 @@ end(struct apply *ap, struct err *err)
 
 	if (!rc)
 		rc = counts_write(ap, err);
+	if (!rc)
+		rc = hold_write(ap, err);
 	if (!rc && ap->changes > 0)
 		rc = meta_project_total(ap->tx, ap->run->project, &ap->sums.digest, ap->sums.file_count, ap->sums.total_bytes, err);
 	if (!rc)
@@ -342,6 +344,8 @@ finish(struct apply *ap, struct err *err)
 	rc = meta_commit(&ap->tx, err);
 	if (!rc && ap->changes > 0)
 		domain_changed(ap->run->d, ap->run->project, ap->clock_last);
+	if (!rc)
+		hold_say(ap);
 	for (size_t i = 0; !rc && i < ap->ended_n; i++)
 		underway_over(ap->run->d, ap->run->project, &ap->run->c->device, &ap->ended[i], true);
 	return rc;

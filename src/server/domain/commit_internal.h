@@ -10,6 +10,7 @@
  *   commit_op.c       put, delete, restore on the present tree
  *   commit_move.c     move, with all that lies beneath
  *   commit_place.c    paths and parents
+ *   commit_hold.c     how much a device may delete within an hour
  *   commit_conflict.c conflicts that a commit brings, and ends
  *   commit_counts.c   what directories count beneath them
  */
@@ -102,6 +103,16 @@ void ahead_fini(struct ahead *ah);
 
 /* ---- commit_apply.c ---------------------------------------------------------------------------------------------- */
 
+/** What a device deletes, and how much of it is held (commit_hold.c). */
+struct hold {
+	bool known;             /* the rest has been looked up */
+	bool counted, news;     /* something was counted; something was held for the first time in the hour */
+	struct delete_hour hour;
+	int64_t limit;
+	uint64_t held;          /* operations of this commit */
+	const char *detail;     /* of their results */
+};
+
 /** The transaction of a commit. */
 struct apply {
 	struct commit_run *run;
@@ -110,6 +121,7 @@ struct apply {
 	struct sums sums;       /* as they are with what has been applied */
 	struct counts *counts;  /* what directories count, as far as it is not written yet */
 	enum { CONFLICTS_UNKNOWN, CONFLICTS_NONE, CONFLICTS_SOME } conflicts; /* whether the project has open ones */
+	struct hold hold;
 	bool beneath;           /* what lies beneath a directory moves with it */
 	int64_t now_us, now_ns;
 	int64_t clock, clock_last; /* the last one given, the last one taken */
@@ -149,6 +161,17 @@ err_code op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err
 err_code op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_restore(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
 err_code op_move(struct apply *ap, const struct op *op, struct op_result *r, struct err *err);
+
+/* ---- commit_hold.c ----------------------------------------------------------------------------------------------- */
+
+/**
+ * hold_check(ap, f, r, err): whether the live ${f} may become a tombstone; if not, ${r} says so.  Who is allowed to is counted, so ask last, and
+ * then do it.
+ */
+err_code hold_check(struct apply *ap, const struct file *f, struct op_result *r, struct err *err);
+/** hold_write(ap, err): at the end of the transaction.  hold_say(ap): when it has been committed. */
+err_code hold_write(struct apply *ap, struct err *err);
+void hold_say(const struct apply *ap);
 
 /* ---- commit_conflict.c ------------------------------------------------------------------------------------------- */
 

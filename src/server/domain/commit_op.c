@@ -132,6 +132,8 @@ put_allowed(struct apply *ap, const struct op *op, const struct file *current, s
 	rc = dir_is_empty(ap, current, &empty, err);
 	if (!rc && !empty)
 		return result_conflict(ap, r, ERR_NOT_EMPTY, "the directory is not empty", current, err);
+	if (!rc && (current->kind == KIND_DIR || op->entry == KIND_DIR))
+		rc = hold_check(ap, current, r, err); /* a link in a file's place is as good as new contents */
 	return rc;
 }
 
@@ -211,7 +213,10 @@ op_delete(struct apply *ap, const struct op *op, struct op_result *r, struct err
 	if (!rc && !empty)
 		return result_conflict(ap, r, ERR_NOT_EMPTY, "the directory is not empty", &f, err);
 	if (!rc)
-		rc = tombstone(ap, &f, &gone, err);
+		rc = hold_check(ap, &f, r, err);
+	if (rc || r->code)
+		return rc;
+	rc = tombstone(ap, &f, &gone, err);
 	if (!rc)
 		result_ok(r, &gone, false);
 	return rc;

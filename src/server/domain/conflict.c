@@ -225,7 +225,7 @@ resolve_in(struct apply *ap, void *ctx, struct err *err)
 err_code
 conflict_resolve(struct domain *d, const struct id *project, struct resolve *r, struct idem *idem, struct arena *a, struct err *err)
 {
-	struct commit c = { .device = r->device };
+	struct commit c = { .device = r->device, .allow_mass_delete = true }; /* decided one by one, each with the versions that were seen */
 
 	r->has_now = false;
 	if (r->keep < RESOLVED_CURRENT || r->keep > RESOLVED_MERGED)

@@ -49,6 +49,9 @@ err_code content_in_feed(struct content_in *c, const uint8_t *p, size_t len, str
 err_code content_in_finish(struct content_in *c, struct arena *a, struct file *out, bool *created, struct err *err);
 void content_in_free(struct content_in *c);
 
-/** content_delete(d, project, device, path, condition, version, err): NOT_FOUND, NOT_EMPTY, PRECONDITION_FAILED. */
+/**
+ * content_delete(d, project, device, path, condition, version, allow_mass_delete, err): NOT_FOUND, NOT_EMPTY, PRECONDITION_FAILED;
+ * MASS_DELETE_HELD, unless ${allow_mass_delete}.
+ */
 err_code content_delete(struct domain *d, const struct id *project, const struct id *device, const char *path,
-    enum content_condition condition, int64_t version, struct err *err);
+    enum content_condition condition, int64_t version, bool allow_mass_delete, struct err *err);

@@ -262,7 +262,7 @@ attempt(struct content_in *c, const struct hash *content, struct arena *a, struc
 		return rc;
 	op.has_base = exists;
 	*created = !exists;
-	return content_commit(c->d, &c->project, &c->put.device, &op, a, r, err);
+	return content_commit(c->d, &c->project, &c->put.device, &op, false, a, r, err);
 }
 
 err_code

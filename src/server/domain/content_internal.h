@@ -13,7 +13,7 @@
 err_code content_look(struct domain *d, const struct id *project, const char *path, enum content_condition condition,
     int64_t version, bool put, bool *exists, int64_t *version_now, struct err *err);
 err_code content_commit(struct domain *d, const struct id *project, const struct id *device, const struct op *op,
-    struct arena *a, struct op_result *r, struct err *err);
+    bool allow_mass_delete, struct arena *a, struct op_result *r, struct err *err);
 /** content_raced(r): somebody changed the file between the look and the commit. */
 bool content_raced(const struct op_result *r);
 /** content_settle(r, condition, err): the result of an operation as an error, if it is one. */

@@ -56,10 +56,10 @@ content_look(struct domain *d, const struct id *project, const char *path, enum 
 }
 
 err_code
-content_commit(struct domain *d, const struct id *project, const struct id *device, const struct op *op, struct arena *a,
-    struct op_result *r, struct err *err)
+content_commit(struct domain *d, const struct id *project, const struct id *device, const struct op *op, bool allow_mass_delete,
+    struct arena *a, struct op_result *r, struct err *err)
 {
-	struct commit c = { .ops = op, .n = 1, .device = *device };
+	struct commit c = { .ops = op, .n = 1, .device = *device, .allow_mass_delete = allow_mass_delete };
 	err_code rc = commit_apply(d, project, &c, NULL, a, err);
 
 	if (!rc)
@@ -86,9 +86,8 @@ content_settle(const struct op_result *r, enum content_condition condition, stru
 /* One attempt at what is there now; ${r} stays ERR_OK when there was nothing to do. */
 static err_code
 delete_attempt(struct domain *d, const struct id *project, const struct id *device, const char *path,
-    enum content_condition condition, int64_t version, struct op_result *r, struct err *err)
+    enum content_condition condition, int64_t version, bool allow_mass_delete, struct arena *a, struct op_result *r, struct err *err)
 {
-	AUTO(arena_freep) struct arena *a = arena_new(1 * MIB);
 	struct op op = { .kind = OP_DELETE, .has_base = true };
 	bool exists;
 	struct file f;
@@ -103,18 +102,20 @@ delete_attempt(struct domain *d, const struct id *project, const struct id *devi
 		return err_set(err, ERR_PRECONDITION_FAILED, "the file was changed meanwhile");
 	op.file = f.id;
 	op.base = f.version;
-	return content_commit(d, project, device, &op, a, r, err);
+	return content_commit(d, project, device, &op, allow_mass_delete, a, r, err);
 }
 
 err_code
 content_delete(struct domain *d, const struct id *project, const struct id *device, const char *path,
-    enum content_condition condition, int64_t version, struct err *err)
+    enum content_condition condition, int64_t version, bool allow_mass_delete, struct err *err)
 {
+	AUTO(arena_freep) struct arena *a = arena_new(1 * MIB);
 	struct op_result r = { .code = ERR_OK };
 	err_code rc = path_check(path, strlen(path), err);
 
 	for (unsigned i = 0; !rc && i < ATTEMPTS_MAX; i++) {
-		rc = delete_attempt(d, project, device, path, condition, version, &r, err);
+		arena_reset(a);
+		rc = delete_attempt(d, project, device, path, condition, version, allow_mass_delete, a, &r, err);
 		if (!content_raced(&r))
 			break;
 	}

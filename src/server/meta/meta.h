@@ -289,6 +289,19 @@ err_code meta_checkpoint_put(struct meta_tx *tx, const struct id *project, const
 err_code meta_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct checkpoint *out,
     struct err *err);
 
+/** What a device has deleted of a project within an hour.  All zero: nothing yet. */
+struct delete_hour {
+	int64_t began_at; /* microseconds */
+	int64_t clock;    /* of the project, when it began: who came later was not there */
+	int64_t entries;  /* live ones, when it began */
+	int64_t deleted;  /* of them */
+	int64_t held_at;  /* when the first deletion was held, 0: none was */
+};
+err_code meta_delete_hour_put(struct meta_tx *tx, const struct id *project, const struct id *device, const struct delete_hour *h,
+    struct err *err); /* inserts or replaces */
+err_code meta_delete_hour_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct delete_hour *out,
+    struct err *err);
+
 /**
  * meta_checkpoint_slowest(tx, project, seen_us, clock, err): the smallest clock among the checkpoints of the present epoch of devices that
  * are not revoked, may still read the project and were seen, or named their place, at ${seen_us} or later; INT64_MAX: there is none.

@@ -32,6 +32,7 @@ enum mem_which {
 	MEM_TRANSFER_EVENT,   /* transfer, n */
 	MEM_SNAPSHOT,         /* project, format, clock, id */
 	MEM_CHECKPOINT,       /* project, device */
+	MEM_DELETE_HOUR,      /* project, device */
 	MEM_IDEMPOTENT,       /* device, key hash */
 	MEM_TABLES
 };

@@ -157,7 +157,7 @@ err_code
 mem_project_delete(struct meta_tx *tx, const struct id *id, struct err *err)
 {
 	static const enum mem_which by_project[] = { MEM_FILE, MEM_FILE_PATH, MEM_FILE_VERSION, MEM_VERSION, MEM_HISTORY_WALK,
-		MEM_CONFLICT, MEM_CONFLICT_AT, MEM_BLOCKS, MEM_CHUNK, MEM_SNAPSHOT, MEM_CHECKPOINT };
+		MEM_CONFLICT, MEM_CONFLICT_AT, MEM_BLOCKS, MEM_CHUNK, MEM_SNAPSHOT, MEM_CHECKPOINT, MEM_DELETE_HOUR };
 	struct mem_key k;
 
 	mem_key_of_id(&k, id);

@@ -538,6 +538,36 @@ mem_checkpoint_slowest(struct meta_tx *tx, const struct id *project, int64_t see
 	return ERR_OK;
 }
 
+/* ---- deletions within an hour ------------------------------------------------------------------------------------------ */
+
+err_code
+mem_delete_hour_put(struct meta_tx *tx, const struct id *project, const struct id *device, const struct delete_hour *h, struct err *err)
+{
+	struct mem_key k;
+	err_code rc = mem_need_project(tx, project, err);
+
+	if (!rc)
+		rc = mem_need_device(tx, device, err);
+	if (rc)
+		return rc;
+	mem_key_of_ids(&k, project, device);
+	mem_put(tx, MEM_DELETE_HOUR, &k, mem_keep(tx, h, sizeof *h));
+	return ERR_OK;
+}
+
+err_code
+mem_delete_hour_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct delete_hour *out, struct err *err)
+{
+	const struct delete_hour *row;
+	struct mem_key k;
+
+	(void)err;
+	mem_key_of_ids(&k, project, device);
+	row = mem_get(tx, MEM_DELETE_HOUR, &k);
+	*out = row ? *row : (struct delete_hour){ .began_at = 0 };
+	return ERR_OK;
+}
+
 /* ---- remembered answers ------------------------------------------------------------------------------------------------- */
 
 err_code

@@ -112,6 +112,47 @@ sql_checkpoint_get(struct meta_tx *tx, const struct id *project, const struct id
 	return rc ? rc : sql_one(tx, st, read_checkpoint, out, "checkpoint", err);
 }
 
+/* ---- deletions within an hour ------------------------------------------------------------------------------------------ */
+
+err_code
+sql_delete_hour_put(struct meta_tx *tx, const struct id *project, const struct id *device, const struct delete_hour *h, struct err *err)
+{
+	static const char sql[] = "INSERT INTO delete_hours (project_id, device_id, began_at, clock, entries, deleted, held_at)"
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project_id, device_id)"
+				  " DO UPDATE SET began_at = excluded.began_at, clock = excluded.clock, entries = excluded.entries,"
+				  " deleted = excluded.deleted, held_at = excluded.held_at";
+
+	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_ID(device), DB_I64(h->began_at), DB_I64(h->clock), DB_I64(h->entries),
+	    DB_I64(h->deleted), DB_I64(h->held_at));
+}
+
+static void
+read_delete_hour(struct row *r, void *out)
+{
+	struct delete_hour *h = out;
+
+	h->began_at = row_i64(r);
+	h->clock = row_i64(r);
+	h->entries = row_i64(r);
+	h->deleted = row_i64(r);
+	h->held_at = row_i64(r);
+}
+
+err_code
+sql_delete_hour_get(struct meta_tx *tx, const struct id *project, const struct id *device, struct delete_hour *out, struct err *err)
+{
+	static const char sql[] = "SELECT began_at, clock, entries, deleted, held_at FROM delete_hours"
+				  " WHERE project_id = $1 AND device_id = $2";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	*out = (struct delete_hour){ .began_at = 0 };
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(device));
+	if (!rc)
+		rc = sql_one(tx, st, read_delete_hour, out, "deletions", err);
+	return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
 /* ---- how long tombstones are needed ------------------------------------------------------------------------------------ */
 
 static void

@@ -70,21 +70,23 @@ read_ops(struct call *c, struct commit *commit, struct err *err)
 {
 	size_t len;
 	const uint8_t *p = http_body(c->rq, &len);
-	struct wire_op *wire;
+	struct wire_commit wire;
 	struct op *ops;
-	err_code rc = wire_commit_read(p, len, c->a, &wire, &commit->n, err);
+	err_code rc = wire_commit_read(p, len, c->a, &wire, err);
 
 	if (rc)
 		return rc;
-	ops = arena_array(c->a, commit->n, sizeof *ops);
+	ops = arena_array(c->a, wire.n, sizeof *ops);
 	if (ops == NULL)
 		return err_set(err, ERR_BODY_TOO_LARGE, "too many operations");
-	for (size_t i = 0; i < commit->n; i++) {
-		rc = op_of(&wire[i], c->a, &ops[i], err);
+	for (size_t i = 0; i < wire.n; i++) {
+		rc = op_of(&wire.ops[i], c->a, &ops[i], err);
 		if (rc)
 			return err_wrap(err, "operations[%zu]", i);
 	}
 	commit->ops = ops;
+	commit->n = wire.n;
+	commit->allow_mass_delete = wire.allow_mass_delete;
 	return ERR_OK;
 }
 

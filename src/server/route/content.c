@@ -238,14 +238,17 @@ route_content_delete(struct call *c, struct err *err)
 	enum content_condition condition;
 	int64_t version = 0;
 	const char *path;
-	err_code rc = query_end(c, err);
+	bool allow = false;
+	err_code rc = query_flag(c, "allow_mass_delete", &allow, err);
 
+	if (!rc)
+		rc = query_end(c, err);
 	if (!rc)
 		rc = read_path(c, &path, err);
 	if (!rc)
 		rc = read_condition(c, &condition, &version, err);
 	if (!rc)
-		rc = content_delete(c->d, &c->project, &c->caller.device.id, path, condition, version, err);
+		rc = content_delete(c->d, &c->project, &c->caller.device.id, path, condition, version, allow, err);
 	if (!rc)
 		http_answer(c->rq, 204, NULL, "", 0);
 	return rc;

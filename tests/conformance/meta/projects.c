@@ -313,6 +313,7 @@ fill(struct meta_tx *tx, const struct id *project, unsigned n)
 	struct transfer_chunk tc = { .n = 0, .chunk = hash_no(n) };
 	struct snapshot s = { .id = id_no(n), .expires_at = 100, .format = 1 };
 	struct checkpoint cp = { .device = *DEV, .clock = 1 };
+	struct delete_hour hour = { .began_at = 1 };
 	struct history_walk w = { .ended_at = 1 };
 	struct conflict conflict = { .copy = id_no(n), .file = id_no(n + 1), .file_version = 9, .device = *DEV, .created_at = 10 };
 
@@ -329,6 +330,7 @@ fill(struct meta_tx *tx, const struct id *project, unsigned n)
 	ok(meta_transfer_event(tx, project, &t.id, "started", 6, ERR));
 	ok(meta_snapshot_add(tx, project, &s, ERR));
 	ok(meta_checkpoint_put(tx, project, &cp, ERR));
+	ok(meta_delete_hour_put(tx, project, DEV, &hour, ERR));
 	ok(meta_grant_set(tx, &(struct grant){ *DEV, *project, ROLE_READER }, ERR));
 }
 
@@ -348,6 +350,7 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 		struct transfer_progress progress;
 		struct snapshot snapshot;
 		struct checkpoint checkpoint;
+		struct delete_hour hour;
 	} out;
 	struct transfer_chunk *chunks;
 	struct transfer_event *events;
@@ -370,6 +373,8 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 	count += meta_checkpoint_get(tx, project, DEV, &out.checkpoint, NULL) == ERR_OK;
 	ok(meta_history_walk_get(tx, project, &out.walk, ERR));
 	count += out.walk.ended_at == 1;
+	ok(meta_delete_hour_get(tx, project, DEV, &out.hour, ERR));
+	count += out.hour.began_at == 1;
 	ok(meta_transfer_chunk_list(tx, &id, 0, 9, &chunks, &chunk_n, ERR));
 	ok(meta_transfer_event_list(tx, &id, 9, &events, &event_n, ERR));
 	ok(meta_file_page(tx, project, 0, 9, &files, &live_n, ERR));
@@ -390,19 +395,19 @@ project_delete(void **state)
 	fill(tx, P2, 600);
 	commit(tx);
 	tx = writer(*state);
-	assert_int_equal(filled(tx, P1, 500), 17);
+	assert_int_equal(filled(tx, P1, 500), 18);
 	ok(meta_project_delete(tx, P1, ERR));
 	assert_int_equal(filled(tx, P1, 500), 0);
 	commit(tx);
 	tx = writer(*state);
 	answers(meta_project_get(tx, P1, &p, ERR), ERR_NOT_FOUND);
 	assert_int_equal(filled(tx, P1, 500), 0);
-	assert_int_equal(filled(tx, P2, 600), 17);
+	assert_int_equal(filled(tx, P2, 600), 18);
 	p = a_project(1);
 	ok(meta_project_add(tx, &p, ERR)); /* nothing of the old one comes back */
 	assert_int_equal(filled(tx, P1, 500), 0);
 	fill(tx, P1, 500);
-	assert_int_equal(filled(tx, P1, 500), 17);
+	assert_int_equal(filled(tx, P1, 500), 18);
 	commit(tx);
 }
 

@@ -152,6 +152,58 @@ slowest_checkpoint(void **state)
 	commit(tx);
 }
 
+static struct delete_hour
+hour_of(struct fixture *f, const struct id *project, const struct id *device)
+{
+	struct meta_tx *tx = reader(f);
+	struct delete_hour out = { .began_at = -1 };
+
+	ok(meta_delete_hour_get(tx, project, device, &out, ERR));
+	meta_abort(&tx);
+	return out;
+}
+
+/* One for each device and project; nothing before the first, and never part of it. */
+static void
+delete_hours(void **state)
+{
+	struct delete_hour h = { .began_at = 1, .clock = 2, .entries = 5000000000, .deleted = 4, .held_at = 5 }, none = { .began_at = 0 }, got;
+	struct id nobody = id_no(77), other = id_no(20);
+	struct device d = a_device(20);
+	struct meta_tx *tx;
+
+	add_basics(*state);
+	got = hour_of(*state, P1, DEV);
+	assert_memory_equal(&got, &none, sizeof got);
+	tx = writer(*state);
+	ok(meta_device_add(tx, &d, ERR));
+	ok(meta_delete_hour_put(tx, P1, DEV, &h, ERR));
+	commit(tx);
+	got = hour_of(*state, P1, DEV);
+	assert_memory_equal(&got, &h, sizeof got);
+	got = hour_of(*state, P2, DEV);
+	assert_memory_equal(&got, &none, sizeof got);
+	got = hour_of(*state, P1, &other);
+	assert_memory_equal(&got, &none, sizeof got);
+	tx = writer(*state);
+	ok(meta_delete_hour_put(tx, P1, &other, &h, ERR));
+	ok(meta_delete_hour_put(tx, P1, DEV, &none, ERR)); /* replaces all of it */
+	meta_abort(&tx);
+	got = hour_of(*state, P1, DEV);
+	assert_memory_equal(&got, &h, sizeof got);
+	tx = writer(*state);
+	ok(meta_delete_hour_put(tx, P1, DEV, &none, ERR));
+	commit(tx);
+	got = hour_of(*state, P1, DEV);
+	assert_memory_equal(&got, &none, sizeof got);
+	tx = writer(*state);
+	answers(meta_delete_hour_put(tx, &nobody, DEV, &h, ERR), ERR_NOT_FOUND);
+	meta_abort(&tx);
+	tx = writer(*state);
+	answers(meta_delete_hour_put(tx, P1, &nobody, &h, ERR), ERR_NOT_FOUND);
+	meta_abort(&tx);
+}
+
 static void
 idempotent(void **state)
 {
@@ -195,6 +247,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(snapshots),
 	cmocka_unit_test(checkpoints),
 	cmocka_unit_test(slowest_checkpoint),
+	cmocka_unit_test(delete_hours),
 	cmocka_unit_test(idempotent),
 };
 const struct group group_sync = { tests, ARRAY_LEN(tests) };

@@ -49,6 +49,7 @@ plant_all(struct db *db)
 	PLANT("devices", "id, name, kind, token_hash, created_at, last_seen_at, revoked_at", "$1, '', 1, $2, $3, 0, 0");
 	PLANT("device_grants", "device_id, project_id, role", "$1, $1, 2");
 	PLANT("sync_checkpoints", "project_id, device_id, epoch, clock, updated_at", "$1, $1, $1, $3, $3");
+	PLANT("delete_hours", "project_id, device_id, began_at, clock, entries, deleted, held_at", "$1, $1, $3, $3, 5000000000, $3, 0");
 	PLANT("idempotency", "device_id, key_hash, request_hash, status, body, created_at", "$1, $2, $2, 200, $2, $3");
 	PLANT("file_index",
 	    "project_id, id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by, deleted_at",

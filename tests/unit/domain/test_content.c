@@ -202,13 +202,13 @@ deleting(void **state)
 
 	rig_commit(r, (struct op[]){ put_dir("d"), put_text(r, "d/f", "x") }, 2);
 	v = rig_at(r, "d/f").version;
-	assert_code(r, ERR_NOT_FOUND, content_delete(r->d, &r->project, &r->device.id, "no", IF_ANY, 0, &r->err));
-	assert_code(r, ERR_PRECONDITION_FAILED, content_delete(r->d, &r->project, &r->device.id, "no", IF_VERSION, -1, &r->err));
-	assert_code(r, ERR_NOT_EMPTY, content_delete(r->d, &r->project, &r->device.id, "d", IF_ANY, 0, &r->err));
-	assert_code(r, ERR_PRECONDITION_FAILED, content_delete(r->d, &r->project, &r->device.id, "d/f", IF_VERSION, v - 1, &r->err));
-	assert_ok(r, content_delete(r->d, &r->project, &r->device.id, "d/f", IF_VERSION, v, &r->err));
-	assert_ok(r, content_delete(r->d, &r->project, &r->device.id, "d", IF_ANY, 0, &r->err));
-	assert_code(r, ERR_PATH_INVALID, content_delete(r->d, &r->project, &r->device.id, "../x", IF_ANY, 0, &r->err));
+	assert_code(r, ERR_NOT_FOUND, content_delete(r->d, &r->project, &r->device.id, "no", IF_ANY, 0, false, &r->err));
+	assert_code(r, ERR_PRECONDITION_FAILED, content_delete(r->d, &r->project, &r->device.id, "no", IF_VERSION, -1, false, &r->err));
+	assert_code(r, ERR_NOT_EMPTY, content_delete(r->d, &r->project, &r->device.id, "d", IF_ANY, 0, false, &r->err));
+	assert_code(r, ERR_PRECONDITION_FAILED, content_delete(r->d, &r->project, &r->device.id, "d/f", IF_VERSION, v - 1, false, &r->err));
+	assert_ok(r, content_delete(r->d, &r->project, &r->device.id, "d/f", IF_VERSION, v, false, &r->err));
+	assert_ok(r, content_delete(r->d, &r->project, &r->device.id, "d", IF_ANY, 0, false, &r->err));
+	assert_code(r, ERR_PATH_INVALID, content_delete(r->d, &r->project, &r->device.id, "../x", IF_ANY, 0, false, &r->err));
 	assert_int_equal(rig_assert_sums(r), 0);
 }
 

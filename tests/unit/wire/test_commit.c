@@ -12,7 +12,12 @@ read_commit(const char *text, struct arena *a, struct wire_op **ops, size_t *n, 
 {
 	AUTO(bytes_fini) struct bytes b = bytes_of(text, strlen(text));
 
-	return wire_commit_read(b.p, b.len, a, ops, n, err);
+	struct wire_commit c;
+	err_code rc = wire_commit_read(b.p, b.len, a, &c, err);
+
+	*ops = c.ops;
+	*n = c.n;
+	return rc;
 }
 
 static err_code
@@ -150,6 +155,7 @@ bad_documents_are_refused(void **state)
 		{ "{\"operations\":[]}", ERR_FIELD_RANGE },
 		{ "{\"operations\":{}}", ERR_FIELD_TYPE },
 		{ "{\"operations\":[],\"force\":true}", ERR_UNKNOWN_FIELD },
+		{ "{\"operations\":[{\"op\":\"delete\",\"id\":\"" ID "\"}],\"allow_mass_delete\":1}", ERR_FIELD_TYPE },
 		{ "{\"operations\":[{\"op\":\"delete\",\"id\":\"" ID "\"}]} x", ERR_JSON_INVALID },
 	};
 	AUTO(arena_freep) struct arena *a = arena_new(MIB);
@@ -161,6 +167,37 @@ bad_documents_are_refused(void **state)
 		size_t n;
 
 		assert_row(rows[i].text, read_commit(rows[i].text, a, &ops, &n, &err), rows[i].code, &err);
+	}
+}
+
+/** What is said of the whole batch, wherever it stands, and left out where it is false. */
+static void
+a_mass_deletion_is_said(void **state)
+{
+#define DELETE_ONE "\"operations\":[{\"op\":\"delete\",\"id\":\"" ID "\",\"base\":1}]"
+	static const struct {
+		const char *text, *written;
+		bool allowed;
+	} rows[] = {
+		{ "{" DELETE_ONE "}", "{" DELETE_ONE "}", false },
+		{ "{" DELETE_ONE ",\"allow_mass_delete\":false}", "{" DELETE_ONE "}", false },
+		{ "{" DELETE_ONE ",\"allow_mass_delete\":true}", "{" DELETE_ONE ",\"allow_mass_delete\":true}", true },
+		{ "{\"allow_mass_delete\":true," DELETE_ONE "}", "{" DELETE_ONE ",\"allow_mass_delete\":true}", true },
+	};
+	AUTO(arena_freep) struct arena *a = arena_new(MIB);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO(bytes_fini) struct bytes b = bytes_of(rows[i].text, strlen(rows[i].text));
+		AUTO(sbuf_fini) struct sbuf sb = SBUF(64 * KIB);
+		struct jw jw = JW(&sb);
+		struct wire_commit c;
+		struct err err = { 0 };
+
+		assert_row(rows[i].text, wire_commit_read(b.p, b.len, a, &c, &err), ERR_OK, &err);
+		assert_int_equal(c.allow_mass_delete, rows[i].allowed);
+		wire_commit_write(&jw, &c);
+		assert_string_equal(sbuf_str(&sb), rows[i].written);
 	}
 }
 
@@ -260,6 +297,7 @@ main(void)
 		cmocka_unit_test(a_path_keeps_its_nul),
 		cmocka_unit_test(bad_operations_are_named),
 		cmocka_unit_test(bad_documents_are_refused),
+		cmocka_unit_test(a_mass_deletion_is_said),
 		cmocka_unit_test(a_full_batch_fits),
 		cmocka_unit_test(results_round_trip),
 		cmocka_unit_test(missing_chunks_are_read),

@@ -667,15 +667,15 @@ commit(struct remote_mem *m, const struct wire_op *ops, size_t n, struct arena *
 }
 
 static err_code
-mem_commit(struct remote *r, const struct wire_op *ops, size_t n, struct arena *a, struct wire_commit_answer *out, struct err *err)
+mem_commit(struct remote *r, const struct wire_commit *c, struct arena *a, struct wire_commit_answer *out, struct err *err)
 {
 	struct remote_mem *m = mem(r);
 	err_code rc;
 
 	pthread_mutex_lock(&m->mu);
 	m->commits++;
-	m->ops_max = MAX(m->ops_max, n);
-	rc = commit(m, ops, n, a, out, err);
+	m->ops_max = MAX(m->ops_max, c->n);
+	rc = commit(m, c->ops, c->n, a, out, err);
 	pthread_mutex_unlock(&m->mu);
 	return rc;
 }
