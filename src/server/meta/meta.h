@@ -14,8 +14,9 @@
  * Errors     NOT_FOUND where one row was asked for, and where a row would belong to a project, device or transfer that is not there;
  *            EXISTS on a key that is taken; NO_SPACE; DB; UNAVAILABLE (retry).  A write that failed leaves the transaction fit for
  *            meta_abort only, unless the function itself names the error (EXISTS of an add, NOT_FOUND of a get).
- * Late       what is written most, meta_file_put, meta_version_add, meta_blocks_add and meta_chunk_touch, may be sent without waiting: its
- *            error may come from a later call in the transaction, at the latest from meta_commit, which answers with its code.
+ * Late       what is written most may be sent without waiting: the error of meta_file_put, meta_version_add, meta_blocks_add or
+ *            meta_chunk_touch, and an engine's of any write, may come from a later call in the transaction, at the latest from
+ *            meta_commit, which answers with its code.
  * Paging     ${after} 0, "" or NULL: from the start.
  */
 

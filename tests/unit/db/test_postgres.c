@@ -87,6 +87,21 @@ lost_midway(void **state)
 	assert_int_equal(look(f, 3), 3);
 }
 
+/* Nobody waits for a reader's end, but it comes: what is kept for a reader that has gone is kept for ever. */
+static void
+reader_ends(void **state)
+{
+	struct fixture *f = *state;
+	char sql[256], n[32] = "";
+
+	assert_int_equal(look(f, 1), -1);
+	(void)snprintf(sql, sizeof sql, "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+	    " AND application_name = 'drayd-%s' AND xact_start IS NOT NULL", f->schema.name);
+	for (int i = 0; i < 500 && strcmp(n, "0") != 0; i++)
+		schema_sql(&f->schema, sql, n, sizeof n);
+	assert_string_equal(n, "0");
+}
+
 static err_code
 ask_one(struct db_tx *tx, int64_t id, struct err *err)
 {
@@ -511,6 +526,7 @@ main(void)
 		T(processes_take_turns), /* first: others change DRAY_FAULT */
 		TN(lost_while_idle),
 		TN(lost_midway),
+		TN(reader_ends),
 		TN(lost_under_way),
 		TN(group_is_lost),
 		T(commit_is_lost),
