@@ -104,12 +104,13 @@ check-tsan: setup-test
 	ninja -C build/tsan
 	$(WITH_POSTGRES) meson test -C build/tsan --print-errorlogs
 
-# 200,000 seeds of the simulation and 10 million worlds of the planner, without sanitizers: hours.  Stopped, it goes on where it was.
+# 200,000 seeds of the simulation, 10 million worlds of the planner and 100,000 commits on PostgreSQL, without sanitizers: hours.  Stopped, it goes on where it was.
 check-sim: setup-test
 	test -e build/sim/build.ninja || CC=$(CC) meson setup build/sim --buildtype=debugoptimized -Doptimization=1
-	ninja -C build/sim tests/sim/sim tests/unit/client/diff/test_diff_random
+	ninja -C build/sim tests/sim/sim tests/unit/client/diff/test_diff_random tests/unit/domain/test_domain_feed
 	tests/sim/campaign.py planner build/sim/tests/unit/client/diff/test_diff_random --total 10000000
 	tests/sim/campaign.py sim build/sim/tests/sim/sim --total 200000
+	$(WITH_POSTGRES) tests/sim/campaign.py feed build/sim/tests/unit/domain/test_domain_feed --total 100000 --jobs 1
 
 # Ten minutes for each target.
 check-fuzz: setup-test setup-full

@@ -83,6 +83,19 @@ db_run_values(struct db_tx *tx, int64_t *affected, struct err *err, const char *
 	return rc;
 }
 
+err_code
+db_send_values(struct db_tx *tx, struct err *err, const char *sql, const struct db_value *values, size_t n)
+{
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	assert(tx->mode == DB_WRITE);
+	if (!tx->ops->send)
+		return db_run_values(tx, NULL, err, sql, values, n);
+	rc = tx->ops->query(tx, sql, values, n, &st, err);
+	return rc ? rc : tx->ops->send(st, err);
+}
+
 int64_t
 db_i64(struct db_stmt *st, int col)
 {

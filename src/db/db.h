@@ -119,6 +119,15 @@ err_code db_step(struct db_stmt *st, bool *row, struct err *err);
 err_code db_run_values(struct db_tx *tx, int64_t *affected, struct err *err, const char *sql, const struct db_value *values,
     size_t n);
 
+/**
+ * db_send(tx, err, sql, values…): as db_run, for a statement of DB_WRITE that nobody waits for: an engine behind a line sends it and goes on.
+ * Its error may come from a later call in the transaction instead, at the latest from db_commit, and what was sent behind it has done nothing.
+ * EXISTS and NOT_FOUND that come from a later statement, which they would say nothing about, are DB there and themselves at db_commit.
+ */
+#define db_send(tx, err, sql, ...) \
+	db_send_values(tx, err, sql, (const struct db_value[]){ __VA_ARGS__ }, ARRAY_LEN(((const struct db_value[]){ __VA_ARGS__ })))
+err_code db_send_values(struct db_tx *tx, struct err *err, const char *sql, const struct db_value *values, size_t n);
+
 /** Columns of the present row, from 0.  Text ends with a NUL that *len does not count; ${len} may be NULL. */
 int64_t db_i64(struct db_stmt *st, int col);
 const char *db_text(struct db_stmt *st, int col, size_t *len);

@@ -13,6 +13,7 @@
 #include "base/num.h"
 #include "base/sbuf.h"
 
+#include <assert.h>
 #include <time.h>
 
 #define LOCK_SPACE INT64_C(0x64726179) /* "dray": the upper half of the writers' lock, whose lower half is the schema's number */
@@ -160,6 +161,7 @@ disconnect(struct pg_conn *c)
 	pg_stmts_free(c);
 	PQfinish(c->pg);
 	c->pg = NULL;
+	c->ahead_n = 0;
 }
 
 void
@@ -181,9 +183,14 @@ pg_lost(const struct pg_conn *c)
 err_code
 pg_exec(struct pg_conn *c, const char *sql, struct err *err)
 {
-	PGresult *res = PQexec(c->pg, sql);
-	ExecStatusType st = PQresultStatus(res);
+	err_code rc = pg_await(c, err);
+	ExecStatusType st;
+	PGresult *res;
 
+	if (rc)
+		return rc;
+	res = PQexec(c->pg, sql);
+	st = PQresultStatus(res);
 	if (st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK)
 		return pg_fail(c, sql, res, err);
 	PQclear(res);
@@ -193,8 +200,10 @@ pg_exec(struct pg_conn *c, const char *sql, struct err *err)
 err_code
 pg_ask(struct pg_conn *c, const char *sql, const struct pg_answer *out, int n, struct err *err)
 {
-	PGresult *res = PQexec(c->pg, sql);
+	PGresult *res;
 
+	assert(c->ahead_n == 0); /* A1 */
+	res = PQexec(c->pg, sql);
 	if (PQresultStatus(res) != PGRES_TUPLES_OK || PQntuples(res) != 1 || PQnfields(res) != n)
 		return pg_fail(c, sql, res, err);
 	for (int i = 0; i < n; i++)

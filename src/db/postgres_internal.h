@@ -1,7 +1,8 @@
 #pragma once
 /**
  * The PostgreSQL driver, shared by its files: postgres.c (the database), postgres_conn.c (connections, settings), postgres_error.c
- * (what its errors become), postgres_tx.c (transactions), postgres_stmt.c (statements), postgres_listen.c (what processes tell each other).
+ * (what its errors become), postgres_tx.c (transactions), postgres_stmt.c (statements), postgres_ahead.c (those whose
+ * answers nobody waits for), postgres_listen.c (what processes tell each other).
  */
 
 #include <libpq-fe.h>
@@ -12,6 +13,7 @@
 #include "db/writer.h"
 
 #define PG_STMT_SLOTS 512 /* of a connection's cache, by address of the text and kinds of its values */
+#define PG_AHEAD_MAX 256  /* statements whose answers are still to come: some tens of bytes each */
 #define PG_LOOK_FIRST 256
 #define PG_LOOK_LAST 16384
 #define PG_XID_LEN 24     /* digits of a 64-bit number, and to spare */
@@ -42,6 +44,8 @@ struct pg_conn {
 	PGconn *pg;           /* NULL: not connected */
 	struct pg_stmt *stmts[PG_STMT_SLOTS];
 	unsigned stmt_count;
+	const char *ahead[PG_AHEAD_MAX]; /* the writer's statements that have been sent and not answered, in order */
+	unsigned ahead_n;
 	unsigned runs, look_at; /* the writer's statements since it looked at how large the tables are, and when it is time again */
 	/* the writer's */
 	char xid[PG_XID_LEN];           /* of the outer transaction: what its commit is asked after by, should the answer be lost */
@@ -159,4 +163,25 @@ unsigned pg_columns(struct db_stmt *st);
 struct db_value pg_column(struct db_stmt *st, int col);
 void pg_reset(struct db_stmt *st);
 err_code pg_script(struct db_tx *tx, const char *sql, struct err *err);
+err_code pg_send(struct db_stmt *st, struct err *err);
 void pg_stmts_free(struct pg_conn *c);
+
+/* ---- postgres_ahead.c --------------------------------------------------------------------------------------------------- */
+
+/** A prepared statement and its values, as libpq takes them. */
+struct pg_bound {
+	char name[16];
+	int n;
+	const char *value[DB_PARAMS_MAX];
+	int len[DB_PARAMS_MAX], binary[DB_PARAMS_MAX];
+	uint64_t number[DB_PARAMS_MAX]; /* in network order: what values point to */
+};
+
+/** pg_ahead(c, sql, b, err): send it and go on; its error comes from a later call. */
+err_code pg_ahead(struct pg_conn *c, const char *sql, const struct pg_bound *b, struct err *err);
+
+/** pg_run(c, b, res, err): its result, behind what has been sent ahead.  An error is of that, or of the connection; a result may be one, too. */
+err_code pg_run(struct pg_conn *c, const struct pg_bound *b, PGresult **res, struct err *err);
+
+/** pg_await(c, err): until all that was sent ahead has been answered; before anything else that uses the connection. */
+err_code pg_await(struct pg_conn *c, struct err *err);

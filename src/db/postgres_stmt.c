@@ -57,9 +57,13 @@ prepare(struct pg_conn *c, struct pg_stmt *s, struct err *err)
 	Oid param[DB_PARAMS_MAX];
 	PGresult *res;
 	char name[16];
+	err_code rc;
 
 	for (unsigned i = 0; i < s->n; i++)
 		param[i] = types[s->kinds[i]];
+	rc = pg_await(c, err);
+	if (rc)
+		return rc;
 	name_of(s, name);
 	res = PQprepare(c->pg, name, s->sql, (int)s->n, param);
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)
@@ -115,8 +119,13 @@ growth_analyse(struct pg_conn *c, struct err *err)
 	    " AND pg_relation_size(oid) > 4 * current_setting('block_size')::bigint * greatest(relpages, 2)"
 	    " LOOP EXECUTE format('ANALYZE %s', t); END LOOP; END$$";
 
-	if (c->base.mode == DB_READ || ++c->runs < c->look_at || PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+	err_code rc;
+
+	if (c->base.mode == DB_READ || ++c->runs < c->look_at)
 		return ERR_OK;
+	rc = pg_await(c, err);
+	if (rc || PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+		return rc;
 	c->runs = 0;
 	c->look_at = MIN(2 * c->look_at, PG_LOOK_LAST);
 	return pg_exec(c, look, err);
@@ -182,31 +191,40 @@ count_of(const char *digits)
 	return n;
 }
 
-static err_code
-execute(struct pg_stmt *s, struct err *err)
+static void
+bind(const struct pg_stmt *s, struct pg_bound *b)
 {
-	const char *value[DB_PARAMS_MAX] = { 0 };
-	int len[DB_PARAMS_MAX] = { 0 }, binary[DB_PARAMS_MAX] = { 0 };
-	uint64_t number[DB_PARAMS_MAX];
-	ExecStatusType status;
-	char name[16];
-
+	b->n = (int)s->n;
+	name_of(s, b->name);
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct db_value *v = &s->values[i];
 
-		binary[i] = 1;
+		b->value[i] = NULL;
+		b->len[i] = 0;
+		b->binary[i] = 1;
 		if (v->kind == DB_VALUE_I64) {
-			number[i] = htobe64((uint64_t)v->i64);
-			value[i] = (const char *)&number[i];
-			len[i] = sizeof number[i];
+			b->number[i] = htobe64((uint64_t)v->i64);
+			b->value[i] = (const char *)&b->number[i];
+			b->len[i] = sizeof b->number[i];
 		} else if (v->kind != DB_VALUE_NULL) {
 			assert(v->len <= INT32_MAX);
-			value[i] = v->len ? v->p : ""; /* no bytes are not NULL */
-			len[i] = (int)v->len;
+			b->value[i] = v->len ? v->p : ""; /* no bytes are not NULL */
+			b->len[i] = (int)v->len;
 		}
 	}
-	name_of(s, name);
-	s->res = PQexecPrepared(s->conn->pg, name, (int)s->n, value, len, binary, 1);
+}
+
+static err_code
+execute(struct pg_stmt *s, struct err *err)
+{
+	ExecStatusType status;
+	struct pg_bound b;
+	err_code rc;
+
+	bind(s, &b);
+	rc = pg_run(s->conn, &b, &s->res, err);
+	if (rc)
+		return rc;
 	status = PQresultStatus(s->res);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
 		return pg_fail(s->conn, s->sql, TAKE(s->res), err);
@@ -227,6 +245,16 @@ pg_step(struct db_stmt *st, bool *row, struct err *err)
 		return rc;
 	*row = ++s->row < PQntuples(s->res);
 	return ERR_OK;
+}
+
+err_code
+pg_send(struct db_stmt *st, struct err *err)
+{
+	struct pg_stmt *s = stmt_of(st);
+	struct pg_bound b;
+
+	bind(s, &b);
+	return pg_ahead(s->conn, s->sql, &b, err);
 }
 
 int64_t

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 
+#include <assert.h>
 #include <sys/socket.h>
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------- */
@@ -45,6 +46,7 @@ begin_once(struct pg_conn *c, struct err *err)
 static void
 end_quietly(struct pg_conn *c)
 {
+	(void)pg_await(c, NULL);
 	if (!pg_lost(c) && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
 		(void)pg_exec(c, "ROLLBACK", NULL);
 }
@@ -105,6 +107,7 @@ write_undo(struct db_tx *tx)
 	struct pg_conn *c = pg_conn_of(tx);
 
 	c->said_n = c->said_before;
+	(void)pg_await(c, NULL);
 	return !pg_lost(c) && !pg_exec(c, "ROLLBACK TO SAVEPOINT t; RELEASE SAVEPOINT t", NULL);
 }
 
@@ -112,6 +115,12 @@ static void
 write_rollback(struct db_tx *tx)
 {
 	end_quietly(pg_conn_of(tx));
+}
+
+static err_code
+write_await(struct db_tx *tx, struct err *err)
+{
+	return pg_await(pg_conn_of(tx), err);
 }
 
 static bool
@@ -205,6 +214,7 @@ write_commit(struct db_tx *tx, struct err *err)
 	PGresult *res;
 	err_code rc;
 
+	assert(c->ahead_n == 0); /* A3 */
 	pg_commit_sql(c, &sql);
 	cut_line(c, sbuf_str(&sql));
 	res = PQexec(c->pg, sbuf_str(&sql));
@@ -228,17 +238,20 @@ const struct writer_ops pg_writer = {
 	.undo = write_undo,
 	.commit = write_commit,
 	.rollback = write_rollback,
+	.await = write_await,
 	.alive = write_alive,
 };
 
 /* ---- readers --------------------------------------------------------------------------------------------------------------- */
 
+/* It has changed nothing, so nobody waits for the answer: libpq takes it when the connection begins again. */
 void
 pg_read_end(struct db_tx *tx)
 {
 	struct pg_conn *c = pg_conn_of(tx);
 
-	end_quietly(c); /* it has changed nothing */
+	if (!pg_lost(c) && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+		(void)PQsendQuery(c->pg, "ROLLBACK");
 	pool_give(&c->db->readers, &c->item);
 }
 

@@ -8,7 +8,7 @@
  * the outer commit fails all of the group have failed.
  *
  *   begin    begin            or, in an open group, save
- *   commit   [release]  hand on and wait      or  commit, answer the group, hand on
+ *   commit   [await] [release]  hand on and wait      or  commit, answer the group, hand on
  *   abort    rollback         or  undo, and then as commit for those who wait
  */
 #include "db/writer.h"
@@ -313,9 +313,12 @@ writer_commit(struct writer *w, struct err *err)
 {
 	err_code rc = w->tx->failure.code;
 
+	if (!rc && w->ops->await)
+		rc = w->ops->await(w->tx, NULL); /* remembered as the failure, as that of release is */
 	if (!rc && w->nested)
-		rc = w->ops->release(w->tx, NULL); /* remembered as the failure */
+		rc = w->ops->release(w->tx, NULL);
 	if (rc) {
+		rc = w->tx->failure.code;
 		if (err)
 			*err = w->tx->failure;
 		writer_abort(w);

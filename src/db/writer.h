@@ -20,6 +20,8 @@ struct writer_ops {
 	err_code (*commit)(struct db_tx *tx, struct err *err);
 	/** rollback: the outer transaction ends, if the engine has not ended it by itself. */
 	void (*rollback)(struct db_tx *tx);
+	/** await: all statements have been answered, and the error of one is the transaction's failure; NULL: each is answered at once. */
+	err_code (*await)(struct db_tx *tx, struct err *err);
 	/** alive: the outer transaction stands and takes statements. */
 	bool (*alive)(struct db_tx *tx);
 	/** settled: after a commit, when those who waited have been answered and before the writer is handed on; NULL: nothing to do. */

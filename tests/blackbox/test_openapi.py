@@ -628,7 +628,7 @@ def conflict_resolve(w):
     w.p.commit_ok({"op": "move", "id": cycle["id"], "base": cycle["copy"]["version"], "path": "cycle"})
     cycle["copy"]["version"] = w.p.files()["cycle"]["version"]
     yield send(cycle, "copy")
-    deep = "/".join(["n" * 250] * 15)
+    deep = "/".join(["n" * 250] * ((w.server.db.path_max - 258) // 251))  # room for "/f/" and 255 bytes, and not for 401
     long = gone(deep + "/f", "dir")
     w.p.put(long["copy"]["path"] + "/" + "m" * 255, b"1")
     w.p.put(long["copy"]["path"] + "/" + "m" * 200 + "/" + "m" * 200, b"1")

@@ -4,6 +4,8 @@ the program is the same.
 
     campaign.py sim PROGRAM --total 200000 [--minutes 10]      seeds of the simulation (tests/sim)
     campaign.py planner PROGRAM --total 10000000               worlds of the planner (tests/unit/client/diff/test_diff_random)
+    campaign.py feed PROGRAM --total 100000 --jobs 1           commits of 8 writers before 4 readers on PostgreSQL (tests/unit/domain/test_feed.c),
+                                                               behind tests/postgres.py
 
 Exit status 1 when a block failed, 3 when the time was over before the end."""
 import argparse
@@ -19,7 +21,7 @@ sys.path.insert(0, str(ROOT / "tests/blackbox"))
 from ledger import Ledger  # noqa: E402
 
 SEEDS = ROOT / "tests/sim/seeds.txt"
-BLOCK = {"sim": 500, "planner": 250000}
+BLOCK = {"sim": 500, "planner": 250000, "feed": 10000}
 FAILURES_SHOWN = 4000
 
 
@@ -27,6 +29,8 @@ def command(campaign, program, first, count):
     """What runs a block, and in which environment."""
     if campaign == "sim":
         return [program, "--from", str(first), "--count", str(count), "--again", "10"], {}
+    if campaign == "feed":
+        return [program], {"DRAY_TEST_META": "postgres", "DRAY_TEST_COMMITS": str(count)}
     return [program], {"DRAY_SEED": str(first), "DRAY_TRIALS": str(count)}
 
 

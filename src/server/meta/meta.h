@@ -14,6 +14,9 @@
  * Errors     NOT_FOUND where one row was asked for, and where a row would belong to a project, device or transfer that is not there;
  *            EXISTS on a key that is taken; NO_SPACE; DB; UNAVAILABLE (retry).  A write that failed leaves the transaction fit for
  *            meta_abort only, unless the function itself names the error (EXISTS of an add, NOT_FOUND of a get).
+ * Late       what is written most may be sent without waiting: the error of meta_file_put, meta_version_add, meta_blocks_add or
+ *            meta_chunk_touch, and an engine's of any write, may come from a later call in the transaction, at the latest from
+ *            meta_commit, which answers with its code.
  * Paging     ${after} 0, "" or NULL: from the start.
  */
 
@@ -104,8 +107,9 @@ err_code meta_file_get(struct meta_tx *tx, const struct id *project, const struc
 err_code meta_file_at(struct meta_tx *tx, const struct id *project, const char *path, struct file *out, struct err *err);
 
 /**
- * Insert or replace the row of file->id.  EXISTS when another live file has the path.  0 < created_at ≤ version; deleted_at is 0 or the
- * version; only a file has a size; no two files of a project share a version (else DB or EXISTS, and the transaction is spent).
+ * Insert or replace the row of file->id.  No other live file has the path, which the caller has seen in this transaction.  0 < created_at ≤
+ * version; deleted_at is 0 or the version; only a file has a size; no two files of a project share a version.  Else DB or EXISTS, and the
+ * transaction is spent.
  * What a row counts beneath it stays as it is, whatever ${file} says; a tombstone counts nothing.
  */
 err_code meta_file_put(struct meta_tx *tx, const struct id *project, const struct file *file, struct err *err);
@@ -161,6 +165,7 @@ err_code meta_file_names(struct meta_tx *tx, const struct id *project, const cha
 
 /* ---- versions and their blocks ----------------------------------------------------------------------------------------------- */
 
+/** EXISTS when the file has that version already, and the transaction is spent. */
 err_code meta_version_add(struct meta_tx *tx, const struct id *project, const struct version *v, struct err *err);
 err_code meta_version_get(struct meta_tx *tx, const struct id *project, const struct id *file, int64_t version,
     struct version *out, struct err *err);

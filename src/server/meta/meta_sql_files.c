@@ -52,28 +52,6 @@ sql_file_at(struct meta_tx *tx, const struct id *project, const char *path, stru
 	return rc ? rc : sql_one(tx, st, sql_read_file, out, "path", err);
 }
 
-/* The unique index would refuse it too, but an error of the engine ends the transaction, and this is an ordinary answer. */
-static err_code
-path_is_free(struct meta_tx *tx, const struct id *project, const struct file *f, struct err *err)
-{
-	static const char sql[] = "SELECT id FROM file_index WHERE project_id = $1 AND dir = $2 AND name = $3 AND deleted_at = 0";
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	bool any;
-	err_code rc;
-
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_TEXT(f->dir), DB_TEXT(f->name));
-	if (!rc)
-		rc = sql_any(st, &any, err);
-	if (!rc && any) {
-		size_t len;
-		const uint8_t *id = db_bytes(st, 0, &len);
-
-		if (len != sizeof f->id.b || memcmp(id, f->id.b, len) != 0)
-			return err_set(err, ERR_EXISTS, "another file has the path");
-	}
-	return rc;
-}
-
 err_code
 sql_file_put(struct meta_tx *tx, const struct id *project, const struct file *f, struct err *err)
 {
@@ -87,13 +65,8 @@ sql_file_put(struct meta_tx *tx, const struct id *project, const struct file *f,
 	    " files_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.files_beneath ELSE 0 END,"
 	    " dirs_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.dirs_beneath ELSE 0 END,"
 	    " bytes_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.bytes_beneath ELSE 0 END";
-	err_code rc = ERR_OK;
 
-	if (!f->deleted_at)
-		rc = path_is_free(tx, project, f, err);
-	if (rc)
-		return rc;
-	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_ID(&f->id), DB_TEXT(f->dir), DB_TEXT(f->name), DB_I64(f->kind),
+	return sql_send(tx, err, sql, DB_ID(project), DB_ID(&f->id), DB_TEXT(f->dir), DB_TEXT(f->name), DB_I64(f->kind),
 	    DB_I64(f->version), DB_I64(f->size), DB_I64(f->mode), DB_I64(f->mtime_ns), DB_HASH(&f->content), DB_TEXT(f->target),
 	    DB_I64(f->created_at), DB_ID(&f->changed_by), DB_I64(f->deleted_at));
 }
@@ -268,17 +241,11 @@ err_code
 sql_version_add(struct meta_tx *tx, const struct id *project, const struct version *v, struct err *err)
 {
 	static const char sql[] = "INSERT INTO file_versions (project_id, " VERSION_COLUMNS ")"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-				  " ON CONFLICT (project_id, file_id, version) DO NOTHING";
-	int64_t added;
-	err_code rc;
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
-	rc = sql_run(tx, &added, err, sql, DB_ID(project), DB_ID(&v->file), DB_I64(v->version), DB_TEXT(v->path), DB_I64(v->kind),
+	return sql_send(tx, err, sql, DB_ID(project), DB_ID(&v->file), DB_I64(v->version), DB_TEXT(v->path), DB_I64(v->kind),
 	    DB_I64(v->size), DB_I64(v->mode), DB_I64(v->mtime_ns), DB_HASH(&v->content), DB_TEXT(v->target), DB_ID(&v->changed_by),
 	    DB_I64(v->deleted));
-	if (rc || added)
-		return rc;
-	return err_set(err, ERR_EXISTS, "the version exists");
 }
 
 err_code
@@ -342,7 +309,7 @@ sql_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *
 	static const char sql[] = "INSERT INTO file_blocks (project_id, content, page, packed) VALUES ($1, $2, $3, $4)"
 				  " ON CONFLICT (project_id, content, page) DO NOTHING";
 
-	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
+	return sql_send(tx, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
 }
 
 err_code

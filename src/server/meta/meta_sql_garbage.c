@@ -11,7 +11,7 @@ sql_chunk_touch(struct meta_tx *tx, const struct id *project, const struct hash 
 {
 	static const char sql[] = "UPDATE chunks SET used_at = $3 WHERE project_id = $1 AND id = $2";
 
-	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_HASH(id), DB_I64(used_at));
+	return sql_send(tx, err, sql, DB_ID(project), DB_HASH(id), DB_I64(used_at));
 }
 
 err_code

@@ -18,9 +18,10 @@ sql_db(struct meta_tx *tx)
 	return ((struct sql_tx *)tx)->db;
 }
 
-/** sql_query, sql_run: db_query and db_run in a transaction of meta. */
+/** sql_query, sql_run, sql_send: db_query, db_run and db_send in a transaction of meta. */
 #define sql_query(tx, st, err, sql, ...) db_query(sql_db(tx), st, err, sql, __VA_ARGS__)
 #define sql_run(tx, affected, err, sql, ...) db_run(sql_db(tx), affected, err, sql, __VA_ARGS__)
+#define sql_send(tx, err, sql, ...) db_send(sql_db(tx), err, sql, __VA_ARGS__)
 
 /** sql_found(rc, affected, what, err): ${rc}, or "no such ${what}" when an update found no row. */
 err_code sql_found(err_code rc, int64_t affected, const char *what, struct err *err);

@@ -57,10 +57,10 @@ running_drop(struct meta_tx *tx, const struct id *id, struct err *err)
 	static const char progress[] = "DELETE FROM file_transfer_progress WHERE transfer_id = $1";
 	err_code rc;
 
-	rc = sql_run(tx, NULL, err, chunks, DB_ID(id));
+	rc = sql_send(tx, err, chunks, DB_ID(id));
 	if (!rc)
-		rc = sql_run(tx, NULL, err, blocks, DB_ID(id));
-	return rc ? rc : sql_run(tx, NULL, err, progress, DB_ID(id));
+		rc = sql_send(tx, err, blocks, DB_ID(id));
+	return rc ? rc : sql_send(tx, err, progress, DB_ID(id));
 }
 
 err_code
@@ -179,7 +179,7 @@ sql_transfer_chunk_add(struct meta_tx *tx, const struct id *transfer, const stru
 		return rc;
 	if (!added)
 		return same_chunk(tx, transfer, c, err);
-	return sql_run(tx, NULL, err, count, DB_ID(transfer), DB_I64(stored_len));
+	return sql_send(tx, err, count, DB_ID(transfer), DB_I64(stored_len));
 }
 
 static void

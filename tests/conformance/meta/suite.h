@@ -58,6 +58,14 @@ extern struct err suite_err;
 	} while (0)
 #define ERR (&suite_err)
 
+/** refused(tx, call, code): a write that may be late with its error must fail like this, at once or at the commit; ends the transaction. */
+#define refused(tx, call, want) \
+	do { \
+		err_code at_once_ = (call); \
+		answers(at_once_ ? at_once_ : meta_commit(&(tx), ERR), want); \
+		meta_abort(&(tx)); \
+	} while (0)
+
 struct meta_tx *writer(struct fixture *f);
 struct meta_tx *reader(struct fixture *f);
 void commit(struct meta_tx *tx);

@@ -87,6 +87,62 @@ lost_midway(void **state)
 	assert_int_equal(look(f, 3), 3);
 }
 
+/* Nobody waits for a reader's end, but it comes: what is kept for a reader that has gone is kept for ever. */
+static void
+reader_ends(void **state)
+{
+	struct fixture *f = *state;
+	char sql[256], n[32] = "";
+
+	assert_int_equal(look(f, 1), -1);
+	(void)snprintf(sql, sizeof sql, "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+	    " AND application_name = 'drayd-%s' AND xact_start IS NOT NULL", f->schema.name);
+	for (int i = 0; i < 500 && strcmp(n, "0") != 0; i++)
+		schema_sql(&f->schema, sql, n, sizeof n);
+	assert_string_equal(n, "0");
+}
+
+static err_code
+ask_one(struct db_tx *tx, int64_t id, struct err *err)
+{
+	static const char sql[] = "SELECT v FROM t WHERE id = $1";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+	bool row;
+
+	rc = db_query(tx, &st, err, sql, DB_I64(id));
+	return rc ? rc : db_step(st, &row, err);
+}
+
+/* With statements under way that nobody has waited for, whatever comes next. */
+static void
+lost_under_way(void **state)
+{
+	static const char send[] = "INSERT INTO t (id, v) VALUES ($1, $1)";
+	struct fixture *f = *state;
+
+	for (int64_t i = 1; i <= 4; i++) {
+		struct db_tx *tx = begin(f, DB_WRITE);
+
+		ok(put(tx, i, i, ERR));
+		ok(db_send(tx, ERR, send, DB_I64(10 + i)));
+		ok(db_send(tx, ERR, send, DB_I64(20 + i)));
+		end_sessions(f);
+		if (i == 1)
+			answers(put(tx, 30, 30, ERR), ERR_UNAVAILABLE);
+		if (i == 2)
+			answers(ask_one(tx, i, ERR), ERR_UNAVAILABLE);
+		if (i == 4)
+			db_abort(&tx);
+		else
+			answers(db_commit(&tx, ERR), ERR_UNAVAILABLE);
+		assert_int_equal(look(f, i), -1);
+		assert_int_equal(look(f, 10 + i), -1);
+		put_one(f, 40 + i);
+		assert_int_equal(look(f, 40 + i), 40 + i);
+	}
+}
+
 struct member {
 	struct fixture *f;
 	int64_t id;
@@ -394,12 +450,13 @@ unknown_types_are_refused(void **state)
 static void
 growth_is_analysed(void **state)
 {
+	static const char send[] = "INSERT INTO t (id, v) VALUES ($1, $1)";
 	struct fixture *f = *state;
 	struct db_tx *tx = begin(f, DB_WRITE);
 	char known[16];
 
 	for (int i = 0; i < 3000; i++)
-		ok(put(tx, i, i, ERR));
+		ok(db_send(tx, ERR, send, DB_I64(i)));
 	commit(tx);
 	schema_sql(&f->schema, "SELECT CASE WHEN reltuples > 1000 THEN 'yes' ELSE 'no' END FROM pg_class WHERE oid = 't'::regclass", known,
 	    sizeof known);
@@ -469,6 +526,8 @@ main(void)
 		T(processes_take_turns), /* first: others change DRAY_FAULT */
 		TN(lost_while_idle),
 		TN(lost_midway),
+		TN(reader_ends),
+		TN(lost_under_way),
 		TN(group_is_lost),
 		T(commit_is_lost),
 		T(answer_is_lost),

@@ -12,7 +12,7 @@
 struct job {
 	struct fixture *f;
 	int64_t id;
-	enum { JOB_COMMIT, JOB_ABORT, JOB_FAIL, JOB_COUNT } how;
+	enum { JOB_COMMIT, JOB_ABORT, JOB_FAIL, JOB_LATE, JOB_COUNT } how;
 	_Atomic bool waiting; /* is about to ask for the writer */
 	err_code rc;
 	struct err err;
@@ -27,6 +27,16 @@ put_count(struct db_tx *tx, int64_t id, struct err *err)
 	return db_run(tx, NULL, err, sql, DB_I64(id));
 }
 
+/* Two rows, of which the second is refused, and nobody waits for either. */
+static err_code
+send_two(struct db_tx *tx, int64_t id, struct err *err)
+{
+	static const char sql[] = "INSERT INTO t (id, v) VALUES ($1, $1)";
+	err_code rc = db_send(tx, err, sql, DB_I64(id));
+
+	return rc ? rc : db_send(tx, err, sql, DB_I64(id));
+}
+
 static err_code
 job_run(struct job *j)
 {
@@ -39,6 +49,8 @@ job_run(struct job *j)
 		rc = j->how == JOB_COUNT ? put_count(tx, j->id, &j->err) : put(tx, j->id, j->id, &j->err);
 	if (!rc && j->how == JOB_FAIL)
 		rc = put(tx, j->id, j->id, &j->err); /* the key is taken */
+	if (!rc && j->how == JOB_LATE)
+		rc = send_two(tx, j->id + 1000, &j->err);
 	if (rc || j->how == JOB_ABORT)
 		return rc;
 	return db_commit(&tx, &j->err);
@@ -101,18 +113,21 @@ group_shares_a_sync(void **state)
 static void
 group_abort_is_ones_own(void **state)
 {
-	static struct job jobs[9];
+	static struct job jobs[12];
 	struct db_tx *tx = begin(*state, DB_WRITE);
 
 	memset(jobs, 0, sizeof jobs);
-	for (unsigned i = 0; i < 9; i++)
-		jobs[i].how = i % 3 == 0 ? JOB_COMMIT : i % 3 == 1 ? JOB_ABORT : JOB_FAIL;
-	line_up(*state, jobs, 9); /* the last two end without a commit: those before must not wait for ever */
+	for (unsigned i = 0; i < 12; i++)
+		jobs[i].how = JOB_COMMIT + i % 4;
+	line_up(*state, jobs, 12); /* the last three end without a commit: those before must not wait for ever */
 	commit(tx);
-	join(jobs, 9);
-	for (unsigned i = 0; i < 9; i++) {
-		assert_int_equal(jobs[i].rc, i % 3 == 2 ? ERR_EXISTS : ERR_OK);
-		assert_int_equal(look(*state, jobs[i].id), i % 3 == 0 ? jobs[i].id : -1);
+	join(jobs, 12);
+	for (unsigned i = 0; i < 12; i++) {
+		bool refused = jobs[i].how == JOB_FAIL || jobs[i].how == JOB_LATE;
+
+		assert_int_equal(jobs[i].rc, refused ? ERR_EXISTS : ERR_OK);
+		assert_int_equal(look(*state, jobs[i].id), jobs[i].how == JOB_COMMIT ? jobs[i].id : -1);
+		assert_int_equal(look(*state, jobs[i].id + 1000), -1);
 	}
 }
 

@@ -32,6 +32,52 @@ refused(struct db_tx *tx, struct err *err)
 	return err_set(err, ERR_NO_SPACE, "the disk is full");
 }
 
+/* A statement that nobody had waited for turns out to have failed. */
+static err_code
+late_error(struct db_tx *tx, struct err *err)
+{
+	struct err own;
+
+	(void)err_set(&own, ERR_EXISTS, "the key is taken");
+	return db_tx_fail(tx, &own, err);
+}
+
+static unsigned commits, rollbacks;
+
+static err_code
+count_commit(struct db_tx *tx, struct err *err)
+{
+	(void)tx;
+	(void)err;
+	commits++;
+	return ERR_OK;
+}
+
+static void
+count_rollback(struct db_tx *tx)
+{
+	(void)tx;
+	rollbacks++;
+}
+
+static void
+late_error_is_no_commit(void **state)
+{
+	const struct writer_ops ops = { .begin = fine, .commit = count_commit, .rollback = count_rollback, .await = late_error };
+	struct db_tx tx = { .mode = DB_WRITE };
+	struct err err = { 0 };
+	struct writer w;
+
+	(void)state;
+	writer_init(&w, &ops, &tx, 1000);
+	assert_int_equal(writer_begin(&w, &err), ERR_OK);
+	assert_int_equal(writer_commit(&w, &err), ERR_EXISTS);
+	assert_int_equal(err.code, ERR_EXISTS);
+	assert_int_equal(commits, 0);
+	assert_int_equal(rollbacks, 1);
+	writer_fini(&w);
+}
+
 static void
 commit_goes_by_its_code(void **state)
 {
@@ -58,7 +104,7 @@ commit_goes_by_its_code(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(commit_goes_by_its_code) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(commit_goes_by_its_code), cmocka_unit_test(late_error_is_no_commit) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
