@@ -348,7 +348,7 @@ static void
 add_leaf(struct tree *t, const struct file *f)
 {
 	char path[FILE_PATH_MAX];
-	struct leaf leaf = { .kind = "fdl"[f->kind], .mode = f->kind == KIND_LINK ? 0 : f->mode };
+	struct leaf leaf = { .kind = "fdl"[f->kind], .mode = f->kind == KIND_LINK ? 0 : f->mode, .mtime_ns = f->mtime_ns };
 
 	file_path(f, path);
 	leaf.path = xstrdup(path);
@@ -417,7 +417,7 @@ static void
 leaf_text(const struct leaf *l, char *text, size_t cap)
 {
 	if (l)
-		snprintf(text, cap, "%c %s %04o value %u %s", l->kind, l->path, l->mode, l->value, l->target);
+		snprintf(text, cap, "%c %s %04o of %jd value %u %s", l->kind, l->path, l->mode, (intmax_t)l->mtime_ns, l->value, l->target);
 	else
 		snprintf(text, cap, "nothing");
 }
@@ -429,8 +429,8 @@ tree_same(const struct tree *a, const struct tree *b, char *text, size_t cap)
 		const struct leaf *x = i < a->n ? &a->leaves[i] : NULL, *y = i < b->n ? &b->leaves[i] : NULL;
 		char one[1024], other[1024];
 
-		if (x && y && strcmp(x->path, y->path) == 0 && x->kind == y->kind && x->mode == y->mode && x->value == y->value &&
-		    strcmp(x->target, y->target) == 0)
+		if (x && y && strcmp(x->path, y->path) == 0 && x->kind == y->kind && x->mode == y->mode && x->mtime_ns == y->mtime_ns &&
+		    x->value == y->value && strcmp(x->target, y->target) == 0)
 			continue;
 		leaf_text(x, one, sizeof one);
 		leaf_text(y, other, sizeof other);

@@ -139,6 +139,7 @@ struct leaf {
 	char *path;
 	char kind; /* f, d or l */
 	uint32_t mode;
+	int64_t mtime_ns;
 	unsigned value;
 	char *target;
 };

@@ -2,6 +2,7 @@
  * What people do in a folder.  They know nothing of dray: they see a tree and change it, also while a sync runs, and the oracle is told which values
  * they have put there, taken away, or done something else with.
  */
+#include "base/pathat.h"
 #include "sim.h"
 
 #include <dirent.h>
@@ -86,6 +87,7 @@ list(const char *root, const char *prefix, bool dot, struct tree *t)
 			fail("sim", "stat %s", dir);
 		leaf.kind = S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : 'f';
 		leaf.mode = leaf.kind == 'l' ? 0 : st.st_mode & 0777;
+		leaf.mtime_ns = stat_mtime_ns(&st);
 		leaf.path = xstrdup(path);
 		if (leaf.kind == 'l' && readlinkat(AT_FDCWD, dir, target, sizeof target - 1) < 0)
 			fail("sim", "link %s", dir);
