@@ -91,7 +91,7 @@ def test_state_with_flipped_bits(pair):
     whole = whole_state(b)
     before = a.tree()
     rng = random.Random(36)
-    for trial in range(300 if FULL else 12):
+    for trial in range(300 if FULL else 6):
         damaged = bytearray(whole)
         for _ in range(rng.choice((1, 1, 3, 50))):
             damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)

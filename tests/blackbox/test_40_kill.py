@@ -17,7 +17,7 @@ from devices import BIN, Device, assert_same, run_dray, settle, unrecorded
 from edits import Chaos
 
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-KILLS = int(os.environ.get("DRAY_KILLS", 2000 if os.environ.get("DRAY_CAMPAIGN") == "full" else 5))
+KILLS = int(os.environ.get("DRAY_KILLS", 2000 if os.environ.get("DRAY_CAMPAIGN") == "full" else 3))
 SERIES = 10  # kills between full comparisons
 MIB = 1024 * 1024
 

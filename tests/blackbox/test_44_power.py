@@ -28,8 +28,8 @@ from test_43_line import sha, sha_of_file
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-SERVER_TRIALS = int(os.environ.get("DRAY_TRIALS", 600 if FULL else 6))
-DEVICE_TRIALS = int(os.environ.get("DRAY_TRIALS", 200 if FULL else 3))
+SERVER_TRIALS = int(os.environ.get("DRAY_TRIALS", 600 if FULL else 4))
+DEVICE_TRIALS = int(os.environ.get("DRAY_TRIALS", 200 if FULL else 2))
 WRITERS = 3
 ROOM = 300 << 20       # less than this free: a new disk; the server keeps 256 MiB in reserve, and says that it is not ready then
 KEPT = 40              # acknowledgements of earlier trials that are looked at again

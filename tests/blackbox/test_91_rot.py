@@ -18,7 +18,7 @@ from ledger import Ledger
 from test_90_fsck import busy_project, fsck, picture
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
-TRIALS = 1000 if FULL else 24
+TRIALS = 1000 if FULL else 12
 pytestmark = pytest.mark.skipif(engine.NAME != "sqlite", reason="the damage is done to SQLite's files")
 
 # What nothing else repeats, and a page of SQLite has no sum: a bit in it changes a name, a time, a right or an old state, and nobody can tell

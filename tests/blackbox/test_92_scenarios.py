@@ -25,7 +25,7 @@ from ledger import Ledger
 from proxy import Fault, Proxy
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
-PLANS = 600 if FULL else 3
+PLANS = 600 if FULL else 2
 STEPS = 26
 FILES, DIRS = 5, 2
 ROUNDS = 8  # until all is quiet; a conflict takes two

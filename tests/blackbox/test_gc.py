@@ -16,7 +16,7 @@ from conftest import Drayd
 from devices import Device, assert_same, settle
 
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-KILLS = int(os.environ.get("DRAY_GC_KILLS", 200 if os.environ.get("DRAY_CAMPAIGN") == "full" else 10))
+KILLS = int(os.environ.get("DRAY_GC_KILLS", 200 if os.environ.get("DRAY_CAMPAIGN") == "full" else 5))
 MIB = 1024 * 1024
 EAGER = ("--gc-interval", "0", "--gc-grace", "0")
 
