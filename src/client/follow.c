@@ -246,15 +246,18 @@ anybody_behind(const struct follow_view *v)
 static void
 ask_devices(struct follow *f)
 {
+	AUTO(sbuf_fini) struct sbuf lines = SBUF(OUTPUT_MAX);
 	struct wire_device *list;
 	struct arena *a;
 	struct cursor at;
 	struct err err;
 	size_t n;
 	int64_t now = clock_mono_ms();
+	unsigned heard;
 	bool want;
 
 	mutex_lock(&f->mu);
+	heard = f->view.heard;
 	want = f->view.connected && ((f->view.want_devices && now - f->devices_ms >= DEVICES_MS) ||
 	    (anybody_behind(&f->view) && now - f->devices_ms >= BEHIND_MS));
 	f->view.want_devices &= !want; /* what is heard meanwhile is a reason to ask again */
@@ -272,8 +275,9 @@ ask_devices(struct follow *f)
 	}
 	mutex_lock(&f->mu);
 	want = f->view.want_devices;
-	follow_devices(&f->view, a, list, n);
+	follow_devices(&f->view, a, list, n, heard, clock_wall_us(), f->screen || f->json ? NULL : &lines);
 	f->view.want_devices = want;
+	print(f, &lines);
 	say_devices(f);
 	mutex_unlock(&f->mu);
 }

@@ -32,16 +32,6 @@ follow_fini(struct follow_view *v)
 	arena_free(v->devices_arena);
 }
 
-void
-follow_devices(struct follow_view *v, struct arena *a, struct wire_device *list, size_t n)
-{
-	arena_free(v->devices_arena);
-	v->devices_arena = a;
-	v->devices = list;
-	v->device_count = n;
-	v->want_devices = false;
-}
-
 static struct wire_device *
 find_device(struct follow_view *v, const struct id *id)
 {
@@ -77,6 +67,35 @@ follow_stamp(struct sbuf *sb, int64_t us)
 	sbuf_addf(sb, "%.8s  ", rfc3339_us(us, at) + 11);
 }
 
+/* ---- devices -------------------------------------------------------------------------------------------------------------------- */
+
+static void
+say_device(struct sbuf *lines, const char *name, const char *what, int64_t now_us)
+{
+	if (!lines)
+		return;
+	follow_stamp(lines, now_us);
+	sbuf_add_visible(lines, name);
+	sbuf_addf(lines, " %s\n", what);
+}
+
+void
+follow_devices(struct follow_view *v, struct arena *a, struct wire_device *list, size_t n, unsigned heard, int64_t now_us, struct sbuf *lines)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct wire_device *was = find_device(v, &list[i].id);
+		if (was && v->heard != heard)
+			list[i].connected = was->connected;
+		else if (was && list[i].connected != was->connected)
+			say_device(lines, list[i].name, list[i].connected ? "is connected" : "has gone", now_us);
+	}
+	arena_free(v->devices_arena);
+	v->devices_arena = a;
+	v->devices = list;
+	v->device_count = n;
+	v->want_devices = false;
+}
+
 /* ---- messages ------------------------------------------------------------------------------------------------------------------- */
 
 static void
@@ -86,6 +105,7 @@ on_status(struct follow_view *v, const struct wire_status *s, int64_t now_us, st
 	bool was_online = d && d->connected, was_in_sync = d && d->lag_us == 0;
 	const char *what = NULL;
 
+	v->heard++;
 	v->want_devices |= !d || !s->in_sync;
 	if (!d || d->connected != s->online)
 		what = s->online ? "is connected" : "has gone";
@@ -101,11 +121,8 @@ on_status(struct follow_view *v, const struct wire_status *s, int64_t now_us, st
 		if (was_online && !s->online)
 			d->last_seen_at = now_us;
 	}
-	if (!lines || !what)
-		return;
-	follow_stamp(lines, now_us);
-	sbuf_add_visible(lines, name_of(v, &s->device));
-	sbuf_addf(lines, " %s\n", what);
+	if (what)
+		say_device(lines, name_of(v, &s->device), what, now_us);
 }
 
 static struct follow_transfer *

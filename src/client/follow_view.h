@@ -39,13 +39,17 @@ struct follow_view {
 	char why[256];                  /* why not */
 	char agent[256];                /* what the agent says of itself */
 	bool want_devices;              /* the list is not up to date */
+	unsigned heard;                 /* messages of who comes and goes */
 };
 
 void follow_init(struct follow_view *v);
 void follow_fini(struct follow_view *v);
 
-/** follow_devices(v, arena, list, n): a new list; takes the arena. */
-void follow_devices(struct follow_view *v, struct arena *a, struct wire_device *list, size_t n);
+/**
+ * follow_devices(v, arena, list, n, heard, now_us, lines): a new list; takes the arena.  ${heard} is what v->heard was when it was asked for: who
+ * comes and goes is told by messages, and one that came meanwhile is newer than the list.  ${lines} as below, of who came or went by the list.
+ */
+void follow_devices(struct follow_view *v, struct arena *a, struct wire_device *list, size_t n, unsigned heard, int64_t now_us, struct sbuf *lines);
 
 /** follow_event(v, e, now_ms, now_us, lines): a message.  ${lines} NULL, or what is worth a line of it is added there, made visible. */
 void follow_event(struct follow_view *v, const struct wire_event *e, int64_t now_ms, int64_t now_us, struct sbuf *lines);

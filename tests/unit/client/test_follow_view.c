@@ -59,7 +59,7 @@ screens_of_all_sizes(void **state)
 	assert_non_null(list);
 	for (size_t i = 0; i < 9; i++)
 		list[i] = (struct wire_device){ .name = ODD, .has_at = i > 0, .lag_us = (int64_t)i - 2, .lag_changes = (int64_t)i * 20 };
-	follow_devices(&v, a, list, 9);
+	follow_devices(&v, a, list, 9, 0, 0, NULL);
 	for (unsigned i = 0; i < FOLLOW_TRANSFERS_MAX + 3; i++)
 		progress(i, i, WIRE_RUNNING, 4000, NULL);
 	assert_int_equal(v.transfer_count, 256); /* as many as a byte tells apart */
@@ -99,11 +99,50 @@ a_transfer_to_its_end(void **state)
 	follow_fini(&v);
 }
 
+/* The list as the server answered; ${heard}: what had been heard when it was asked. */
+static void
+listed(bool connected, unsigned heard, struct sbuf *lines)
+{
+	struct arena *a = arena_new(MIB);
+	struct wire_device *list = arena_array(a, 1, sizeof *list);
+
+	assert_non_null(list);
+	list[0] = (struct wire_device){ .name = "alpha", .connected = connected };
+	follow_devices(&v, a, list, 1, heard, 0, lines);
+}
+
+static void
+told(bool online, struct sbuf *lines)
+{
+	follow_event(&v, &(struct wire_event){ .type = WIRE_EVENT_STATUS, .status = { .online = online, .in_sync = true } }, 0, 0, lines);
+}
+
+/* Who comes and goes is said once, whether the list or the message is first. */
+static void
+coming_and_going_is_said_once(void **state)
+{
+	AUTO(sbuf_fini) struct sbuf lines = SBUF(MIB);
+
+	(void)state;
+	follow_init(&v);
+	listed(false, 0, &lines);
+	told(true, &lines);
+	assert_string_equal(sbuf_str(&lines), "00:00:00  alpha is connected\n");
+	sbuf_reset(&lines);
+	listed(false, 0, &lines); /* asked before that was heard */
+	assert_string_equal(sbuf_str(&lines), "");
+	listed(false, v.heard, &lines);
+	told(false, &lines);
+	assert_string_equal(sbuf_str(&lines), "00:00:00  alpha has gone\n");
+	follow_fini(&v);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(screens_of_all_sizes),
+		cmocka_unit_test(coming_and_going_is_said_once),
 		cmocka_unit_test(a_transfer_to_its_end),
 	};
 
