@@ -92,6 +92,7 @@ check-full: test mutants check-clang check-tsan check-fuzz check-sim release
 	DRAY_CAMPAIGN=full $(PYTHON) -m pytest -q -p no:cacheprovider -n $(JOBS) tests/blackbox
 	DRAY_TEST_META=sqlite DRAY_TEST_COMMITS=100000 build/debug/tests/unit/domain/test_domain_feed
 	DRAY_TEST_META=sqlite DRAY_TEST_TRANSFERS=1000 DRAY_TEST_STEPS=3000 build/debug/tests/unit/job/test_job_gc
+	tools/ledger.py
 
 # The other compiler, with the same warnings as errors.
 check-clang: setup-test setup-full
