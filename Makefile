@@ -2,7 +2,7 @@
 #
 #   make run         build, start a server, sync a real tree between two folders through it, leave the server running
 #   make stop        stop that server
-#   make test        everything that a change must pass (debug build with sanitizers); under 20 minutes
+#   make test        everything that a change must pass (debug build with sanitizers); some 20 minutes on two cores
 #   make check-full  make test, then the long campaigns: clang, ThreadSanitizer, fuzzing, simulation, kills, power cuts, bad lines
 #   make mutants     every deliberate fault against the check that must notice it
 #   make bench       figures beside rsync and the limits of the machine; appends to bench/history/
