@@ -460,53 +460,62 @@ fetch_all(struct carry *c, struct err *err)
 
 /* ---- directory times ----------------------------------------------------------------------------------------------------------- */
 
-/* Directories whose own mode or time is about to be sent: that is what they keep, not what was agreed on before.  path -> entry */
-static struct map *
-edited_dirs(const struct carry *c)
+static err_code
+restore_dir(struct carry *c, const struct entry *want, struct err *err)
+{
+	struct entry installed;
+	struct err why;
+	err_code rc = apply_dir_time(c->apply, want, &installed, &why);
+
+	if (rc == ERR_OK || rc == ERR_NOT_FOUND || rc == ERR_PARENT_NOT_DIRECTORY)
+		return ERR_OK;
+	return carry_failed(c, want->path, rc, &why, err);
+}
+
+/* A directory whose own mode or time is about to be sent keeps that, and not what was agreed on before. */
+static err_code
+restore_edited(struct carry *c, struct err *err)
 {
 	const struct plan *plan = &c->pass->plan;
-	struct map *edited = map_new();
+	err_code rc = ERR_OK;
 
-	for (size_t i = 0; i < plan->n; i++) {
+	for (size_t i = 0; rc == ERR_OK && i < plan->n && map_count(c->touched) > 0; i++) {
 		const struct plan_op *op = &plan->ops[i];
-		size_t len = strlen(op->path);
-		if ((op->act == ACT_PUSH || op->act == ACT_MOVE_REMOTE) && op->local->kind == ENTRY_DIR && map_get(c->touched, op->path, len))
-			map_put(edited, op->path, len, arena_memdup(c->arena, op->local, sizeof *op->local));
+		if ((op->act == ACT_PUSH || op->act == ACT_MOVE_REMOTE) && op->local->kind == ENTRY_DIR &&
+		    map_remove(c->touched, op->path, strlen(op->path)))
+			rc = restore_dir(c, op->local, err);
 	}
-	return edited;
+	return rc;
 }
 
 static err_code
-restore_dir(struct carry *c, const char *path, const struct entry *edited, struct err *err)
+restore_agreed(struct carry *c, const char *path, struct err *err)
 {
-	struct entry base, installed;
-	err_code rc = ERR_OK;
+	struct entry base;
+	struct err why;
+	err_code rc = state_base_get(c->env->folder->state, path, c->arena, &base, &why);
 
-	if (!edited)
-		rc = state_base_get(c->env->folder->state, path, c->arena, &base, err);
 	if (rc == ERR_NOT_FOUND)
 		return ERR_OK;
-	if (rc || (!edited && base.kind != ENTRY_DIR))
-		return rc;
-	rc = apply_dir_time(c->apply, edited ? edited : &base, &installed, err);
-	return rc == ERR_NOT_FOUND || rc == ERR_PARENT_NOT_DIRECTORY ? ERR_OK : rc;
+	if (rc)
+		return carry_failed(c, path, rc, &why, err);
+	return base.kind == ENTRY_DIR ? restore_dir(c, &base, err) : ERR_OK;
 }
 
 static err_code
 restore_dirs(struct carry *c, struct err *err)
 {
-	AUTO(map_freep) struct map *edited = edited_dirs(c);
 	size_t pos = 0, len;
 	const void *key;
 	void *path;
+	err_code rc;
 
-	while (!FAULT("client.no_dir_times") && map_next(c->touched, &pos, &key, &len, &path)) {
-		struct err why;
-		err_code rc = restore_dir(c, path, map_get(edited, key, len), &why);
-		if (rc && (rc = carry_failed(c, path, rc, &why, err)) != ERR_OK)
-			return rc;
-	}
-	return ERR_OK;
+	if (FAULT("client.no_dir_times"))
+		return ERR_OK;
+	rc = restore_edited(c, err);
+	while (rc == ERR_OK && map_next(c->touched, &pos, &key, &len, &path))
+		rc = restore_agreed(c, path, err);
+	return rc;
 }
 
 err_code
