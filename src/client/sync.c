@@ -291,6 +291,13 @@ report_place(struct remote *remote, struct state_place *place, struct err *err)
 	return rc;
 }
 
+/* Something is held back, or cannot be synced. */
+static bool
+is_left(const struct sync_result *r)
+{
+	return r->problem_count > 0 || r->held_deletes > 0 || r->held_there > 0 || r->held_back > 0;
+}
+
 static err_code
 conclude(struct folder *f, struct remote *remote, struct sync_result *result, struct err *err)
 {
@@ -309,8 +316,7 @@ conclude(struct folder *f, struct remote *remote, struct sync_result *result, st
 	result->files = totals.files;
 	result->bytes = totals.bytes;
 	result->clock = place.clock;
-	result->identical = totals.pending == 0 && result->problem_count == 0 && result->held_deletes == 0 &&
-	    result->held_there == 0 && result->held_back == 0 && (hash_eq(&known, &place.digest) || FAULT("client.believes"));
+	result->identical = totals.pending == 0 && !is_left(result) && (hash_eq(&known, &place.digest) || FAULT("client.believes"));
 	rc = report_place(remote, &place, err);
 	if (rc)
 		return rc;
@@ -360,7 +366,7 @@ repair(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 static bool
 unsettled(const struct sync_result *r)
 {
-	return !r->identical && r->problem_count == 0 && r->held_deletes == 0 && r->held_there == 0 && r->held_back == 0;
+	return !r->identical && !is_left(r);
 }
 
 static err_code

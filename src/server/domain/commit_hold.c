@@ -73,9 +73,10 @@ held(struct apply *ap, struct op_result *r)
 		    "more than %jd go in an hour",
 		    rfc3339_us(hold->hour.began_at, since), (intmax_t)hold->hour.deleted, (intmax_t)hold->hour.entries,
 		    (intmax_t)hold->limit);
-	hold->news |= hold->hour.held_at == 0;
-	if (hold->hour.held_at == 0)
+	if (hold->hour.held_at == 0) {
 		hold->hour.held_at = ap->now_us;
+		hold->news = true;
+	}
 	hold->held++;
 	return result_fail(r, ERR_MASS_DELETE_HELD, NULL, hold->detail ? hold->detail : "too many deletions within an hour");
 }
