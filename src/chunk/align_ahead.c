@@ -3,6 +3,8 @@
  * grid.  So while a stretch of the file is read, piece by piece, a second thread takes the hashes of the blocks that are expected in it, from
  * the front; the reader, when all is there, helps from the back; and the walk finds them where it would have taken them itself.
  *
+ * Each takes groups of blocks of one length side by side (hash_lanes), which is half the work again.
+ *
  * A1  A hash ahead is a try like any other: it is paid for, and paid back when it becomes a block's (W2 in align_window.c).
  * A2  Where few of the last ones were of use, because what is there is not what was expected, the next stretch is not hashed ahead.
  * A3  The second thread touches only what has been read and handed to it, and is waited for before the window moves.
@@ -15,7 +17,59 @@
 
 #define AHEAD_FILE_MIN (8 * MIB) /* below, a thread is not worth its start */
 
-/* Of the blocks ${from} … ${to} - 1 those that the other thread has not taken. */
+static_assert(ALIGN_AHEAD == ALIGN_GROUPS * HASH_LANES, "groups make the whole");
+
+/* Memos are hashed in groups, side by side; the last group may have fewer. */
+static unsigned
+group_count(const struct align_ahead *h)
+{
+	return (h->n + HASH_LANES - 1) / HASH_LANES;
+}
+
+static unsigned
+group_len(const struct align_ahead *h, unsigned i)
+{
+	return MIN(HASH_LANES, h->n - i * HASH_LANES);
+}
+
+/* Where in the file it ends. */
+static uint64_t
+group_end(const struct align_ahead *h, unsigned i)
+{
+	const struct align_memo *last = &h->memo[i * HASH_LANES + group_len(h, i) - 1];
+
+	return last->offset + last->len;
+}
+
+static bool
+side_by_side(const struct align_memo *m, unsigned n)
+{
+	for (unsigned l = 1; l < n; l++)
+		if (m[l].len != m[0].len)
+			return false;
+	return n == HASH_LANES;
+}
+
+static void
+hash_group(const struct align *w, unsigned i)
+{
+	struct align_memo *m = &w->ahead->memo[i * HASH_LANES];
+	unsigned n = group_len(w->ahead, i);
+	const uint8_t *p[HASH_LANES];
+	struct hash hash[HASH_LANES];
+
+	for (unsigned l = 0; l < n; l++)
+		p[l] = align_at(w, m[l].offset);
+	if (side_by_side(m, n))
+		hash_lanes(p, m->len, hash);
+	else
+		for (unsigned l = 0; l < n; l++)
+			hash[l] = hash_of(p[l], m[l].len);
+	for (unsigned l = 0; l < n; l++)
+		m[l].hash = hash[l];
+}
+
+/* Of the groups ${from} … ${to} - 1 those that the other thread has not taken. */
 static void
 hash_front(void *arg)
 {
@@ -24,7 +78,7 @@ hash_front(void *arg)
 
 	for (unsigned i = piece->from; i < piece->to; i++)
 		if (!atomic_exchange(&h->taken[i], true))
-			h->memo[i].hash = hash_of(align_at(piece->w, h->memo[i].offset), h->memo[i].len);
+			hash_group(piece->w, i);
 }
 
 /* From the back, until the other thread is met. */
@@ -33,8 +87,8 @@ hash_back(const struct align *w)
 {
 	struct align_ahead *h = w->ahead;
 
-	for (unsigned i = h->n; i-- > 0 && !atomic_exchange(&h->taken[i], true);)
-		h->memo[i].hash = hash_of(align_at(w, h->memo[i].offset), h->memo[i].len);
+	for (unsigned i = group_count(h); i-- > 0 && !atomic_exchange(&h->taken[i], true);)
+		hash_group(w, i);
 }
 
 /* What is expected from ${done} to ${end}, in the file's order, as far as it may be paid for. */
@@ -51,7 +105,7 @@ expect(struct align *w, uint64_t end)
 		if (len == 0 || offset + len > end || !align_affords(w, spent, len))
 			return;
 		spent += align_cost(len);
-		atomic_store(&h->taken[h->n], false);
+		atomic_store(&h->taken[h->n / HASH_LANES], false);
 		h->memo[h->n++] = (struct align_memo){ .offset = offset, .len = len };
 		offset += len;
 	}
@@ -109,7 +163,7 @@ align_ahead_read(struct align *w, uint64_t to)
 	assert(h->pieces < ARRAY_LEN(h->piece));
 	piece = &h->piece[h->pieces];
 	*piece = (struct ahead_piece){ .w = w, .from = h->handed, .to = h->handed };
-	while (piece->to < h->n && h->memo[piece->to].offset + h->memo[piece->to].len <= to)
+	while (piece->to < group_count(h) && group_end(h, piece->to) <= to)
 		piece->to++;
 	if (piece->to == piece->from)
 		return;

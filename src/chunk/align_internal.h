@@ -89,6 +89,7 @@ uint32_t align_base_find(const struct align_base *b, uint32_t weak, uint32_t len
 
 #define ALIGN_MEMO 4
 #define ALIGN_AHEAD 64 /* full blocks of one read */
+#define ALIGN_GROUPS 16 /* of those, each hashed side by side */
 #define ALIGN_PIECES 8 /* of one read: the second thread begins when the first of them is there */
 #define ALIGN_OUT 4
 
@@ -101,15 +102,15 @@ struct align_memo {
 /** A piece of the file that has been read: the second thread's work. */
 struct ahead_piece {
 	const struct align *w;
-	unsigned from, to; /* of the memos */
+	unsigned from, to; /* of the groups */
 };
 
 /** Hashes that are taken before they are asked for, of what was read last. */
 struct align_ahead {
 	struct workq *second;
 	struct align_memo memo[ALIGN_AHEAD];
-	atomic_bool taken[ALIGN_AHEAD]; /* by one of the two threads, which alone writes the hash */
-	unsigned n, handed;             /* memos; those of them that the second thread was given */
+	atomic_bool taken[ALIGN_GROUPS]; /* by one of the two threads, which alone writes the hashes */
+	unsigned n, handed;              /* memos; groups of them that the second thread was given */
 	struct ahead_piece piece[ALIGN_PIECES];
 	unsigned pieces;
 };

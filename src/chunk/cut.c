@@ -27,14 +27,30 @@ cut_block_len(uint64_t size, uint64_t i)
 	return (uint32_t)MIN(BLOCK_LEN_MAX, size - i * BLOCK_LEN_MAX);
 }
 
+/* Hashes of the blocks of ${len} bytes at ${p}: full ones side by side, as far as they go. */
+static void
+hash_blocks(const uint8_t *p, size_t len, struct hash *out)
+{
+	for (; len >= HASH_LANES * BLOCK_LEN_MAX; p += HASH_LANES * BLOCK_LEN_MAX, len -= HASH_LANES * BLOCK_LEN_MAX, out += HASH_LANES) {
+		const uint8_t *lanes[HASH_LANES];
+
+		for (size_t l = 0; l < HASH_LANES; l++)
+			lanes[l] = p + l * BLOCK_LEN_MAX;
+		hash_lanes(lanes, BLOCK_LEN_MAX, out);
+	}
+	for (size_t pos = 0; pos < len; pos += BLOCK_LEN_MAX)
+		*out++ = hash_of(p + pos, MIN(BLOCK_LEN_MAX, len - pos));
+}
+
 /* Cut the ${len} bytes of a piece that lies at ${offset} of the file. */
 static err_code
 cut_piece(uint64_t offset, const uint8_t *p, size_t len, cut_fn fn, void *ctx, struct err *err)
 {
+	struct hash hash[PIECE_LEN / BLOCK_LEN_MAX];
+
+	hash_blocks(p, len, hash);
 	for (size_t pos = 0; pos < len; pos += BLOCK_LEN_MAX) {
-		uint32_t block_len = (uint32_t)MIN(BLOCK_LEN_MAX, len - pos);
-		struct hash hash = hash_of(p + pos, block_len);
-		err_code rc = fn(ctx, offset + pos, p + pos, block_len, &hash, err);
+		err_code rc = fn(ctx, offset + pos, p + pos, (uint32_t)MIN(BLOCK_LEN_MAX, len - pos), &hash[pos / BLOCK_LEN_MAX], err);
 
 		if (rc)
 			return rc;
