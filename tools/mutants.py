@@ -122,6 +122,7 @@ CIRCUMSTANCES = {
     "db.lose_answer": "a commit whose answer is lost",
     "db.lose_commit": "a commit that is lost with its answer",
     "domain.commit_pauses": "commits that take long",
+    "store.bad_sectors": "a disk that cannot be read where a third of the chunks lie",
     "store.fsync_fails": "a disk whose fsync fails",
     "store.no_direct": "a file system without O_DIRECT",
     "watch.limit": "fewer watches than directories",

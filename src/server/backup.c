@@ -120,7 +120,7 @@ static bool
 any_missing(const struct chunk_copy *c)
 {
 	for (size_t i = 0; i < c->bad_count; i++) {
-		if (c->bad[i].missing)
+		if (c->bad[i].ill == CHUNK_MISSING)
 			return true;
 	}
 	return false;

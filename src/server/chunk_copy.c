@@ -1,5 +1,7 @@
 #include "server/chunk_copy.h"
 
+#include <errno.h>
+
 #define PAGE 1000
 #define PIECE (256 * KIB) /* a chunk is read, verified and written in so large pieces */
 
@@ -10,11 +12,40 @@ chunk_copy_fini(struct chunk_copy *c)
 	c->bad = NULL;
 }
 
+const char *
+chunk_ill_name(enum chunk_ill ill)
+{
+	static const char *const names[] = { [CHUNK_MISSING] = "missing", [CHUNK_DAMAGED] = "damaged", [CHUNK_UNREADABLE] = "unreadable" };
+
+	return names[ill];
+}
+
+/* A sector that cannot be read is the chunk's own trouble: those on other sectors are saved all the same. */
+bool
+chunk_ill_of(const struct err *err, enum chunk_ill *ill)
+{
+	switch (err->code) {
+	case ERR_NOT_FOUND:
+		*ill = CHUNK_MISSING;
+		return true;
+	case ERR_CHUNK_INVALID:
+	case ERR_ENCODING_INVALID:
+	case ERR_HASH_MISMATCH:
+		*ill = CHUNK_DAMAGED;
+		return true;
+	case ERR_IO:
+		*ill = CHUNK_UNREADABLE;
+		return err->sys == EIO || err->sys == EUCLEAN || err->sys == EBADMSG; /* the last two: a sum of the file system's is wrong */
+	default:
+		return false;
+	}
+}
+
 static void
-note_bad(struct chunk_copy *c, const struct store_key *key, bool missing)
+note_bad(struct chunk_copy *c, const struct store_key *key, enum chunk_ill ill)
 {
 	c->bad = xrealloc(c->bad, (c->bad_count + 1) * sizeof *c->bad);
-	c->bad[c->bad_count++] = (struct bad_chunk){ *key, missing };
+	c->bad[c->bad_count++] = (struct bad_chunk){ *key, ill };
 }
 
 static void
@@ -217,17 +248,11 @@ pump(struct chunk_copy *c, const struct store_key *key, int64_t len, struct stor
 	return rc;
 }
 
-/* A source that cannot be read now is no damage. */
-static bool
-is_damage(err_code rc)
-{
-	return rc == ERR_CHUNK_INVALID || rc == ERR_ENCODING_INVALID || rc == ERR_HASH_MISMATCH || rc == ERR_NOT_FOUND;
-}
-
 static err_code
 copy_one(struct chunk_copy *c, const struct store_key *key, int64_t len, struct err *err)
 {
 	AUTO(store_abandon) struct store_writer *w = NULL;
+	enum chunk_ill ill;
 	bool source_bad = false;
 	err_code rc;
 
@@ -238,8 +263,8 @@ copy_one(struct chunk_copy *c, const struct store_key *key, int64_t len, struct 
 	} else if (!rc) {
 		rc = pump(c, key, len, w, &source_bad, err);
 	}
-	if (rc && source_bad && is_damage(rc)) {
-		note_bad(c, key, rc == ERR_NOT_FOUND);
+	if (rc && source_bad && chunk_ill_of(err, &ill)) {
+		note_bad(c, key, ill);
 		return ERR_OK;
 	}
 	if (!rc && w)

@@ -8,11 +8,17 @@
 #include "server/meta/meta.h"
 #include "server/store/store.h"
 
-/** A chunk that is not in the source, or is not what its name says. */
+/** A chunk that is not in the source, is not what its name says, or lies where the disk cannot be read. */
 struct bad_chunk {
 	struct store_key key;
-	bool missing; /* else damaged */
+	enum chunk_ill { CHUNK_MISSING, CHUNK_DAMAGED, CHUNK_UNREADABLE } ill;
 };
+
+/** chunk_ill_name(ill): "missing", "damaged", "unreadable". */
+const char *chunk_ill_name(enum chunk_ill ill);
+
+/** chunk_ill_of(err, ill): what the error says of the object that was read; false: nothing, it could not be looked at. */
+bool chunk_ill_of(const struct err *err, enum chunk_ill *ill);
 
 struct chunk_copy {
 	/* what to do */
@@ -34,8 +40,8 @@ struct chunk_copy {
  * chunk_copy_count(c, err): how much there is to do, from ${meta} alone: total and total_bytes.
  *
  * chunk_copy_run(c, err): each chunk is read, verified as one that comes over a line (I3), and durable in the target when this returns (I1).
- * One that the target has in its length is neither read nor copied again.  One that is missing or damaged in the source is noted in ${bad}, and the
- * others are copied all the same.
+ * One that the target has in its length is neither read nor copied again.  One that is missing, damaged or unreadable in the source is noted in
+ * ${bad}, and the others are copied all the same.
  *
  * chunk_copy_prune(c, removed, err): what ${meta} does not name goes from the target.
  *

@@ -62,7 +62,7 @@ show_bad(const struct chunk_copy *c)
 		char project[ID_HEX_LEN + 1], hash[HASH_HEX_LEN + 1];
 
 		fprintf(stderr, "chunk %s of project %s is %s\n", hash_hex(&b->key.hash, hash), id_hex(&b->key.project, project),
-		    b->missing ? "missing" : "damaged");
+		    chunk_ill_name(b->ill));
 	}
 	if (c->bad_count > BAD_SHOWN_MAX)
 		fprintf(stderr, "and %zu more; --json lists them\n", c->bad_count - BAD_SHOWN_MAX);
@@ -88,7 +88,7 @@ show_json(const struct chunk_copy *c, uint64_t removed, struct err *err)
 		jw_object(&jw);
 		jw_kid(&jw, "project", &c->bad[i].key.project);
 		jw_khash(&jw, "chunk", &c->bad[i].key.hash);
-		jw_kstr(&jw, "what", c->bad[i].missing ? "missing" : "damaged");
+		jw_kstr(&jw, "what", chunk_ill_name(c->bad[i].ill));
 		jw_end_object(&jw);
 	}
 	jw_end_array(&jw);

@@ -46,6 +46,15 @@ fsck_header(struct fsck *f, const struct store_key *key, const struct chunk_head
 
 /* ---- every chunk ----------------------------------------------------------------------------------------------------------------------- */
 
+static const struct {
+	enum finding_kind kind;
+	const char *is;
+} ills[] = {
+	[CHUNK_MISSING] = { FOUND_CHUNK_MISSING, "missing" },
+	[CHUNK_DAMAGED] = { FOUND_CHUNK_DAMAGED, "not what its name says" },
+	[CHUNK_UNREADABLE] = { FOUND_CHUNK_UNREADABLE, "where the disk cannot be read" },
+};
+
 static void
 note_bad(struct fsck *f, const struct bad_chunk *b)
 {
@@ -53,8 +62,8 @@ note_bad(struct fsck *f, const struct bad_chunk *b)
 
 	(void)map_put(f->bad, &b->key, sizeof b->key, f);
 	hash_hex(&b->key.hash, hash);
-	fsck_found(f, b->missing ? FOUND_CHUNK_MISSING : FOUND_CHUNK_DAMAGED, &b->key.project, "chunks/%.2s/%s-%s is %s", hash,
-	    id_hex(&b->key.project, project), hash, b->missing ? "missing" : "not what its name says");
+	fsck_found(f, ills[b->ill].kind, &b->key.project, "chunks/%.2s/%s-%s is %s", hash, id_hex(&b->key.project, project), hash,
+	    ills[b->ill].is);
 }
 
 err_code
@@ -147,6 +156,7 @@ check_snapshot(struct fsck_project *w, const struct snapshot *s, struct err *err
 {
 	struct store_key key = { .project = w->p.id, .hash = s->object };
 	char hex[ID_HEX_LEN + 1];
+	enum chunk_ill ill;
 	struct hash hash;
 	int64_t len;
 	err_code rc;
@@ -157,11 +167,12 @@ check_snapshot(struct fsck_project *w, const struct snapshot *s, struct err *err
 	rc = object_hash(w->f, &key, &hash, &len, err);
 	if (rc == ERR_NOT_FOUND && w->f->data.lock < 0)
 		return ERR_OK;
-	if (rc == ERR_NOT_FOUND || (!rc && (len != s->stored_len || !hash_eq(&hash, &s->object)))) {
-		fsck_found(w->f, FOUND_SNAPSHOT, &w->p.id, "snapshot %s is %s", hex, rc ? "missing" : "not what its name says");
-		rc = ERR_OK;
-	}
-	return rc;
+	if (!rc && (len != s->stored_len || !hash_eq(&hash, &s->object)))
+		rc = err_set(err, ERR_HASH_MISMATCH, "the snapshot is not what its name says");
+	if (!rc || !chunk_ill_of(err, &ill))
+		return rc;
+	fsck_found(w->f, FOUND_SNAPSHOT, &w->p.id, "snapshot %s is %s", hex, ills[ill].is);
+	return ERR_OK;
 }
 
 err_code

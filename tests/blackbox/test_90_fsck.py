@@ -134,6 +134,32 @@ def test_chunks(busy):
     flip(one, 20)
 
 
+def bad_sectors(server):
+    """The chunks that the fault store.bad_sectors keeps from being read."""
+    named = {p.name: p.stat().st_size for p in (server.data / "chunks").rglob("*") if p.is_file()}
+    return {name for name in named if int(name[33:35], 16) % 3 == 0}
+
+
+def test_a_disk_that_cannot_be_read(busy, tmp_path):
+    """Each chunk on it is named, and each file; the others are checked, and go into a backup, all the same."""
+    due = bad_sectors(busy)
+    busy.env["DRAY_FAULT"] = "store.bad_sectors"
+    try:
+        said = findings(busy)
+        run = subprocess.run([BIN / "drayd", "backup", tmp_path / "backup", "--json", "--data", busy.data], capture_output=True, text=True,
+                             env={**os.environ, **busy.env})
+    finally:
+        del busy.env["DRAY_FAULT"]
+    named = {f["what"].split("/")[2].split()[0] for f in said if f["code"] == "chunk_unreadable"}
+    assert named and {f["code"] for f in said} <= {"chunk_unreadable", "file_unreadable", "snapshot_damaged"}, said
+    assert any(f["code"] == "file_unreadable" for f in said)
+    copied = json.loads(run.stdout)
+    assert run.returncode == 1 and {b["what"] for b in copied["bad"]} == {"unreadable"}, run.stdout + run.stderr
+    assert named == {f"{b['project']}-{b['chunk']}" for b in copied["bad"]} <= due
+    assert copied["copied"] == copied["chunks"] - len(named) > 0
+    assert findings(busy) == []
+
+
 def flip(path, at):
     with open(path, "r+b") as f:
         f.seek(at)

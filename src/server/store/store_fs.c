@@ -214,6 +214,10 @@ fs_read(struct store *s, const struct store_key *key, uint64_t off, uint8_t *buf
 		return rc;
 	if (off >= size)
 		return ERR_OK; /* also keeps offsets that pread would refuse away from it */
+	if (FAULT("store.bad_sectors") && key->hash.b[0] % 3 == 0) {
+		errno = EIO;
+		return err_errno(err, "read an object");
+	}
 	rc = pread_full(fd, buf, len, off, got, err);
 	return rc ? err_wrap(err, "read an object") : ERR_OK;
 }
