@@ -46,6 +46,8 @@ class Line:
         self.asked = b""       # the request's head
         self.is_events = None
         self.n, self.held = 0, []
+        self.moves = threading.Event()
+        self.moves.set()
 
     def up(self, data):
         if self.is_events is None:
@@ -89,6 +91,7 @@ class Line:
         try:
             while True:
                 for fd, _ in poll.poll():
+                    self.moves.wait()
                     source, hand_on = to[fd]
                     data = source.recv(PIECE)
                     if not data:
@@ -100,6 +103,7 @@ class Line:
             pass
 
     def cut(self):
+        self.moves.set()
         for s in (self.client, self.server):
             try:
                 s.shutdown(socket.SHUT_RDWR)
@@ -167,6 +171,12 @@ class EventsProxy:
             self.frames.append(frame)
             line.n += 1
             return self.decide(line, line.n - 1, frame) if self.decide else [frame]
+
+    def freeze(self):
+        """The lines that are there stand still from now on, without an end, as when a network has gone; new ones pass."""
+        with self.lock:
+            for line in self.lines:
+                line.moves.clear()
 
     def calm(self):
         """From now on everything passes; streams begin anew."""
