@@ -12,6 +12,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -38,8 +39,11 @@ def run_block(campaign, program, first, count):
     argv, env = command(campaign, program, first, count)
     began = time.monotonic()
     done = subprocess.run(argv, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    failures = int(done.stdout.split()[-2]) if campaign == "sim" and done.returncode in (0, 1) else int(done.returncode != 0)
-    return {"first": first, "count": count, "failures": failures, "seconds": round(time.monotonic() - began, 1)}, done.stdout
+    row = {"first": first, "count": count, "failures": int(done.returncode != 0), "seconds": round(time.monotonic() - began, 1)}
+    said = re.search(r"(\d+) failed, (\d+) of what is known", done.stdout)
+    if campaign == "sim" and said and done.returncode in (0, 1):
+        row |= {"failures": int(said[1]), "known": int(said[2])}
+    return row, done.stdout
 
 
 def replay_known(program):

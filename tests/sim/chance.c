@@ -184,15 +184,32 @@ trace_is_shown(void)
 	return shown;
 }
 
+static void FORMAT(2, 0)
+say(const char *promise, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "seed %llu: %s: ", (unsigned long long)seed_now, promise);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
 void
 fail(const char *promise, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "seed %llu: %s: ", (unsigned long long)seed_now, promise);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(promise, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	_exit(1);
+}
+
+void
+fail_known(const char *promise, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(promise, fmt, ap);
+	va_end(ap);
+	_exit(STATUS_KNOWN);
 }

@@ -23,6 +23,9 @@ struct inode {
 	uint64_t real; /* 0: a free slot */
 	uint64_t shown;
 	struct timespec mtime, ctime;
+	struct timespec placed; /* its ctime since a client has renamed it */
+	unsigned value; /* what was read there, 0: its bytes have to be looked at */
+	unsigned round; /* of doubts in which that was */
 };
 
 static struct inode inodes[INODES_MAX];
@@ -33,6 +36,7 @@ static int64_t tick;
 static bool reuse;
 static bool outside;
 static struct disk_plan plans[DEVICES];
+static unsigned doubts;
 static uint64_t calls[DEVICES], renames[DEVICES], failing[DEVICES];
 
 #define WRAP(ret, name, ...) \
@@ -154,7 +158,7 @@ stamp(void)
 static struct inode *
 inode_of(const struct stat *st)
 {
-	size_t i = st->st_ino * UINT64_C(0x9e3779b97f4a7c15) >> 48;
+	size_t i = st->st_ino % INODES_MAX; /* neighbours are neighbours: a seed's are numbered one after the other */
 
 	while (inodes[i].real && inodes[i].real != st->st_ino)
 		i = (i + 1) % INODES_MAX;
@@ -177,13 +181,39 @@ show(struct stat *st)
 	st->st_ctim = i->ctime;
 }
 
+/* Its bytes are others. */
 static void
 changed_fd(int fd)
 {
 	struct stat st;
+	struct inode *i;
 
-	if (__real_fstat64(fd, &st) == 0)
-		inode_of(&st)->mtime = inode_of(&st)->ctime = stamp();
+	if (__real_fstat64(fd, &st))
+		return;
+	i = inode_of(&st);
+	i->mtime = i->ctime = stamp();
+	i->value = 0;
+}
+
+unsigned *
+disk_value(const char *path, struct stat *st)
+{
+	struct inode *i;
+
+	if (__real_fstatat64(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW))
+		fail("sim", "stat %s", path);
+	i = inode_of(st);
+	show(st);
+	if (i->round != doubts)
+		i->value = 0;
+	i->round = doubts;
+	return &i->value;
+}
+
+void
+disk_doubt(void)
+{
+	doubts++;
 }
 
 static void
@@ -215,7 +245,7 @@ is_new(int dir, const char *path)
 	struct stat st;
 
 	if (__real_fstatat64(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		(void)inode_of(&st);
+		inode_of(&st)->value = 0;
 	changed_parent(dir, path);
 }
 
@@ -408,6 +438,27 @@ gone(const struct stat *st)
 		spare[spares++] = i->shown;
 }
 
+static void
+placed(int dir, const char *path)
+{
+	struct stat st;
+
+	if (!outside && sched_device() >= 0 && __real_fstatat64(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		inode_of(&st)->placed = inode_of(&st)->ctime;
+}
+
+bool
+disk_is_as_placed(const char *path)
+{
+	const struct inode *i;
+	struct stat st;
+
+	if (__real_fstatat64(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW))
+		return false;
+	i = inode_of(&st);
+	return i->placed.tv_sec == i->ctime.tv_sec && i->placed.tv_nsec == i->ctime.tv_nsec;
+}
+
 int
 __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
@@ -426,6 +477,7 @@ __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, uns
 	changed_parent(from_dir, from);
 	changed_parent(to_dir, to);
 	changed_inode(to_dir, to, AT_SYMLINK_NOFOLLOW);
+	placed(to_dir, to);
 	if (flags & RENAME_EXCHANGE)
 		changed_inode(from_dir, from, AT_SYMLINK_NOFOLLOW);
 	return 0;
@@ -543,6 +595,15 @@ int
 __wrap_fdatasync(int fd)
 {
 	return point(CALL_FLUSH) ? -1 : __real_fdatasync(fd);
+}
+
+mode_t __wrap_umask_now(void);
+
+/* It is known, and would be looked for in the text of /proc. */
+mode_t
+__wrap_umask_now(void)
+{
+	return DISK_UMASK;
 }
 
 /* The whole machine's disk would be flushed, and not only the simulation's. */

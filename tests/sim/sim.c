@@ -315,7 +315,7 @@ run_seed(uint64_t seed, const char *dir)
 	int64_t tick;
 
 	snprintf(base, sizeof base, "%s", dir);
-	umask(022);
+	umask(DISK_UMASK);
 	log_setup(LOG_ERROR, false);
 	chance_start(seed);
 	map_free(map_new()); /* its secret is made once: before the server, which may be made again, uses the same numbers */

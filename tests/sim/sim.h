@@ -50,6 +50,10 @@ bool trace_is_shown(void);
 /** fail(promise, fmt, …): the seed has failed; ends the process. */
 _Noreturn void FORMAT(2, 3) fail(const char *promise, const char *fmt, ...);
 
+/** fail_known(promise, fmt, …): as fail, for what README.md says is known and not mended; it is counted apart. */
+#define STATUS_KNOWN 3
+_Noreturn void FORMAT(2, 3) fail_known(const char *promise, const char *fmt, ...);
+
 /* ---- sched.c: threads that take turns -------------------------------------------------------------------------------------------- */
 
 void sched_start(struct dice dice, uint32_t switch_one_in);
@@ -80,6 +84,7 @@ struct disk_plan {
 	uint64_t fail_at, fail_count; /* of those */
 	int fail_with;               /* errno */
 };
+#define DISK_UMASK 022
 void disk_start(struct dice dice, int64_t tick_ns, bool reuse_inodes);
 /** disk_plan(device, plan): counting begins anew. */
 void disk_plan(int device, const struct disk_plan *plan);
@@ -87,6 +92,22 @@ void disk_plan(int device, const struct disk_plan *plan);
 uint64_t disk_calls(int device);
 /** disk_outside(true): what follows is not the client's: no faults.  Returns what it was. */
 bool disk_outside(bool on);
+
+/** disk_value(path, st): stat for who reads whole files: where to write down what was read there; it is 0 again when a call has changed the bytes. */
+struct stat;
+unsigned *disk_value(const char *path, struct stat *st);
+/** disk_doubt(): all are to be read again. */
+void disk_doubt(void);
+
+/** disk_is_as_placed(path): its change time is still that of the rename by which a client put it there. */
+bool disk_is_as_placed(const char *path);
+
+/* ---- vfs.c: the files of SQLite ------------------------------------------------------------------------------------------------------ */
+
+/** vfs_start(): from now on, also in processes that are forked from this one. */
+void vfs_start(void);
+/** vfs_copy(from, to): ${to}, which has just been made from ${from}, has its bytes too where these are SQLite's. */
+void vfs_copy(const char *from, const char *to);
 
 /* ---- line.c: the client's requests --------------------------------------------------------------------------------------------------- */
 
@@ -183,8 +204,8 @@ const char *user_root(int device);
 void user_roots(const char *base);
 /** user_tree(root, t): what is in a folder but .dray. */
 void user_tree(const char *root, struct tree *t);
-/** user_values(root, fn, ctx): each value in the folder, .dray/trash among it. */
-void user_values(const char *root, void (*fn)(void *ctx, unsigned value, bool trash), void *ctx);
+/** user_values(root, live, fn, ctx): each value in the folder, of which user_tree has just found ${live}, .dray/trash among it. */
+void user_values(const char *root, const struct tree *live, void (*fn)(void *ctx, unsigned value), void *ctx);
 /** user_copy(from, to), user_remove(path): whole trees, as backups have them: new inodes, old times. */
 void user_copy(const char *from, const char *to);
 void user_remove(const char *path);
@@ -197,6 +218,8 @@ void oracle_act(int device);                 /* somebody is about to do somethin
 void oracle_wrote(int device, unsigned v);   /* somebody has put it there */
 void oracle_removed(int device, unsigned v); /* somebody who had it has overwritten or deleted it */
 void oracle_moved(int device, unsigned v);   /* somebody has done something else with it */
+/** oracle_unseen(device, v, over): ${v} was written over ${over} so that nothing but its bytes shows it; README.md says why that is known. */
+void oracle_unseen(int device, unsigned v, unsigned over);
 /** What has happened in a folder, and elsewhere, when a sync of it begins. */
 struct mark {
 	uint64_t acts, others;

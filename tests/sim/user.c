@@ -77,14 +77,14 @@ list(const char *root, const char *prefix, bool dot, struct tree *t)
 	while ((e = readdir(d))) {
 		struct leaf leaf = { 0 };
 		char target[PATH_ROOM] = "";
+		unsigned *value;
 		struct stat st;
 
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || (!dot && !*prefix && strcmp(e->d_name, ".dray") == 0))
 			continue;
 		snprintf(path, sizeof path, "%s%s", prefix, e->d_name);
 		snprintf(dir, sizeof dir, "%s/%s", root, path);
-		if (fstatat(AT_FDCWD, dir, &st, AT_SYMLINK_NOFOLLOW))
-			fail("sim", "stat %s", dir);
+		value = disk_value(dir, &st);
 		leaf.kind = S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : 'f';
 		leaf.mode = leaf.kind == 'l' ? 0 : st.st_mode & 0777;
 		leaf.mtime_ns = stat_mtime_ns(&st);
@@ -92,8 +92,10 @@ list(const char *root, const char *prefix, bool dot, struct tree *t)
 		if (leaf.kind == 'l' && readlinkat(AT_FDCWD, dir, target, sizeof target - 1) < 0)
 			fail("sim", "link %s", dir);
 		leaf.target = xstrdup(target);
+		if (leaf.kind == 'f' && st.st_size && !*value)
+			*value = file_value(dir);
 		if (leaf.kind == 'f')
-			leaf.value = file_value(dir);
+			leaf.value = st.st_size ? *value : VALUE_NONE;
 		tree_add(t, &leaf);
 		if (leaf.kind == 'd') {
 			snprintf(dir, sizeof dir, "%s/", path);
@@ -122,22 +124,26 @@ is_there(const char *path)
 	return fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+static void
+each_value(const struct tree *t, void (*fn)(void *ctx, unsigned value), void *ctx)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->leaves[i].kind == 'f' && t->leaves[i].value != VALUE_NONE && t->leaves[i].value != VALUE_TORN)
+			fn(ctx, t->leaves[i].value);
+}
+
 void
-user_values(const char *root, void (*fn)(void *ctx, unsigned value, bool trash), void *ctx)
+user_values(const char *root, const struct tree *live, void (*fn)(void *ctx, unsigned value), void *ctx)
 {
 	bool was = disk_outside(true);
 	char trash[PATH_ROOM];
 	struct tree t = { 0 };
-	size_t live;
 
-	list(root, "", false, &t);
-	live = t.n;
+	each_value(live, fn, ctx);
 	snprintf(trash, sizeof trash, "%s/.dray/trash", root);
 	if (is_there(trash))
 		list(trash, "", true, &t);
-	for (size_t i = 0; i < t.n; i++)
-		if (t.leaves[i].kind == 'f' && t.leaves[i].value != VALUE_NONE && t.leaves[i].value != VALUE_TORN)
-			fn(ctx, t.leaves[i].value, i >= live);
+	each_value(&t, fn, ctx);
 	tree_free(&t);
 	disk_outside(was);
 }
@@ -288,8 +294,11 @@ act_touch(int device, const struct tree *t)
 	tell(device, t, l->path, oracle_removed);
 	write_in_place(device, l->path, value_same_size(l->value));
 	times[1] = st.st_mtim;
-	if (dice_one_in(dice, 2))
-		(void)utimensat(AT_FDCWD, whole, times, 0);
+	if (!dice_one_in(dice, 2))
+		return;
+	(void)utimensat(AT_FDCWD, whole, times, 0);
+	if (disk_is_as_placed(whole))
+		oracle_unseen(device, value_count(), l->value);
 }
 
 static void
@@ -481,6 +490,7 @@ copy_file(const char *from, const char *to, mode_t mode)
 	(void)fchmod(out, mode);
 	close(in);
 	close(out);
+	vfs_copy(from, to);
 }
 
 static void

@@ -4,6 +4,8 @@
  */
 #include "sim.h"
 
+#include <endian.h>
+
 #define HEAD 32 /* "value 000017 of 0000000123 bytes\n" is longer: the number and the length are enough */
 #define PATCHES_MAX 4
 
@@ -88,14 +90,20 @@ value_size(unsigned v)
 	return values[v].size;
 }
 
-/* A byte for each place, whatever is read before it. */
-static uint8_t
-byte_at(uint64_t seed, size_t at)
+/* A byte for each place, whatever is read before it: eight of them are a number. */
+static void
+bytes_at(uint64_t seed, size_t at, uint8_t *p, size_t len)
 {
-	uint64_t z = (seed + at / 8) * UINT64_C(0x9e3779b97f4a7c15);
+	while (len > 0) {
+		uint64_t z = (seed + at / 8) * UINT64_C(0x9e3779b97f4a7c15);
+		size_t first = at % 8, n = MIN(8 - first, len);
 
-	z = (z ^ z >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
-	return (uint8_t)(z >> (8 * (at % 8)));
+		z = htole64((z ^ z >> 29) * UINT64_C(0xbf58476d1ce4e5b9));
+		memcpy(p, (uint8_t *)&z + first, n);
+		p += n;
+		at += n;
+		len -= n;
+	}
 }
 
 void
@@ -104,13 +112,12 @@ value_bytes(unsigned v, uint8_t *p)
 	const struct value *value = &values[v];
 	char head[HEAD + 32];
 
-	for (size_t i = 0; i < value->size; i++)
-		p[i] = byte_at(value->body, i);
+	bytes_at(value->body, 0, p, value->size);
 	for (size_t k = 0; k < value->patch_count; k++) {
 		const struct patch *patch = &value->patches[k];
 
-		for (size_t i = patch->at; i < MIN(patch->at + patch->len, value->size); i++)
-			p[i] = byte_at(patch->seed, i);
+		if (patch->at < value->size)
+			bytes_at(patch->seed, patch->at, p + patch->at, MIN(patch->len, value->size - patch->at));
 	}
 	snprintf(head, sizeof head, "value %010u of %010zu bytes\n", v, value->size);
 	memcpy(p, head, MIN(strlen(head), (size_t)HEAD));

@@ -61,11 +61,12 @@ struct timespec time_of_ns(int64_t ns);
 void installed_as(const struct entry *want, const struct stat *st, struct entry *out);
 
 /**
- * place_new(ap, from, path, err), place_over(ap, from, path, expect, err): rename what is at ${from} (ours, in .dray/tmp) to ${path}: where
- * nothing is, or over what is expected, which goes to the trash.  ${from} is gone in any case.  VERSION_CONFLICT.
+ * place_new(ap, from, path, done_ns, err), place_over(ap, from, path, expect, done_ns, err): rename what is at ${from} (ours, in .dray/tmp) to
+ * ${path}: where nothing is, or over what is expected, which goes to the trash.  ${from} is gone in any case.  *done_ns is when it was done: a
+ * later change time is another one's.  VERSION_CONFLICT.
  */
-err_code place_new(struct apply *ap, const struct place *from, const char *path, struct err *err);
-err_code place_over(struct apply *ap, const struct place *from, const char *path, const struct entry *expect, struct err *err);
+err_code place_new(struct apply *ap, const struct place *from, const char *path, int64_t *done_ns, struct err *err);
+err_code place_over(struct apply *ap, const struct place *from, const char *path, const struct entry *expect, int64_t *done_ns, struct err *err);
 
 /** A place in the trash, with room for its own name. */
 struct slot {

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 
 #define SYNC_ALL_FROM 16 /* files: from here on one syncfs costs less than as many fsyncs */
@@ -29,12 +30,13 @@ give_up(const struct apply *ap, const struct place *from, err_code code)
 }
 
 err_code
-place_new(struct apply *ap, const struct place *from, const char *path, struct err *err)
+place_new(struct apply *ap, const struct place *from, const char *path, int64_t *done_ns, struct err *err)
 {
 	AUTO(place_fini) struct place at = { .dir = -1 };
 	err_code rc = place_open(ap, path, &at, err);
 
 	if (rc == ERR_OK && renameat2(from->dir, from->name, at.dir, at.name, RENAME_NOREPLACE) == 0) {
+		*done_ns = clock_wall_ns();
 		touch_dir(ap, "", path);
 		return ERR_OK;
 	}
@@ -100,7 +102,7 @@ put_back(const struct place *slot, const struct place *at, const struct stat *ou
 
 /* Ours lies in the trash under the name that the displaced will have there, so that one exchange does both (A2). */
 static err_code
-exchange(struct slot *slot, const struct place *at, const char *path, const struct entry *expect, struct err *err)
+exchange(struct slot *slot, const struct place *at, const char *path, const struct entry *expect, int64_t *done_ns, struct err *err)
 {
 	struct stat ours;
 
@@ -113,6 +115,7 @@ exchange(struct slot *slot, const struct place *at, const char *path, const stru
 		remove_ours(&slot->at);
 		return rc;
 	}
+	*done_ns = clock_wall_ns();
 	if (displaced_is(&slot->at, expect))
 		return ERR_OK;
 	put_back(&slot->at, at, &ours);
@@ -120,7 +123,7 @@ exchange(struct slot *slot, const struct place *at, const char *path, const stru
 }
 
 err_code
-place_over(struct apply *ap, const struct place *from, const char *path, const struct entry *expect, struct err *err)
+place_over(struct apply *ap, const struct place *from, const char *path, const struct entry *expect, int64_t *done_ns, struct err *err)
 {
 	AUTO(place_fini) struct place at = { .dir = -1 };
 	struct slot slot = { .at.dir = -1 };
@@ -139,7 +142,7 @@ place_over(struct apply *ap, const struct place *from, const char *path, const s
 		return rc;
 	}
 	touch_dir(ap, "", path);
-	rc = exchange(&slot, &at, path, expect, err);
+	rc = exchange(&slot, &at, path, expect, done_ns, err);
 	place_fini(&slot.at);
 	return rc;
 }
@@ -150,19 +153,21 @@ place(struct apply *ap, const char *temp, const struct entry *want, const struct
 {
 	struct place from = { .dir = ap->tmp, .name = temp };
 	struct stat st, now;
+	int64_t done_ns;
 	err_code rc;
 
 	if (fstatat(from.dir, from.name, &st, AT_SYMLINK_NOFOLLOW))
 		return err_errno(err, "stat the temporary for %s", want->path);
-	rc = expect ? place_over(ap, &from, want->path, expect, err) : place_new(ap, &from, want->path, err);
+	rc = expect ? place_over(ap, &from, want->path, expect, &done_ns, err) : place_new(ap, &from, want->path, &done_ns, err);
 	if (rc)
 		return rc;
 	/*
 	 * The stat that is recorded must be of our own inode, or a file that has taken the name since would pass for ours: so look again,
-	 * for the change time that the rename has set, and leave it open when something else is there.
+	 * for the change time that the rename has set, and leave it open when something else is there.  A change time from after the rename is of
+	 * a write in between, which may have set the old time again.
 	 */
 	if (pathat_stat(ap->root, want->path, &now, NULL) == ERR_OK && now.st_ino == st.st_ino && now.st_dev == st.st_dev &&
-	    now.st_size == st.st_size && stat_mtime_ns(&now) == stat_mtime_ns(&st)) {
+	    now.st_size == st.st_size && stat_mtime_ns(&now) == stat_mtime_ns(&st) && stat_ctime_ns(&now) <= done_ns) {
 		installed_as(want, &now, installed);
 	} else {
 		installed_as(want, &st, installed);

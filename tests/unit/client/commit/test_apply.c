@@ -114,6 +114,90 @@ temps(struct fix *f)
 	return tree_count(f->t, ".dray/tmp");
 }
 
+/* ---- between the rename and the look at what it made ------------------------------------------------------------------------ */
+
+/* Whoever waits for a name to come: called right after the next rename that makes one, before anybody else looks at it.  Linked with --wrap. */
+static void (*on_placed)(struct fix *f);
+static struct fix *placed_in;
+static bool is_placed;
+
+int __real_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags);
+int __real_fstat64(int fd, struct stat *st);
+int __wrap_fstat64(int fd, struct stat *st);
+
+int
+__wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+	int rc = __real_renameat2(from, old, to, new, flags);
+	struct stat root, dir;
+
+	if (on_placed && rc == 0 && __real_fstat64(placed_in->t->root, &root) == 0 && __real_fstat64(to, &dir) == 0)
+		is_placed = root.st_ino == dir.st_ino; /* and not that into the trash, which comes before */
+	return rc;
+}
+
+int
+__wrap_fstat64(int fd, struct stat *st)
+{
+	void (*fn)(struct fix *f) = is_placed ? on_placed : NULL;
+
+	if (fn) {
+		on_placed = NULL;
+		fn(placed_in);
+	}
+	return __real_fstat64(fd, st);
+}
+
+/* Other bytes, as many, and the old time: only the change time shows it, as soon as the file system's clock has moved on. */
+static void
+write_unseen(struct fix *f)
+{
+	AUTO(closep) int fd = openat(f->t->root, "f", O_WRONLY | O_CLOEXEC);
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = MTIME / 1000000000 } };
+	struct stat before, now;
+
+	assert_return_code(fd, errno);
+	assert_int_equal(fstat(fd, &before), 0);
+	do {
+		assert_int_equal(pwrite(fd, "HELLO", 5, 0), 5);
+		assert_int_equal(futimens(fd, times), 0);
+		assert_int_equal(fstat(fd, &now), 0);
+	} while (stat_ctime_ns(&now) == stat_ctime_ns(&before));
+}
+
+static void
+unseen_after(struct fix *f, const struct entry *expect)
+{
+	struct entry in;
+
+	placed_in = f;
+	on_placed = write_unseen;
+	is_placed = false;
+	assert_int_equal(install(f, "f", "hello", expect, &in), ERR_OK);
+	assert_null(on_placed);
+	assert_true(tree_is(f->t, "f", "HELLO"));
+	assert_int_equal(in.mtime_ns, MTIME);
+	assert_int_equal(in.ctime_ns, 0); /* look at the bytes again */
+}
+
+static void
+test_write_right_after_a_new_name(void **state)
+{
+	unseen_after(*state, NULL);
+}
+
+static void
+test_write_right_after_an_exchange(void **state)
+{
+	struct fix *f = *state;
+	struct entry old;
+
+	tree_write(f->t, "f", "older");
+	old = look(f, "f");
+	unseen_after(f, &old);
+}
+
 /* ---- what should simply work ---------------------------------------------------------------------------------------------- */
 
 static void
@@ -873,7 +957,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_kept_temporaries), T(test_kept_until_it_fits), T(test_where_the_deleted_are),
-		T(test_new_file), T(test_replace_keeps_the_old_in_the_trash), T(test_many_at_once), T(test_links_and_directories),
+		T(test_new_file), T(test_write_right_after_a_new_name), T(test_write_right_after_an_exchange), T(test_replace_keeps_the_old_in_the_trash), T(test_many_at_once), T(test_links_and_directories),
 		T(test_kinds_take_each_others_place), T(test_masks), T(test_meta), T(test_move), T(test_delete),
 		T(test_trash_keeps_every_one), T(test_trash_of_long_and_odd_names), T(test_deep_trash), T(test_crash_leftovers),
 		T(test_new_name_is_taken), T(test_edit_before_install), T(test_edit_within_the_second),
