@@ -35,11 +35,15 @@ bytes_free(struct bytes *b)
 	free(b->p);
 }
 
-/* What is allocated for ${len} bytes: some more, in few sizes. */
+/* What is allocated for ${len} bytes: some more, and twice as much each time, since what grows block by block is copied whenever that changes. */
 static size_t
 bytes_room(size_t len)
 {
-	return (len / (256 * KIB) + 1) * 256 * KIB + 8;
+	size_t room = 256 * KIB;
+
+	while (room <= len)
+		room *= 2;
+	return room + 8;
 }
 
 static void

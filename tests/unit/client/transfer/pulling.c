@@ -107,7 +107,7 @@ assert_temp_is(struct rig *r, size_t i, const uint8_t *p, size_t len)
 struct mem_file *
 serve(struct rig *r, const char *path, const uint8_t *p, size_t len, size_t cut, uint32_t per_chunk)
 {
-	struct chunk_builder *b = chunk_builder_new();
+	struct chunk_builder *b = r->builder;
 	struct blocklist l = { 0 };
 	size_t n = len / (cut ? cut : BLOCK_LEN_MAX) + 2;
 	struct hash id;
@@ -128,7 +128,6 @@ serve(struct rig *r, const char *path, const uint8_t *p, size_t len, size_t cut,
 			chunk_builder_reset(b);
 		}
 	}
-	chunk_builder_free(b);
 	return mem_file_add(r->server, path, &l);
 }
 

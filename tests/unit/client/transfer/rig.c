@@ -23,6 +23,7 @@ rig_setup(void **ctx)
 	r->server = remote_mem_new();
 	r->server->cancel = &r->cancel;
 	r->a = arena_new(GIB);
+	r->builder = chunk_builder_new();
 	r->progress = transfer_progress_new();
 	r->env = (struct transfer_env){ .root = r->tree->root, .remote = &r->server->base, .state = r->state, .cancel = &r->cancel,
 		.progress = r->progress, .ctx = r };
@@ -39,6 +40,7 @@ rig_teardown(void **ctx)
 	state_free(r->state);
 	remote_mem_free(r->server);
 	transfer_progress_free(r->progress);
+	chunk_builder_free(r->builder);
 	arena_free(r->a);
 	assert_int_equal(tree_teardown(&tree), 0);
 	free(r);

@@ -10,6 +10,7 @@ struct rig {
 	struct state *state;
 	struct remote_mem *server;
 	struct arena *a;
+	struct chunk_builder *builder; /* of serve(): to allocate a chunk's room takes longer than to fill a small one */
 	struct transfer_progress *progress;
 	bool cancel;
 	struct transfer_env env;
