@@ -40,7 +40,7 @@ Point = collections.namedtuple("Point", "request nth kind side at")
 
 def shape(request):
     """What a request is, whatever it is of."""
-    path = re.sub(r"/[0-9a-f]{32,64}", "/:", request.target.split("?")[0])
+    path = re.sub(r"/content/.*", "/content/:", re.sub(r"/[0-9a-f]{32,64}", "/:", request.target.split("?")[0]))
     return f"{request.method} {re.sub(r'/chunks/[0-9]+$', '/chunks/n', path)}"
 
 
