@@ -4,8 +4,8 @@ a piece of work, at the second, and so on to the last (kill_at.c counts them ove
 byte, fsck finds nothing, what was not acknowledged is asked again and has the effect of one; a device's next sync completes, both
 trees are one, there is no conflict without a cause and nothing in .dray/tmp.
 
-In `make test` some calls of each piece of work, chosen by DRAY_SEED; with DRAY_CAMPAIGN=full all of them, by the release build where there is one, in
-DRAY_ROUNDS rounds with other contents; what the ledger has of the same programs is not done again.
+In `make test` some calls of most pieces of work, chosen by DRAY_SEED; with DRAY_CAMPAIGN=full all of them, by the release build where there is one,
+DRAY_ROUNDS times with other contents; what the ledger has of the same programs is not done again.
 """
 import hashlib
 import json
@@ -701,10 +701,17 @@ class Linked(Devices):
         return self.drayd.api(self.drayd.owner_token).ok("GET", "/projects")["projects"][0]["id"]
 
 
-@pytest.mark.parametrize("what, kind", [("device sends", Up), ("device fetches", Down),
-                                        ("device sends, the other goes on", UpGoesOn), ("device fetches, the other goes on", DownGoesOn),
-                                        ("device sends large", UpLarge),
-                                        ("device fetches large", DownLarge), ("device conflicts", Conflict), ("device links", Linked)],
-                         ids=["sends", "fetches", "sends-goes-on", "fetches-goes-on", "sends-large", "fetches-large", "conflicts", "links"])
+LONG = pytest.mark.skipif(not FULL, reason="of the full campaign; what it would find in a few trials is of others too")
+
+
+@pytest.mark.parametrize("what, kind", [
+    pytest.param("device sends", Up, id="sends", marks=LONG),
+    pytest.param("device fetches", Down, id="fetches", marks=LONG),
+    pytest.param("device sends, the other goes on", UpGoesOn, id="sends-goes-on"),
+    pytest.param("device fetches, the other goes on", DownGoesOn, id="fetches-goes-on"),
+    pytest.param("device sends large", UpLarge, id="sends-large", marks=LONG),
+    pytest.param("device fetches large", DownLarge, id="fetches-large", marks=LONG),
+    pytest.param("device conflicts", Conflict, id="conflicts"),
+    pytest.param("device links", Linked, id="links", marks=LONG)])
 def test_device_killed_at_a_call(tmp_path, killer, what, kind):
     Campaign(what, kind, tmp_path, killer, ["drayd", "dray"]).run()
