@@ -37,7 +37,7 @@ FAULTS = "tests/blackbox/test_70_faults.py::test_"
 TABLE = {
     "store.no_fsync": Mutant(1, "P1", "inside", "store_fs"),
     "store.no_fsync_dir": Mutant(2, "P1", "inside", "store_fs"),
-    "domain.ack_before_commit": Mutant(3, "P2", "breaks", "domain/model"),
+    "domain.ack_before_commit": Mutant(3, "P2", "bends", "tests/blackbox/test_40_syscalls.py::test_server_killed_at_a_call[works]"),
     "store.dup_early": Mutant(4, "P1", "inside", "store_fs"),
     "domain.chunk_known_early": Mutant(5, "P2", "power", "tests/blackbox/test_44_power.py::test_power_cut_shows_a_fault"),
     "chunk.no_hash": Mutant(6, "P3", "inside", "chunk/container"),

@@ -35,7 +35,9 @@ struct fsck {
 	size_t found_count, found_room;
 	struct entry *suspects;   /* F2: base rows */
 	size_t suspect_count, suspect_room;
+	struct remote *remote;    /* with --online */
 	uint64_t entries, read, bytes, edited;
+	uint64_t unsure;          /* cut in a way that only the server knows */
 	uint64_t left_files, left_bytes; /* temporaries */
 	bool online, compared;
 };
@@ -86,7 +88,7 @@ damage(struct fsck *f, err_code rc, const struct err *err)
 
 /* ---- the tree ------------------------------------------------------------------------------------------------------------------ */
 
-enum look { LOOK_SOUND, LOOK_EDITED, LOOK_GONE, LOOK_OTHER, LOOK_UNREADABLE };
+enum look { LOOK_SOUND, LOOK_EDITED, LOOK_GONE, LOOK_OTHER, LOOK_UNSURE, LOOK_UNREADABLE };
 
 /* ${base} is what is agreed.  Size and modification time are enough to be read: who writes and sets the time back is found out too.  LOOK_OTHER: its bytes are not those, as far as its own cut tells. */
 static enum look
@@ -132,6 +134,7 @@ static void
 count(struct fsck *f, const struct entry *base, enum look look)
 {
 	f->edited += look == LOOK_EDITED;
+	f->unsure += look == LOOK_UNSURE;
 	if (look == LOOK_SOUND && base->kind == ENTRY_FILE) {
 		f->read++;
 		f->bytes += (uint64_t)base->size;
@@ -164,17 +167,24 @@ walk(struct fsck *f, struct err *err)
 	return rc;
 }
 
-/* One content may be cut in several ways: before the bytes are called others they are cut as the agreed ones are. */
+/*
+ * One content may be cut in several ways: before the bytes are called others they are cut as the agreed ones are.  How those were cut is not known
+ * here when a device was killed between sending them and recording that: the sync after it took the server's list, and did not keep it.
+ */
 static err_code
 look_closer(struct fsck *f, const struct entry *base, const struct entry *here, enum look *look, struct err *err)
 {
-	struct layout_env env = { .root = f->folder->root, .state = f->folder->state, .cancel = cli_cancel() };
+	struct layout_env env = {
+		.root = f->folder->root, .state = f->folder->state, .remote = f->remote, .cancel = cli_cancel()
+	};
 	bool same;
 	err_code rc = layout_same(&env, here, base, &same, err);
 
 	if (rc == ERR_OK && same)
 		*look = LOOK_SOUND;
-	return rc;
+	else if (rc == ERR_VERSION_CONFLICT || (rc == ERR_OK && !f->remote && !layout_known(&env, base)))
+		*look = LOOK_UNSURE;
+	return rc == ERR_VERSION_CONFLICT ? ERR_OK : rc;
 }
 
 /* F2 */
@@ -255,7 +265,6 @@ compare(struct fsck *f, struct err *err)
 	AUTO(arena_freep) struct arena *a = arena_new(PAGE_MEMORY);
 	struct state_totals totals;
 	struct state_place place;
-	struct remote *remote;
 	struct wire_page page;
 	struct hash digest;
 	err_code rc = state_place_get(f->folder->state, &place, err);
@@ -264,11 +273,7 @@ compare(struct fsck *f, struct err *err)
 		rc = state_totals(f->folder->state, &totals, err);
 	if (rc || !place.known || totals.pending)
 		return rc;
-	rc = folder_remote(f->folder, &(struct line_opts){ .retry_ms = RETRY_MS, .cancel = cli_cancel() }, &remote, err);
-	if (rc)
-		return rc;
-	rc = remote_changes(remote, &(struct cursor){ .clock = place.clock, .epoch = place.epoch }, a, &page, err);
-	remote_free(remote);
+	rc = remote_changes(f->remote, &(struct cursor){ .clock = place.clock, .epoch = place.epoch }, a, &page, err);
 	if (rc || page.n > 0 || page.has_more)
 		return rc;
 	f->compared = true;
@@ -292,6 +297,7 @@ show_json(const struct fsck *f, const char *path)
 	jw_ku64(&jw, "verified", f->read);
 	jw_ku64(&jw, "verified_bytes", f->bytes);
 	jw_ku64(&jw, "edited", f->edited);
+	jw_ku64(&jw, "unsure", f->unsure);
 	jw_ku64(&jw, "leftovers", f->left_files);
 	jw_ku64(&jw, "leftover_bytes", f->left_bytes);
 	if (f->online)
@@ -318,6 +324,9 @@ show_text(const struct fsck *f, const char *path, size_t max)
 	problems_show(&sb, f->found, f->found_count, max);
 	if (f->edited)
 		sbuf_addf(&sb, "%" PRIu64 " edited since the last sync.\n", f->edited);
+	if (f->unsure)
+		sbuf_addf(&sb, "%" PRIu64 " not verified, as only the server knows how %s cut: --online asks it.\n", f->unsure,
+		    f->unsure == 1 ? "it was" : "they were");
 	if (f->left_files)
 		sbuf_addf(&sb, "%" PRIu64 " temporary files (%s) that the next sync removes.\n", f->left_files, size_human(f->left_bytes, size));
 	if (f->online)
@@ -333,11 +342,13 @@ check_all(struct fsck *f, const char *path, struct err *err)
 	if (rc)
 		return damage(f, rc, err);
 	rc = damage(f, state_check(f->folder->state, note_state, f, err), err);
+	if (!rc && f->online)
+		rc = damage(f, folder_remote(f->folder, &(struct line_opts){ .retry_ms = RETRY_MS, .cancel = cli_cancel() }, &f->remote, err), err);
 	if (!rc)
 		rc = damage(f, check_tree(f, err), err);
 	if (!rc)
 		count_leftovers(f);
-	return !rc && f->online ? damage(f, compare(f, err), err) : rc;
+	return !rc && f->remote ? damage(f, compare(f, err), err) : rc;
 }
 
 static int
@@ -358,6 +369,7 @@ run(const struct command_line *line)
 	else if (!rc && (!command_has(line, 'q') || f.found_count))
 		show_text(&f, path, command_has(line, 'v') ? SIZE_MAX : LIST_MAX);
 	report_free(f.report);
+	remote_free(f.remote);
 	folder_free(f.folder);
 	free(f.found);
 	free(f.suspects);
@@ -378,6 +390,6 @@ const struct command COMMAND_FSCK = {
 	.help = "Checks what dray remembers of the folder, reads every file whose size and time are the agreed ones, and\n"
 	        "names those whose bytes are not: what a disk or a crash has changed and nobody edited. Such a file is never\n"
 	        "sent. Not a byte is written; it works beside dray watch and without the server. With --online the agreed\n"
-	        "tree is compared with the server's.\n\n"
+	        "tree is compared with the server's, and the server is asked how a file was cut where only it knows that.\n\n"
 	        "Exit status: 0 all is as agreed, 1 error, 2 wrong usage, 3 something was found.\n",
 };

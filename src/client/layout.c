@@ -144,3 +144,23 @@ layout_same(const struct layout_env *env, const struct entry *here, const struct
 	*same = rc == ERR_OK && *same && hash_eq(&content, &other->content) && still_is(fd, here);
 	return rc;
 }
+
+bool
+layout_known(const struct layout_env *env, const struct entry *other)
+{
+	AUTO(arena_freep) struct arena *a = arena_new(LIST_MEMORY);
+	struct walk w = { .env = env, .other = other, .a = a };
+
+	while (w.offset < (uint64_t)other->size) {
+		struct blocklist l;
+		struct err why;
+
+		arena_reset(a);
+		if (page_known(&w, &l, &why) || l.block_count == 0)
+			return false;
+		for (uint32_t i = 0; i < l.block_count; i++)
+			w.offset += l.blocks[i].len;
+		w.block += l.block_count;
+	}
+	return true;
+}

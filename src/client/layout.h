@@ -24,3 +24,6 @@ struct layout_env {
  */
 err_code layout_same(
     const struct layout_env *env, const struct entry *here, const struct entry *other, bool *same, struct err *err);
+
+/** layout_known(env, other): whether the state has the whole list of ${other}; else only the server can say how its bytes were cut. */
+bool layout_known(const struct layout_env *env, const struct entry *other);

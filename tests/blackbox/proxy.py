@@ -1,4 +1,4 @@
-"""A proxy that does to HTTP what networks do: it cuts, stalls, trickles, flips a bit, loses an answer, or answers for the server.
+"""A proxy that does to HTTP what networks do: it cuts, stalls, trickles, flips a bit, loses an answer, answers for the server, or asks again.
 
 It reads the framing, so that a fault can be put into any byte of one request or its answer, and counts what crossed it.  What is to
 go wrong is asked for each request: decide(request) -> Fault or None.  Only what dray's client sends is understood: HTTP/1.1, one request
@@ -24,7 +24,8 @@ class Fault:
 
     kind   cut (FIN), reset (RST), stall (not a byte more, and no FIN), pause (as long as .seconds), trickle (.length bytes in small
            pieces), flip (one bit of the body), lost (the request arrives, the answer does not), answer (.status instead of the server's,
-           as a problem document where there is a .code)
+           as a problem document where there is a .code), again (the same bytes reach the server once more, before the answer is passed
+           on; .status becomes what it says then)
     side   up: the request's bytes, down: the answer's
     at     after how many of those bytes, head and body; of a flip: which byte of the body
     """
@@ -46,6 +47,7 @@ class Request:
         line = head.split(b"\r\n", 1)[0].decode("latin-1")
         self.method, self.target = line.split(" ")[:2]
         self.length = length_of(head)
+        self.heads = {"up": len(head), "down": 0}
         self.up = self.down = 0
         self.status = None
         self.answered = False  # to the last byte
@@ -115,6 +117,7 @@ class Line:
         self.request = None
         self.sent = {"up": 0, "down": 0}  # of this request
         self.swallow = False              # this request does not reach the server
+        self.kept = b""                   # of this request, to be sent again
 
     # ---- framing ----
 
@@ -124,6 +127,7 @@ class Line:
         self.request = self.proxy.begin(head)
         self.sent = {"up": 0, "down": 0}
         self.swallow = bool(self.request.fault and self.request.fault.kind == "answer")
+        self.kept = b""
         self.pass_on("up", head)
         if self.swallow and self.request.length == 0:
             self.answer_for_the_server()
@@ -143,6 +147,9 @@ class Line:
             return 0
         self.request.status = status
         length = 0 if self.request.method == "HEAD" or status in (204, 304) else length_of(head)
+        self.request.heads["down"] = len(head)
+        if self.request.fault and self.request.fault.kind == "again":
+            self.ask_again()
         self.pass_on("down", head)
         self.request.answered = length == 0
         return length
@@ -161,6 +168,21 @@ class Line:
         kind = "Content-Type: application/problem+json\r\n" if body else ""
         self.client.sendall(f"HTTP/1.1 {fault.status} Told\r\n{wait}{kind}Content-Length: {len(body)}\r\n\r\n{body}".encode())
 
+    def ask_again(self):
+        """As a proxy does that has lost its line to the server: nobody sees the second answer."""
+        fault = self.request.fault
+        fault.struck = True
+        with socket.create_connection(self.proxy.server.address, timeout=PATIENCE) as s:
+            s.sendall(self.kept)
+            answer = b""
+            while b"\r\n\r\n" not in answer or answer[9:12] == b"100":
+                answer = answer.partition(b"\r\n\r\n")[2] if answer[9:12] == b"100" and b"\r\n\r\n" in answer else answer
+                piece = s.recv(PIECE)
+                if not piece:
+                    return
+                answer += piece
+            fault.status = int(answer[9:12])
+
     # ---- what goes wrong ----
 
     def pass_on(self, side, data, body_at=None):
@@ -168,6 +190,10 @@ class Line:
         to = self.server if side == "up" else self.client
         fault = self.request.fault
         if side == "up" and self.swallow:
+            return
+        if fault and fault.kind == "again":
+            self.kept += data if side == "up" else b""
+            to.sendall(data)
             return
         if fault and fault.kind == "lost" and side == "down":
             fault.struck = True

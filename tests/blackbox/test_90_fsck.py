@@ -13,7 +13,7 @@ import pytest
 
 import engine
 from conftest import Drayd
-from devices import BIN, Device, fill
+from devices import BIN, Device, fill, unrecorded
 
 MIB = 1 << 20
 
@@ -306,6 +306,27 @@ def test_a_folder(own_server, tmp_path):
     assert reasons(b) == {("moved/large", "touched_differs")}
     run = a.dray("fsck", a.folder)
     assert run.returncode == 3 and "moved/large: content_differs" in run.stdout and "1 temporary file" in run.stdout, run.stdout
+
+
+def test_a_cut_that_only_the_server_knows(own_server, tmp_path):
+    """An insertion is sent, and the device killed before it records that: the next sync takes the server's list for it, and no fsck calls it damaged."""
+    project = own_server.project("cut")
+    a = Device(own_server, project, tmp_path / "a", "a")
+    data = random.Random(1).randbytes(MIB)
+    a.write("file", data)
+    a.sync()
+    a.write("file", b"inserted" + data)
+    with unrecorded(a):
+        a.sync()
+    a.sync()
+    said = look(a)
+    assert said["findings"] == [] and (said["verified"], said["unsure"]) == (0, 1)
+    assert "1 not verified" in a.dray("fsck", a.folder).stdout
+    said = look(a, "--online")
+    assert said["findings"] == [] and said["compared"] and (said["verified"], said["unsure"]) == (1, 0)
+    rot(a, "file")
+    assert look(a)["unsure"] == 1
+    assert reasons(a, "--online") == {("file", "content_differs")}
 
 
 STATE = ["UPDATE base SET version = version + 1 WHERE kind = 0", "DELETE FROM base WHERE name = CAST('text' AS BLOB)",
