@@ -1,5 +1,5 @@
 """
-What a disk may hold after a power cut that owes nobody anything: a model of it, fed by what record.c wrote down.
+What a disk may hold after a power cut that owes nobody anything: a model of it, fed by what record/ wrote down.
 
 What is durable
     bytes, size, mode and times of a file     when its own fsync has ended, as they were when that began

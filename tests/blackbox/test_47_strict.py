@@ -1,7 +1,7 @@
 """
 Power cuts on a disk that owes nobody anything (C7): what is not flushed may be lost, in part too, and a name has to be flushed by itself.
 
-Programs run once, and every call of theirs that changes a file is written down (record.c).  From that, any number of disks are made as a cut
+Programs run once, and every call of theirs that changes a file is written down (record/).  From that, any number of disks are made as a cut
 after any call could have left them (strict.py), and the programs are started on each: what had been acknowledged by then is there.
 Calls are numbered, so what had been acknowledged is known to the call.
 
@@ -31,8 +31,9 @@ import strict
 from api import Chunk, Project, content_hash, put_op
 from audit import audit
 from conftest import Drayd
-from devices import BIN, Device, run_dray, tree_of
+from devices import BIN, Device, assert_same, run_dray, tree_of
 from ledger import ROOT, Ledger
+from test_44_power import but_directory_times
 
 FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
 SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
@@ -44,9 +45,9 @@ WRITERS = 3
 SLOW_US = 1000         # an fsync, so that others come between its beginning and its end
 ROUNDS = 8
 ROOM = 1 << 30        # the server wants some hundred MiB to be free
-KIB = 1024
 
-LIBRARY = next((p for p in (BIN / "tests/blackbox/record.so", ROOT / "build/debug/tests/blackbox/record.so") if p.exists()), None)
+RECORD = "tests/blackbox/record/record.so"
+LIBRARY = next((p for p in (BIN / RECORD, ROOT / "build/debug" / RECORD) if p.exists()), None)
 pytestmark = [pytest.mark.skipif(LIBRARY is None, reason="record.so is not built"),
               pytest.mark.skipif(engine.NAME != "sqlite", reason="PostgreSQL's files are its own matter")]
 
@@ -75,13 +76,14 @@ class Cut:
         self.way = rng.choice(sorted(strict.WAYS))
         self.point = rng.randint(max(events[0], self.at - rng.choice([3, 30, 300])), self.at)
         self.seed = rng.random()
+        self.again = rng.random() < 0.2
 
     def state(self, tape):
         names, data = strict.WAYS[self.way]
         return tape.state(self.at, names, data, random.Random(self.seed), self.point)
 
     def __repr__(self):
-        return f"cut before call {self.at}, {self.way} up to {self.point}, seed {self.seed}"
+        return f"cut before call {self.at}, {self.way} up to {self.point}, seed {self.seed}{', and once more' if self.again else ''}"
 
 
 def same_as_the_disk(tape, root, *folders):
@@ -268,6 +270,8 @@ class ServerFacts:
 
     def look_at_each_answer(self, recording):
         """Whatever else is lost, at the moment of an answer the chunk is durable, under its name: no server is needed to see that."""
+        if recording.tape.state(self.made, "none", "drop").at("server/data/meta.db") is None:
+            raise Wrong(f"call {self.made}: a project is acknowledged whose data directory may be gone")
         for answered, id, digest in self.chunks:
             state = recording.tape.state(answered, "none", "drop")
             node = state.at(f"server/data/chunks/{id[:2]}/{self.project}-{id}")
@@ -343,6 +347,8 @@ def look_at_server(recording, cut, folder):
     assert there
     if not (folder / "server/data").exists():
         assert not promised, "the data directory is gone"
+    if cut.again:
+        cut_the_recovery(cut, folder)
     server = Drayd(folder / "server", env=strict.preloaded(LIBRARY))
     try:
         counts = look_at_promises(server, facts, cut.at) if promised else {}
@@ -352,6 +358,21 @@ def look_at_server(recording, cut, folder):
         server.kill()
     assert (found := fsck(server.data)) == [], found
     return counts
+
+
+def cut_the_recovery(cut, folder):
+    """The start after the cut is cut short too."""
+    rng = random.Random(cut.seed)
+    (folder / "first").mkdir()
+    (folder / "server").rename(folder / "first/server")
+    recorder = strict.Recorder(folder / "first", LIBRARY, folder)
+    server = Drayd(folder / "first/server", env=recorder.env)
+    server.kill()
+    tape = recorder.tape()
+    same_as_the_disk(tape, folder / "first", "server/data")
+    names, data = strict.WAYS[rng.choice(sorted(strict.WAYS))]
+    at = rng.choice(tape.events) + 1
+    tape.state(at, names, data, rng, rng.randint(0, at)).write("server", folder / "server")
 
 
 def look_at_promises(server, facts, cut):
@@ -379,6 +400,28 @@ def test_server_on_a_strict_disk(disks):
         total.update(counts, states=1)
         ledger.add(subject="server", seed=SEED, **counts)
     print(dict(total))
+
+
+def but_empty_logs(picture):
+    """Names and bytes.  Who reads a database makes an empty log and its index, which may stay, go, or come back."""
+    return {path: what for path, (_, _, what) in picture.items() if path[-4:] not in (b"-wal", b"-shm") or what}
+
+
+def test_a_backup_and_what_is_restored_are_durable(own_server, disks):
+    """When the command has ended, and not only when the kernel has written it."""
+    project = Project.create(own_server, own_server.api(own_server.owner_token), "copied")
+    for n in range(3):
+        project.put(f"f{n}", random.Random(n).randbytes(70_000))
+    root = disks / "disk"
+    root.mkdir()
+    recorder = strict.Recorder(root, LIBRARY, disks)
+    for args, made in ((["backup", root / "backup", "--data", own_server.data], "backup"),
+                       (["restore", root / "backup", "--data", root / "restored"], "restored")):
+        run = subprocess.run([BIN / "drayd", *args], env={**os.environ, **recorder.env}, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, run.stderr
+        tape = recorder.tape()
+        same_as_the_disk(tape, root, made)
+        assert but_empty_logs(tape.state(tape.end, "none", "drop").picture(made)) == but_empty_logs(tape.whole().picture(made))
 
 
 # M1, M2, M4 and M5 of the deliberate faults.  What M3 has acknowledged cannot even be read at once.
@@ -450,12 +493,25 @@ class DeviceFacts:
     settled: int = 0                   # all before is durable
     start: int = 0                     # the first cut
     end: int = 0
+    linked: int = 0                    # from then on it is linked
+    after: dict = dataclasses.field(default_factory=dict)  # {path: sha} of what was there when it had ended
+    tree: dict = dataclasses.field(default_factory=dict)   # of "fetch…": what must come out, with modes, times and links
     known: set = dataclasses.field(default_factory=set)    # all contents that anybody has ever written
     want: dict = dataclasses.field(default_factory=dict)   # {path: sha} of what must come out; of "unflushed", what was agreed before
     answers: list = dataclasses.field(default_factory=list)
 
     def look_at_each_answer(self, recording):
-        """A device answers nobody but its user."""
+        """When a command has ended, what it has done is durable: the link, and all that a sync calls in sync."""
+        tape = strict.Tape(recording.before, strict.read_log(recording.log))
+        if tape.state(self.linked, "none", "drop").at("a/tree/.dray/state.db") is None:
+            raise Wrong(f"call {self.linked}: a folder is linked, and its link may be gone")
+        if self.settled:
+            tape.settle(self.settled)
+        state = tape.state(self.answers[0], "none", "drop")
+        for path, digest in self.after.items():
+            node = state.at("a/tree/" + path)
+            if node is None or sha(state.content(node)[0]) != digest:
+                raise Wrong(f"call {self.answers[0]}: {path!r} is in sync before it is durable: {'its name' if node is None else 'its bytes'}")
 
 
 def files_of(tree):
@@ -478,8 +534,11 @@ class DeviceRig:
             self.before_link = self.recorder.now()
             self.a = type("Recorded", (Recorded,), {"recorder": self.recorder})(self.server, self.facts.project, self.root / "a/tree", "a")
             self.facts.token, self.facts.auditor = self.a.token, self.server.device(self.facts.project, "auditor")
+            self.facts.linked = self.recorder.now()
             self.first()
             getattr(self, self.facts.kind)()
+            self.facts.answers.append(self.recorder.now())
+            self.facts.after = files_of(self.a.tree())
         finally:
             self.server.kill()
 
@@ -528,8 +587,7 @@ class DeviceRig:
         self.learn()
         self.from_now()
         self.a.sync(env=self.env)
-        self.facts.answers.append(self.recorder.now())
-        self.facts.want = files_of(self.b.tree())
+        self.facts.want, self.facts.tree = files_of(self.b.tree()), but_directory_times(self.b.tree())
 
     def fetch_changes(self):
         self.a.sync()
@@ -548,7 +606,6 @@ class DeviceRig:
         self.learn()
         self.from_now()
         self.a.sync(env=self.env)
-        self.facts.answers.append(self.recorder.now())
 
     def send_unflushed(self):
         self.a.sync()
@@ -556,7 +613,6 @@ class DeviceRig:
         self.from_now()
         self.a.user(*self.edits())
         self.a.sync(env=self.env)
-        self.facts.answers += [self.recorder.now()] * 2
         self.learn()
 
     def conflict(self):
@@ -571,7 +627,6 @@ class DeviceRig:
         self.facts.known |= {sha(mine), sha(others)}
         self.from_now()
         self.a.sync_any(env=self.env)
-        self.facts.answers.append(self.recorder.now())
 
     def recording(self):
         self.facts.end = self.recorder.now()
@@ -599,8 +654,12 @@ def look_at_device(recording, cut, folder):
         here = files_of(tree_of(folder / "a/tree"))
         env = {**strict.preloaded(LIBRARY), "DRAY_RECORD_STATS": str(folder / "stats"), "DRAY_TOKEN": facts.token}
         said = synced(folder / "a/tree", env)
-        final = files_of(tree_of(folder / "a/tree"))
+        assert not said["copied"], "its own folder is taken for a copy"
+        tree = tree_of(folder / "a/tree")
+        final = files_of(tree)
         check_device(facts, cut.at, there, here, said, final)
+        if facts.tree:
+            assert_same(but_directory_times(tree), facts.tree)
         assert final == server_files(server, facts), "the device and the server differ"
         again = synced(folder / "a/tree", env)
         assert not any(again[k] for k in ("sent", "fetched", "moved_here", "moved_there", "deleted_here", "deleted_there")), f"it is not quiet: {again}"
@@ -672,7 +731,7 @@ DEVICE_MUTANTS = ["client.no_flush_before_commit", "client.rows_before_names"]
 
 @pytest.mark.mutant
 @pytest.mark.parametrize("fault", DEVICE_MUTANTS)
-def test_a_strict_disk_shows_a_fault_of_a_device(disks, fault):
+def test_a_strict_disk_shows_a_fault_of_the_device(disks, fault):
     until_shown(fault, lambda *a: record_device(*a, {"DRAY_FAULT": fault}), look_at_device, disks)
 
 
