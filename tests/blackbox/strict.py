@@ -11,9 +11,12 @@ What no file system does is not modelled either:
     - a rename, an exchange or a link is one transaction: it has happened or not, and is durable with either of its directories;
     - what becomes durable brings what it rests on: earlier changes of the same name, and of the same inode's names; a rename or a link, the name
       of the directory that it goes to; the removal of a directory, what had left it;
+    - a symlink cannot be flushed by itself: its time is there with its name;
     - writing does not harm its neighbours: a torn write leaves a whole number of sectors, as SQLite believes too (PSOW).
 """
 import collections
+import contextlib
+import fcntl
 import mmap
 import os
 import pathlib
@@ -50,8 +53,8 @@ class Recorder:
         self.log.write_bytes(b"")
         count = pathlib.Path(where) / "count"
         count.write_bytes(bytes(8))
-        with count.open("r+b") as f:
-            self.count = mmap.mmap(f.fileno(), 8)
+        self.file = count.open("r+b")
+        self.count = mmap.mmap(self.file.fileno(), 8)
         self.env = {"DRAY_RECORD_LOG": str(self.log), "DRAY_RECORD_COUNT": str(count), "DRAY_RECORD_SLOW_US": str(slow_us),
                     **preloaded(library)}
         self.before = list(walk(self.root))
@@ -59,6 +62,15 @@ class Recorder:
     def now(self):
         """How much has been called: all of it has a smaller number."""
         return struct.unpack("<Q", self.count)[0]
+
+    @contextlib.contextmanager
+    def still(self):
+        """No call is under way, done and not written down: the moment to kill somebody."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
 
     def tape(self):
         return Tape(self.before, read_log(self.log))
@@ -277,17 +289,17 @@ class Tape:
                 break
             kept.append(e.durable < cut or (chosen(e) and all(kept[j] for j in e.rests_on)))
         tree = {d: dict(n) for d, n in self.first.items()}
-        dir_times = {}
+        dir_times, named = {}, {}
         for e, is_kept in zip(self.edits, kept):
             if is_kept:
                 for (d, name, new), mtime in zip(e.changes, e.times * len(e.changes)):
-                    dir_times[d] = (e.seq, mtime)
+                    dir_times[d], named[new] = (e.seq, mtime), e.seq
                     names_of = tree.setdefault(d, {})
                     if new:
                         names_of[name] = new
                     else:
                         names_of.pop(name, None)
-        return State(self, cut, tree, dir_times, data, rng, point)
+        return State(self, cut, tree, dir_times, named, data, rng, point)
 
     def whole(self):
         return self.state(self.end)
@@ -380,8 +392,8 @@ WAYS = {"nothing": ("none", "drop"), "first": ("prefix", "prefix"), "any": ("som
 
 
 class State:
-    def __init__(self, tape, cut, tree, dir_times, data, rng, point):
-        self.tape, self.cut, self.tree, self.dir_times = tape, cut, tree, dir_times
+    def __init__(self, tape, cut, tree, dir_times, named, data, rng, point):
+        self.tape, self.cut, self.tree, self.dir_times, self.named = tape, cut, tree, dir_times, named
         self.how, self.rng, self.point = DATA[data], rng, point
         self.keep_all = data == "all"
         self.found = {}
@@ -398,6 +410,8 @@ class State:
             durable, done = node.done(self.cut)
             if node.is_dir or node.is_link:
                 n = done if self.keep_all else durable
+                if node.is_link:
+                    n = max(n, sum(1 for op in node.ops[:done] if op.seq <= self.named.get(node, -1)))
                 self.found[node] = (node.what, node.attr_after(n))
             else:
                 data, n = self.how(node, durable, done, self.rng, self.point)
@@ -456,7 +470,8 @@ class State:
 
     def picture(self, path):
         """As picture_of sees it on a disk."""
-        found, todo = {}, [(b"", self.at(path))]
+        node = self.at(path)
+        found, todo = {}, [(b"", node)] if node else []
         while todo:
             at, node = todo.pop()
             what, attr = self.content(node)

@@ -6,145 +6,32 @@ after any call could have left them (strict.py), and the programs are started on
 Calls are numbered, so what had been acknowledged is known to the call.
 
 DRAY_SEED repeats the choices, though not the threads of the programs; a state that fails is kept with its recording, and DRAY_STRICT=FOLDER
-looks at it again.  DRAY_TRIALS says how many states; with DRAY_CAMPAIGN=full they are 1,500 of a server and 500 of a device.
+looks at it again.  DRAY_TRIALS says how many states; with DRAY_CAMPAIGN=full they are 1,500.
 """
 import collections
 import dataclasses
-import hashlib
 import json
 import os
-import pathlib
-import pickle
 import random
-import shutil
 import subprocess
-import sys
-import tempfile
 import threading
-import time
 import urllib.parse
 
 import pytest
 
-import engine
 import strict
 from api import Chunk, Project, content_hash, put_op
-from audit import audit
 from conftest import Drayd
-from devices import BIN, Device, assert_same, run_dray, tree_of
-from ledger import ROOT, Ledger
-from test_44_power import but_directory_times
+from devices import BIN
+from ledger import Ledger
+from strict_states import FULL, LIBRARY, SEED, Recording, Wrong, disks, look_again, marks, same_as_the_disk, sha, states, until_shown  # noqa: F401
 
-FULL = os.environ.get("DRAY_CAMPAIGN") == "full"
-SEED = int(os.environ.get("DRAY_SEED", random.SystemRandom().randrange(1 << 30)))
-SERVER_STATES = int(os.environ.get("DRAY_TRIALS", 1500 if FULL else 12))
-DEVICE_STATES = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 12))
-FROM_ONE = 50 if FULL else 4          # states of one recording
-MUTANT_STATES = 400    # by then one must have been caught
+STATES = int(os.environ.get("DRAY_TRIALS", 1500 if FULL else 12))
 WRITERS = 3
-SLOW_US = 1000         # an fsync, so that others come between its beginning and its end
 ROUNDS = 8
-ROOM = 1 << 30        # the server wants some hundred MiB to be free
+SLOW_US = 1000  # an fsync, so that others come between its beginning and its end
 
-RECORD = "tests/blackbox/record/record.so"
-LIBRARY = next((p for p in (BIN / RECORD, ROOT / "build/debug" / RECORD) if p.exists()), None)
-pytestmark = [pytest.mark.skipif(LIBRARY is None, reason="record.so is not built"),
-              pytest.mark.skipif(engine.NAME != "sqlite", reason="PostgreSQL's files are its own matter")]
-
-
-@pytest.fixture
-def disks(tmp_path):
-    """Where the disks are made: in memory, which makes and removes some hundred directories a state ten times as fast, if there is room."""
-    memory = pathlib.Path("/dev/shm")
-    if not memory.is_dir() or not os.access(memory, os.W_OK) or shutil.disk_usage(memory).free < ROOM:
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(prefix="dray-strict-", dir=memory) as folder:
-        yield pathlib.Path(folder)
-
-
-def sha(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-class Cut:
-    """Where the power fails, and what is left of what was not flushed."""
-
-    def __init__(self, tape, rng, facts):
-        events = [e for e in tape.events if facts.start <= e < facts.end]
-        self.at = rng.choice(facts.answers) if facts.answers and rng.random() < 0.5 else rng.choice(events) + 1
-        self.way = rng.choice(sorted(strict.WAYS))
-        self.point = rng.randint(max(events[0], self.at - rng.choice([3, 30, 300])), self.at)
-        self.seed = rng.random()
-        self.again = rng.random() < 0.2
-
-    def state(self, tape):
-        names, data = strict.WAYS[self.way]
-        return tape.state(self.at, names, data, random.Random(self.seed), self.point)
-
-    def __repr__(self):
-        return f"cut before call {self.at}, {self.way} up to {self.point}, seed {self.seed}{', and once more' if self.again else ''}"
-
-
-def same_as_the_disk(tape, root, *folders):
-    """The model, with nothing lost, is what is really there, to the last byte, mode and time: no call was missed."""
-    for folder in folders:
-        model, disk = tape.whole().picture(folder), strict.picture_of(root / folder)
-        wrong = [p for p in sorted(model.keys() | disk.keys()) if p[-4:] != b"-shm" and model.get(p) != disk.get(p)]
-        assert not wrong, f"what was written down is not what was done: {wrong[:10]}"
-
-
-class Wrong(AssertionError):
-    """What a state has come to is not what was promised."""
-
-
-class Recording:
-    """What was written down, and what is known about it."""
-
-    def __init__(self, before, log, facts, listen):
-        self.before, self.log, self.facts, self.listen = before, log, facts, listen
-        self.tape = strict.Tape(before, strict.read_log(log))
-        if facts.settled:
-            self.tape.settle(facts.settled)
-
-    def keep(self, cut, n):
-        """All that is needed to look at a state again."""
-        folder = ROOT / "build/strict" / f"{self.facts.__class__.__name__} {os.getpid()} {n}"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.log, folder / "log")
-        (folder / "what").write_bytes(pickle.dumps((self.before, self.facts, self.listen, cut)))
-        return folder
-
-    @classmethod
-    def kept(cls, folder):
-        before, facts, listen, cut = pickle.loads((folder / "what").read_bytes())
-        return cls(before, folder / "log", facts, listen), cut
-
-
-def states(record, look, wanted, folder, done=0):
-    """Make ${wanted} states, of recordings that serve for FROM_ONE of them, and look at each; yields what the looks have counted."""
-    recording = None
-    for n in range(done, wanted):
-        if recording is None or n % FROM_ONE == 0:
-            shutil.rmtree(folder / "recording", ignore_errors=True)
-            (folder / "recording").mkdir()
-            recording = record(folder / "recording", random.Random(f"{SEED} {n // FROM_ONE}"))
-            recording.facts.look_at_each_answer(recording)
-        cut = Cut(recording.tape, random.Random(f"{SEED} {n}"), recording.facts)
-        try:
-            yield look_at(look, recording, cut, folder)
-        except AssertionError as e:
-            raise Wrong(f"{cut}, kept in {recording.keep(cut, n)}: {e}") from e
-
-
-def look_at(look, recording, cut, folder):
-    at = folder / "state"
-    shutil.rmtree(at, ignore_errors=True)
-    at.mkdir()
-    return look(recording, cut, at)
-
-
-# ---- the server --------------------------------------------------------------------------------------------------------------
+pytestmark = marks
 
 
 class Said:
@@ -293,6 +180,10 @@ class ServerRig:
         try:
             self.record(rng)
         finally:
+            self.kill()
+
+    def kill(self):
+        with self.recorder.still():
             self.server.kill()
 
     def record(self, rng):
@@ -301,7 +192,7 @@ class ServerRig:
         self.facts.project, self.facts.token, self.facts.made = project.id, tokens[0], self.now()
         for part in range(2):
             if part:
-                self.server.kill()
+                self.kill()
                 self.server.start()
             writers = [Writer(self, f"{part} {n}", tokens[n], random.Random(rng.random())) for n in range(WRITERS)]
             for w in writers:
@@ -367,7 +258,8 @@ def cut_the_recovery(cut, folder):
     (folder / "server").rename(folder / "first/server")
     recorder = strict.Recorder(folder / "first", LIBRARY, folder)
     server = Drayd(folder / "first/server", env=recorder.env)
-    server.kill()
+    with recorder.still():
+        server.kill()
     tape = recorder.tape()
     same_as_the_disk(tape, folder / "first", "server/data")
     names, data = strict.WAYS[rng.choice(sorted(strict.WAYS))]
@@ -396,7 +288,7 @@ def test_server_on_a_strict_disk(disks):
     print("DRAY_SEED", SEED)
     ledger, total = Ledger("strict", BIN), collections.Counter()
     done = len(ledger.rows(subject="server")) if FULL else 0
-    for counts in states(record_server, look_at_server, SERVER_STATES, disks, done):
+    for counts in states(record_server, look_at_server, STATES, 50 if FULL else STATES, disks, done):
         total.update(counts, states=1)
         ledger.add(subject="server", seed=SEED, **counts)
     print(dict(total))
@@ -428,314 +320,12 @@ def test_a_backup_and_what_is_restored_are_durable(own_server, disks):
 SERVER_MUTANTS = ["store.no_fsync", "store.no_fsync_dir", "store.dup_early", "domain.chunk_known_early"]
 
 
-def until_shown(fault, record, look, folder):
-    n = 0
-    try:
-        for n, _ in enumerate(states(record, look, MUTANT_STATES, folder), 1):
-            pass
-    except Wrong as e:
-        print(f"{fault}: caught in state {n + 1}: {str(e)[:300]}")
-        Ledger("strict", BIN).add(subject="mutant", fault=fault, caught_in=n + 1)
-        return
-    raise AssertionError(f"{MUTANT_STATES} states did not show {fault}")
-
-
 @pytest.mark.mutant
 @pytest.mark.parametrize("fault", SERVER_MUTANTS)
 def test_a_strict_disk_shows_a_fault_of_the_server(disks, fault):
     until_shown(fault, lambda *a: record_server(*a, fault), look_at_server, disks)
 
 
-# ---- a device ----------------------------------------------------------------------------------------------------------------
-
-# A user at his folder: a program of its own, so that what it does is written down.
-USER = """
-import json, os, sys
-os.chdir(sys.argv[1])
-for what, path, more in json.load(sys.stdin):
-    if what == "write":
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "wb") as f:
-            f.write(bytes.fromhex(more))
-    elif what == "rename":
-        os.makedirs(os.path.dirname(more) or ".", exist_ok=True)
-        os.rename(path, more)
-    elif what == "delete":
-        os.unlink(path)
-    elif what == "save":  # as editors do that mean it
-        with open(path + "~", "wb") as f:
-            f.write(bytes.fromhex(more))
-            f.flush()
-            os.fsync(f.fileno())
-        os.rename(path + "~", path)
-"""
-
-
-class Recorded(Device):
-    """A device all of whose commands are written down."""
-
-    recorder = None
-
-    def dray(self, *args, env=None, **more):
-        return super().dray(*args, env={**self.recorder.env, **(env or {})}, **more)
-
-    def user(self, *steps):
-        subprocess.run([sys.executable, "-c", USER, self.folder], input=json.dumps(steps), text=True, check=True,
-                       env={**os.environ, **self.recorder.env})
-
-
-@dataclasses.dataclass
-class DeviceFacts:
-    project: str = ""
-    token: str = ""                    # the device's
-    auditor: str = ""
-    kind: str = ""                     # what it was doing
-    settled: int = 0                   # all before is durable
-    start: int = 0                     # the first cut
-    end: int = 0
-    linked: int = 0                    # from then on it is linked
-    after: dict = dataclasses.field(default_factory=dict)  # {path: sha} of what was there when it had ended
-    tree: dict = dataclasses.field(default_factory=dict)   # of "fetch…": what must come out, with modes, times and links
-    known: set = dataclasses.field(default_factory=set)    # all contents that anybody has ever written
-    want: dict = dataclasses.field(default_factory=dict)   # {path: sha} of what must come out; of "unflushed", what was agreed before
-    answers: list = dataclasses.field(default_factory=list)
-
-    def look_at_each_answer(self, recording):
-        """When a command has ended, what it has done is durable: the link, and all that a sync calls in sync."""
-        tape = strict.Tape(recording.before, strict.read_log(recording.log))
-        if tape.state(self.linked, "none", "drop").at("a/tree/.dray/state.db") is None:
-            raise Wrong(f"call {self.linked}: a folder is linked, and its link may be gone")
-        if self.settled:
-            tape.settle(self.settled)
-        state = tape.state(self.answers[0], "none", "drop")
-        for path, digest in self.after.items():
-            node = state.at("a/tree/" + path)
-            if node is None or sha(state.content(node)[0]) != digest:
-                raise Wrong(f"call {self.answers[0]}: {path!r} is in sync before it is durable: {'its name' if node is None else 'its bytes'}")
-
-
-def files_of(tree):
-    return {os.fsdecode(p): digest for p, (kind, _, _, _, digest) in tree.items() if kind == "file"}
-
-
-class DeviceRig:
-    """A server and a device on one disk; another device is elsewhere."""
-
-    def __init__(self, folder, rng, env=None):
-        self.root, self.rng, self.env = folder / "disk", rng, env
-        for name in ("server", "a"):
-            (self.root / name).mkdir(parents=True)
-        self.recorder = strict.Recorder(self.root, LIBRARY, folder)
-        self.server = Drayd(self.root / "server", env=self.recorder.env)
-        self.facts = DeviceFacts(kind=rng.choice(KINDS))
-        try:
-            self.facts.project = self.server.project("strict")
-            self.b = Device(self.server, self.facts.project, folder / "b", "b")
-            self.before_link = self.recorder.now()
-            self.a = type("Recorded", (Recorded,), {"recorder": self.recorder})(self.server, self.facts.project, self.root / "a/tree", "a")
-            self.facts.token, self.facts.auditor = self.a.token, self.server.device(self.facts.project, "auditor")
-            self.facts.linked = self.recorder.now()
-            self.first()
-            getattr(self, self.facts.kind)()
-            self.facts.answers.append(self.recorder.now())
-            self.facts.after = files_of(self.a.tree())
-        finally:
-            self.server.kill()
-
-    def bytes(self):
-        data = self.rng.randbytes(self.rng.choice([0, 10, 3000, 70_000, 200_000]))
-        self.facts.known.add(sha(data))
-        return data
-
-    def first(self):
-        for i in range(12):
-            self.b.write(f"d{i % 3}/f{i}", self.bytes())
-        for name in ("top", "large"):
-            self.b.write(name, self.bytes() + self.rng.randbytes(100))
-        os.symlink("top", self.b.path("link"))
-        self.b.sync()
-
-    def elsewhere(self):
-        """Another device does what it can do."""
-        b = self.b
-        for i in (0, 1, 2):
-            b.write(f"d{i}/f{i}", self.bytes())
-        b.write("top", self.bytes())
-        b.path("large").unlink()
-        b.path("d0/f3").rename(b.path("d1/moved"))
-        b.write("new/deep/file", self.bytes())
-        shutil.rmtree(b.path("d2"))
-        b.path("link").unlink()
-        b.write("link", self.bytes())
-        b.sync()
-
-    def from_now(self):
-        """What has been done so far has long been durable."""
-        self.facts.settled = self.recorder.now()
-
-    def learn(self):
-        self.facts.known |= set(files_of(self.b.tree()).values()) | set(files_of(self.a.tree()).values())
-
-    # ---- what is cut short ----
-
-    def fetch_linked(self):
-        """From the link on: nothing of the folder was ever flushed but by dray."""
-        self.fetch_all()
-        self.facts.settled, self.facts.start = self.before_link, self.facts.settled
-
-    def fetch_all(self):
-        self.learn()
-        self.from_now()
-        self.a.sync(env=self.env)
-        self.facts.want, self.facts.tree = files_of(self.b.tree()), but_directory_times(self.b.tree())
-
-    def fetch_changes(self):
-        self.a.sync()
-        self.elsewhere()
-        self.fetch_all()
-
-    def edits(self):
-        a = lambda: self.bytes().hex()
-        return [("write", "d0/f0", a()), ("save", "top", a()), ("write", "new/file", a()), ("rename", "d1/f1", "new/moved"),
-                ("delete", "d1/f4", None), ("rename", "d2", "renamed"), ("write", "d0/f6", a())]
-
-    def send_flushed(self):
-        self.a.sync()
-        self.a.user(*self.edits())
-        self.facts.want = files_of(self.a.tree())
-        self.learn()
-        self.from_now()
-        self.a.sync(env=self.env)
-
-    def send_unflushed(self):
-        self.a.sync()
-        self.facts.want = files_of(self.a.tree())
-        self.from_now()
-        self.a.user(*self.edits())
-        self.a.sync(env=self.env)
-        self.learn()
-
-    def conflict(self):
-        self.a.sync()
-        mine, others = self.bytes() + b"mine", self.bytes() + b"another's"
-        self.b.write("top", others)
-        self.b.write("d1/f1", self.bytes())
-        self.b.sync()
-        self.a.user(("save", "top", mine.hex()), ("write", "d0/f0", self.bytes().hex()))
-        self.facts.want = {**files_of(self.a.tree()), "d1/f1": sha(self.b.path("d1/f1").read_bytes()), "top": sha(others), None: sha(mine)}
-        self.learn()
-        self.facts.known |= {sha(mine), sha(others)}
-        self.from_now()
-        self.a.sync_any(env=self.env)
-
-    def recording(self):
-        self.facts.end = self.recorder.now()
-        made = Recording(self.recorder.before, self.recorder.log, self.facts, self.server.listen)
-        same_as_the_disk(strict.Tape(made.before, strict.read_log(made.log)), self.root, "a", "server/data")
-        return made
-
-
-KINDS = ["fetch_linked", "fetch_all", "fetch_changes", "send_flushed", "send_unflushed", "conflict"]
-
-
-def record_device(folder, rng, env=None):
-    return DeviceRig(folder, rng, env).recording()
-
-
-def look_at_device(recording, cut, folder):
-    """The server was killed at that moment, and has lost nothing; the device comes back to what its disk has left."""
-    facts = recording.facts
-    recording.tape.state(cut.at).write("server", folder / "server")
-    (folder / "a").mkdir()
-    assert cut.state(recording.tape).write("a/tree", folder / "a/tree", folder / "stats"), "the folder is gone"
-    server = restarted(folder / "server", recording.listen)
-    try:
-        there = server_files(server, facts)
-        here = files_of(tree_of(folder / "a/tree"))
-        env = {**strict.preloaded(LIBRARY), "DRAY_RECORD_STATS": str(folder / "stats"), "DRAY_TOKEN": facts.token}
-        said = synced(folder / "a/tree", env)
-        assert not said["copied"], "its own folder is taken for a copy"
-        tree = tree_of(folder / "a/tree")
-        final = files_of(tree)
-        check_device(facts, cut.at, there, here, said, final)
-        if facts.tree:
-            assert_same(but_directory_times(tree), facts.tree)
-        assert final == server_files(server, facts), "the device and the server differ"
-        again = synced(folder / "a/tree", env)
-        assert not any(again[k] for k in ("sent", "fetched", "moved_here", "moved_there", "deleted_here", "deleted_there")), f"it is not quiet: {again}"
-    finally:
-        server.kill()
-    return {"kind": facts.kind}
-
-
-def restarted(folder, listen):
-    """A server on the port that the device knows."""
-    class There(Drayd):
-        def start(self, *args, env=None):
-            self.listen = listen
-            super().start(*args, env=env)
-    return There(folder, env=strict.preloaded(LIBRARY))
-
-
-def server_files(server, facts):
-    return {path: digest for path, (digest, _) in audit(server.api(facts.auditor), f"/projects/{facts.project}").items()}
-
-
-def synced(folder, env):
-    run = run_dray("sync", "--json", folder, env=env)
-    assert run.returncode in (0, 3), f"exit {run.returncode}: {run.stdout} {run.stderr}"
-    return json.loads(run.stdout)
-
-
-def check_device(facts, cut, there, here, said, final):
-    finished = cut >= facts.answers[0]
-    if facts.kind != "send_unflushed":
-        strange = {p: d for p, d in here.items() if d not in facts.known}
-        assert not strange, f"neither old nor new: {strange}"
-    if facts.kind.startswith("fetch"):
-        sent = {k: said[k] for k in ("content_sent", "deleted_there", "moved_there") if said[k]}
-        assert not sent, f"what a cut has undone was sent as an edit: {sent}"
-        assert final == facts.want, differing(facts.want, final)
-    elif facts.kind == "send_flushed":
-        assert final == facts.want, differing(facts.want, final)
-    elif facts.kind == "send_unflushed":
-        # What the server had been told by then is so; else what the cut has left is the user's.
-        want = {p: there.get(p) if there.get(p) != facts.want.get(p) else here.get(p) for p in there.keys() | here.keys() | facts.want.keys()}
-        want = {p: d for p, d in want.items() if d is not None}
-        assert final == want, differing(want, final)
-        assert not finished or there == final, f"what was sent is undone: {differing(there, final)}"
-    else:
-        aside = [p for p in final if p not in facts.want]
-        assert len(aside) == 1 and final[aside[0]] == facts.want[None], f"one copy of what was edited here, not {aside}"
-        want = {p: d for p, d in facts.want.items() if p is not None}
-        final = {p: d for p, d in final.items() if p not in aside}
-        assert final == want, differing(want, final)
-
-
-def differing(want, got):
-    return {p: (want.get(p, "nothing")[:8], got.get(p, "nothing")[:8]) for p in want.keys() | got.keys() if want.get(p) != got.get(p)}
-
-
-def test_device_on_a_strict_disk(disks):
-    print("DRAY_SEED", SEED)
-    ledger, total = Ledger("strict", BIN), collections.Counter()
-    done = len(ledger.rows(subject="device")) if FULL else 0
-    for counts in states(record_device, look_at_device, DEVICE_STATES, disks, done):
-        total[counts["kind"]] += 1
-        ledger.add(subject="device", seed=SEED, **counts)
-    print(dict(total))
-
-
-DEVICE_MUTANTS = ["client.no_flush_before_commit", "client.rows_before_names"]
-
-
-@pytest.mark.mutant
-@pytest.mark.parametrize("fault", DEVICE_MUTANTS)
-def test_a_strict_disk_shows_a_fault_of_the_device(disks, fault):
-    until_shown(fault, lambda *a: record_device(*a, {"DRAY_FAULT": fault}), look_at_device, disks)
-
-
 @pytest.mark.skipif("DRAY_STRICT" not in os.environ, reason="DRAY_STRICT names a state that was kept")
 def test_a_kept_state(disks):
-    recording, cut = Recording.kept(pathlib.Path(os.environ["DRAY_STRICT"]))
-    look_at(look_at_server if isinstance(recording.facts, ServerFacts) else look_at_device, recording, cut, disks)
+    look_again(os.environ["DRAY_STRICT"], look_at_server, disks)
