@@ -34,12 +34,13 @@ PATIENCE = 1200  # seconds; a check that hangs with the fault on has noticed not
 #   postgres as pytest, behind PostgreSQL
 Mutant = collections.namedtuple("Mutant", "m promise how check")
 FAULTS = "tests/blackbox/test_70_faults.py::test_"
+STRICT = "tests/blackbox/test_47_strict.py::test_a_strict_disk_shows_a_fault_of_the_"
 TABLE = {
     "store.no_fsync": Mutant(1, "P1", "inside", "store_fs"),
-    "store.no_fsync_dir": Mutant(2, "P1", "inside", "store_fs"),
+    "store.no_fsync_dir": Mutant(2, "P1", "pytest", STRICT + "server[store.no_fsync_dir]"),
     "domain.ack_before_commit": Mutant(3, "P2", "bends", "tests/blackbox/test_40_syscalls.py::test_server_killed_at_a_call[works]"),
     "store.dup_early": Mutant(4, "P1", "inside", "store_fs"),
-    "domain.chunk_known_early": Mutant(5, "P2", "power", "tests/blackbox/test_44_power.py::test_power_cut_shows_a_fault"),
+    "domain.chunk_known_early": Mutant(5, "P2", "pytest", STRICT + "server[domain.chunk_known_early]"),
     "chunk.no_hash": Mutant(6, "P3", "inside", "chunk/container"),
     "chunk.hash_prefix": Mutant(7, "P3", "inside", "chunk/container"),
     "store.fsync_ignored": Mutant(8, "P6", "inside", "store_fs"),
@@ -176,7 +177,7 @@ class Runner:
                 return f"there is no test {mutant.check}"
             code = self.program(mutant.check, on if mutant.how == "breaks" else {})
             return "skipped" if code == 77 else (code == 0) == (mutant.how == "inside")
-        code = self.pytest(mutant.check, {"bends": on, "power": {"DRAY_CAMPAIGN": "full"}, "postgres": {"DRAY_TEST_DB": "postgres"}}.get(mutant.how, {}))
+        code = self.pytest(mutant.check, {"bends": on, "postgres": {"DRAY_TEST_DB": "postgres"}}.get(mutant.how, {}))
         if code not in (0, 1):
             return f"pytest: exit {code}"
         return (code == 0) == (mutant.how != "bends")

@@ -5,7 +5,7 @@
  *     refuses symlinks and "..", atomically with the lookup.  So no check of ours can be outrun by a rename or a symlink that
  *     appears between check and use.
  * P2  Every other call works on (descriptor of the parent, one name), in a form that does not follow the name if it is a
- *     symlink.  One name that is not ".." cannot lead out of its directory.
+ *     symlink.  One name that is not ".." cannot lead out of its directory.  Only pathat_fsync_name looks above; it changes nothing.
  */
 #include "base/pathat.h"
 
@@ -296,6 +296,14 @@ pathat_fsync_dir(int root, const char *path, struct err *err)
 		return lookup_error("open directory", path, err);
 	/* Not tried again, not even after EINTR: a second fsync may succeed without what the first one lost (I6). */
 	return fsync(fd) == 0 ? ERR_OK : err_errno(err, "fsync directory %s", path);
+}
+
+err_code
+pathat_fsync_name(int root, struct err *err)
+{
+	AUTO(closep) int above = openat(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return above >= 0 && fsync(above) == 0 ? ERR_OK : err_errno(err, "fsync the directory above");
 }
 
 /* File systems hold years that 64 bits of nanoseconds do not; such a time reads as the nearest that they do. */

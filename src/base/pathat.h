@@ -52,6 +52,12 @@ err_code pathat_mtime(int root, const char *path, int64_t mtime_ns, struct err *
 /** pathat_fsync_dir(root, path, err): make the entries of directory ${path} durable; "" is the root. */
 err_code pathat_fsync_dir(int root, const char *path, struct err *err);
 
+/**
+ * pathat_fsync_name(root, err): make the name of ${root} itself durable, in the directory above it: what is in it is lost with its name.  DENIED when
+ * we may not look there.
+ */
+err_code pathat_fsync_name(int root, struct err *err);
+
 /** stat_mtime_ns(st), stat_ctime_ns(st): nanoseconds since 1970; beyond 1677…2262 the nearest that 64 bits hold. */
 int64_t stat_mtime_ns(const struct stat *st);
 int64_t stat_ctime_ns(const struct stat *st);

@@ -529,5 +529,5 @@ carry_local(struct carry *c, struct err *err)
 		rc = fetch_all(c, err);
 	if (rc == ERR_OK)
 		rc = restore_dirs(c, err);
-	return rc;
+	return rc ? rc : apply_flush(c->apply, err);
 }

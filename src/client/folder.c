@@ -334,6 +334,20 @@ write_token(int root, const char *token, struct err *err)
 	return ERR_OK;
 }
 
+/*
+ * A link that is lost with its name loses no edit, but the next sync would know of nothing that was agreed.  The folder's own name too, unless it is in
+ * a place that we may not look at, where we have not made it.
+ */
+static err_code
+flush_names(int root, struct err *err)
+{
+	err_code rc = pathat_fsync_dir(root, "", err);
+
+	if (rc == ERR_OK)
+		rc = pathat_fsync_name(root, err);
+	return rc == ERR_DENIED ? ERR_OK : rc;
+}
+
 static err_code
 fill(int root, const char *path, const struct state_link *link, const char *token, struct err *err)
 {
@@ -354,7 +368,7 @@ fill(int root, const char *path, const struct state_link *link, const char *toke
 		rc = mark_here(root, &id, err);
 	if (rc == ERR_OK)
 		rc = mark_write(root, link, &id, err);
-	return rc;
+	return rc ? rc : flush_names(root, err);
 }
 
 /* What link makes, in the order in which unlink takes it away: state.db last, since it is what makes a folder linked. */

@@ -62,7 +62,7 @@ struct line_opts {
 err_code folder_remote(const struct folder *f, const struct line_opts *opts, struct remote **out, struct err *err);
 
 /**
- * folder_create(path, link, token, err): make .dray in ${path} and remember the link.  Leaves nothing behind on failure.
+ * folder_create(path, link, token, err): make .dray in ${path} and remember the link, durably.  Leaves nothing behind on failure.
  * Errors     EXISTS when it is linked already or lies in, or holds, a linked folder.
  */
 err_code folder_create(const char *path, const struct state_link *link, const char *token, struct err *err);

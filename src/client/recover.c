@@ -47,6 +47,9 @@ is_installed(const struct recover *r, const struct entry *version, struct entry 
 	if (scan_stat(r->folder->root, version->path, r->now_ns, r->row, here, err) || here->kind != version->kind ||
 	    here->mtime_ns != version->mtime_ns || here->size != version->size)
 		return ERR_OK;
+	/* The bytes may be those of before, and the mode all that is new: recorded as done, the old one would be sent as an edit. */
+	if (here->kind == ENTRY_FILE && entry_mode_through(version->mode, here->mode, r->folder->mask) != version->mode)
+		return ERR_OK;
 	if (here->kind == ENTRY_FILE)
 		return same_bytes(r, here, version, is, err);
 	*is = entry_same_content(here, version);

@@ -12,13 +12,29 @@
 #define INSTALLATION_FILE "installation.json"
 #define SMALL_FILE_MAX 4096
 
+/*
+ * All that is in the directory is lost with its name.  Also flushed when it was there: an earlier start may have made it and been cut short;
+ * but whoever may not read what is above it has not made it.
+ */
+static err_code
+flush_name(const struct data *d, bool made, struct err *err)
+{
+	err_code rc = pathat_fsync_name(d->dir, err);
+
+	return rc && made ? err_wrap(err, "%s", d->path) : ERR_OK;
+}
+
 err_code
 data_open(const char *path, struct data *out, struct err *err)
 {
+	bool made = mkdir(path, 0700) == 0;
+	err_code rc;
+
 	*out = (struct data){ .dir = -1, .lock = -1 };
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (!made && errno != EEXIST)
 		return err_errno(err, "make the data directory %s", path);
-	return data_open_old(path, out, err);
+	rc = data_open_old(path, out, err);
+	return rc ? rc : flush_name(out, made, err);
 }
 
 err_code

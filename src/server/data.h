@@ -14,7 +14,7 @@ struct data {
 	int lock;    /* holds the lock while open; -1 without */
 };
 
-/** data_open(path, out, err): made, with mode 0700, when it is missing.  Not locked. */
+/** data_open(path, out, err): made, with mode 0700, when it is missing, and its name made durable.  Not locked. */
 err_code data_open(const char *path, struct data *out, struct err *err);
 /** data_open_old(path, out, err): one that is there; NOT_FOUND. */
 err_code data_open_old(const char *path, struct data *out, struct err *err);

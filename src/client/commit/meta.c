@@ -108,8 +108,10 @@ apply_dir_time(struct apply *ap, const struct entry *want, struct entry *install
 	if (fstat(fd, &st))
 		return err_errno(err, "stat %s", want->path);
 	/* Only from the mode that we left behind: any other is the user's. */
-	if ((st.st_mode & 0777) != mode && (st.st_mode & 0777) == (mode | 0700))
+	if ((st.st_mode & 0777) != mode && (st.st_mode & 0777) == (mode | 0700)) {
 		rc = set_mode(fd, want->path, mode, err);
+		ap->sync_all = true; /* a mode that a power cut undoes would be sent as an edit; of a time that is put up with */
+	}
 	if (rc == ERR_OK && stat_mtime_ns(&st) != want->mtime_ns)
 		rc = set_time(fd, want->path, want->mtime_ns, err);
 	if (rc == ERR_OK && fstat(fd, &st))

@@ -241,6 +241,7 @@ make_and_remove(void **state)
 	assert_true(S_ISDIR(st.st_mode));
 	assert_ok(pathat_fsync_dir(root, "dir", &err));
 	assert_ok(pathat_fsync_dir(root, "", &err));
+	assert_ok(pathat_fsync_name(root, &err));
 	assert_code(pathat_fsync_dir(root, "missing", &err), ERR_NOT_FOUND);
 }
 
