@@ -26,7 +26,7 @@ from devices import BIN
 from ledger import Ledger
 from strict_states import FULL, LIBRARY, SEED, Recording, Wrong, disks, look_again, marks, same_as_the_disk, sha, states, until_shown  # noqa: F401
 
-STATES = int(os.environ.get("DRAY_TRIALS", 1500 if FULL else 12))
+STATES = int(os.environ.get("DRAY_TRIALS", 1500 if FULL else 6))
 WRITERS = 3
 ROUNDS = 8
 SLOW_US = 1000  # an fsync, so that others come between its beginning and its end

@@ -25,7 +25,7 @@ from strict_states import (FULL, LIBRARY, SEED, Cut, Recording, Wrong, disks, lo
                            until_shown)
 from test_44_power import but_directory_times
 
-STATES = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 12))
+STATES = int(os.environ.get("DRAY_TRIALS", 500 if FULL else 6))
 
 pytestmark = marks
 
