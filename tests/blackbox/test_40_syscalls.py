@@ -129,7 +129,8 @@ class Campaign:
         rng = random.Random(f"{SEED} {self.what}")
         assert self.trial(0, False) == (False, "")
         count = self.scene.counted
-        calls = [self.trial(rng.randint(1, count), rng.random() < 0.5) for _ in range(KILLS)]
+        places = [(k, after) for k in range(1, count + 1) for after in (False, True)]
+        calls = [self.trial(k, after) for k, after in rng.sample(places, KILLS)]  # no place twice: it would bring the same contents
         print(f"{count} calls; killed at", [call for killed, call in calls if killed])
         assert any(killed for killed, _ in calls)
 
