@@ -551,21 +551,25 @@ edit_now(void *arg)
 	close(fd);
 }
 
-/* It changes while it is sent: what is committed is what it was at one instant, and only what changed is sent again. */
+/*
+ * It changes while it is sent: what is committed is what it was at one instant, and only what changed is sent again.  So long that by the sixth
+ * request it has not been read to its end: after that a change would be another version's.
+ */
 static void
 test_changes_while_sent(void **ctx)
 {
+	enum { LONGER = LARGE + 16 * MIB };
 	struct rig *r = *ctx;
-	uint8_t *p = rig_bytes(r, LARGE, 5);
+	uint8_t *p = rig_bytes(r, LONGER, 5);
 	struct edit e = { .r = r, .at = 100 };
 
-	rig_write(r, "f", p, LARGE);
-	r->server->do_at = 5;
+	rig_write(r, "f", p, LONGER);
+	r->server->do_at = 6;
 	r->server->do_what = edit_now;
 	r->server->do_arg = &e;
-	assert_in_range(push_path(r, "f"), LARGE, LARGE + BLOCK_LEN_MAX + SLACK);
+	assert_in_range(push_path(r, "f"), LONGER, LONGER + BLOCK_LEN_MAX + SLACK);
 	memcpy(p + 100, "meanwhile", 9);
-	assert_is(r, "f", p, LARGE);
+	assert_is(r, "f", p, LONGER);
 	assert_int_equal(r->server->transfers_made, 1);
 }
 
