@@ -182,8 +182,8 @@ look_closer(struct fsck *f, const struct entry *base, const struct entry *here, 
 
 	if (rc == ERR_OK && same)
 		*look = LOOK_SOUND;
-	else if (rc == ERR_VERSION_CONFLICT || (rc == ERR_OK && !f->remote && !layout_known(&env, base)))
-		*look = LOOK_UNSURE;
+	else if (rc == ERR_VERSION_CONFLICT || (rc == ERR_OK && !f->remote && base->size > (int64_t)BLOCK_LEN_MAX && !layout_known(&env, base)))
+		*look = LOOK_UNSURE; /* a file of one block is cut in one way, and has no list here */
 	return rc == ERR_VERSION_CONFLICT ? ERR_OK : rc;
 }
 
