@@ -259,12 +259,18 @@ def test_lost_events_are_made_good(make, agents):
     assert "more changed than the system could tell" in one.said()
 
 
-def test_more_directories_than_can_be_watched(make, agents):
+def with_few_watches(make, agents):
+    """Two devices in step, of which the first has more directories than its agent, the third of what is returned, can watch."""
     a, b = make("a", "b")
     for i in range(8):
         a.write(f"d{i}/f", "x")
     one, _ = agents.one(a, fault="watch.limit"), agents.one(b)
     wait_same(a, b)
+    return a, b, one
+
+
+def test_more_directories_than_can_be_watched(make, agents):
+    a, b, one = with_few_watches(make, agents)
     told = status(a)
     assert told["directories"] == 3 and told["unwatched"] == 6
     assert "max_user_watches" in one.said() and "max_user_watches" in a.dray("status", a.folder).stdout
@@ -277,11 +283,7 @@ def test_more_directories_than_can_be_watched(make, agents):
 
 def test_the_machine_has_slept(make, agents):
     """Then the kernel sets the clock.  What happened unseen, here in directories that are not watched, is looked for at once."""
-    a, b = make("a", "b")
-    for i in range(8):
-        a.write(f"d{i}/f", "x")
-    one, _ = agents.one(a, fault="watch.limit"), agents.one(b)
-    wait_same(a, b)
+    a, b, one = with_few_watches(make, agents)
     a.write("d7/f", "changed")  # what happens in one that is watched makes it look at the others too
     try:
         with machine_clock(fcntl.LOCK_EX):

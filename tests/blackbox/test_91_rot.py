@@ -147,13 +147,6 @@ def rows_of(path):
         db.close()
 
 
-def only_where_it_lies(was, now):
-    """Of a block list that a device keeps: where its blocks are stored.  Nothing on the device repeats that, and the server refuses what is not
-    so (test_41_upload.py, test_a_wrong_extent_is_never_committed); the blocks and how many there are, the file's hash repeats."""
-    extents = int.from_bytes(was[12:16], "little")
-    return len(was) == len(now) and all(16 <= i < 16 + 40 * extents and (i - 16) % 40 < 36 for i in range(len(was)) if was[i] != now[i])
-
-
 def unguarded(sound, path):
     """Whether the database says what it said, or differs in one row in what is known to be nobody's to check."""
     schema, columns, tables = rows_of(path)
@@ -167,8 +160,6 @@ def unguarded(sound, path):
         if len(lost) != 1 or len(new) != 1:
             return f"{len(lost)} rows of {table} have become {len(new)}"
         changed = {c for c, was, now in zip(columns[table], *lost, *new) if was != now}
-        if table == "blocks" and only_where_it_lies(dict(zip(columns[table], *lost))["packed"], dict(zip(columns[table], *new))["packed"]):
-            changed.discard("packed")
         if not changed <= UNGUARDED[table]:
             return f"{changed - UNGUARDED[table]} of {table}"
     return None
