@@ -52,6 +52,50 @@ command_fail(const struct command_line *line, const struct err *err)
 
 /* ---- help ------------------------------------------------------------------------------------------------------------------ */
 
+#define COLUMNS 80
+#define OPTION_COLUMN 27
+
+/* The words of ${line}, the first from column *at, which moves on; lines that it needs are indented. */
+static void
+put_words(const char *line, size_t len, int indent, int *at)
+{
+	const char *end = line + len;
+
+	while (line < end) {
+		const char *space = memchr(line, ' ', (size_t)(end - line));
+		int word = (int)((space ? space : end) - line);
+
+		if (word > 0 && *at > indent && *at + 1 + word > COLUMNS) {
+			printf("\n%*s", indent, "");
+			*at = indent;
+		}
+		if (word > 0)
+			*at += printf("%s%.*s", *at > indent ? " " : "", word, line);
+		line += word + 1;
+	}
+}
+
+/* ASCII text, begun at column ${indent}.  Its lines are joined and broken where the terminal ends; those that are empty or indented stay as they are. */
+static void
+put_text(const char *text, int indent)
+{
+	int at = indent;
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+
+		if (len > 0 && *text != ' ') {
+			put_words(text, len, indent, &at);
+		} else {
+			printf("%s%.*s\n", at > indent ? "\n" : "", (int)len, text);
+			at = indent;
+		}
+		text += len + (text[len] == '\n');
+	}
+	if (at > indent)
+		putchar('\n');
+}
+
 static void
 help(const struct program *p)
 {
@@ -59,10 +103,15 @@ help(const struct program *p)
 
 	for (size_t i = 0; p->commands[i]; i++)
 		width = MAX(width, (int)strlen(p->commands[i]->name));
-	printf("Usage: %s COMMAND [OPTIONS] [ARGUMENTS]\n\n%s\n\nCommands:\n", p->name, p->summary);
-	for (size_t i = 0; p->commands[i]; i++)
-		printf("  %-*s  %s\n", width, p->commands[i]->name, p->commands[i]->summary);
-	printf("\n  %s COMMAND --help tells more; %s --version tells the version.\n\n%s", p->name, p->name, p->outro);
+	printf("Usage: %s COMMAND [OPTIONS] [ARGUMENTS]\n\n", p->name);
+	put_text(p->summary, 0);
+	printf("\nCommands:\n");
+	for (size_t i = 0; p->commands[i]; i++) {
+		printf("  %-*s  ", width, p->commands[i]->name);
+		put_text(p->commands[i]->summary, width + 4);
+	}
+	printf("\n  %s COMMAND --help tells more; %s --version tells the version.\n\n", p->name, p->name);
+	put_text(p->outro, 0);
 }
 
 static void
@@ -71,7 +120,8 @@ help_option(const struct command_option *o)
 	char left[48];
 
 	snprintf(left, sizeof left, "-%c, --%s%s%s", o->letter, o->name, o->arg ? " " : "", o->arg ? o->arg : "");
-	printf("  %-24s %s\n", left, o->text);
+	printf("  %-*s ", OPTION_COLUMN - 3, left);
+	put_text(o->text, OPTION_COLUMN);
 }
 
 static void
@@ -82,7 +132,9 @@ help_command(const struct program *p, const struct command *c)
 		if (strchr(c->options, o->letter))
 			help_option(o);
 	help_option(&HELP);
-	printf("\n%s", c->help);
+	if (*c->help)
+		putchar('\n');
+	put_text(c->help, 0);
 }
 
 static int

@@ -315,8 +315,8 @@ const struct command COMMAND_CONFLICTS = {
 	        "  current  the file as it is; the copy is deleted\n"
 	        "  copy     what the copy holds, under the file's name\n"
 	        "  both     two files from now on\n"
-	        "  merged   the file, into which you have merged the copy and which is synced; the copy\n"
-	        "           is deleted\n"
+	        "  merged   the file, into which you have merged the copy and which is synced;\n"
+	        "           the copy is deleted\n"
 	        "What is deleted or replaced stays in the history (dray log, dray restore), and dray sync brings\n"
 	        "the result here.  Deleting a copy yourself ends its conflict too.\n\n"
 	        "Exit status: 0 none is open, or resolved; 3 there are open ones.\n",

@@ -395,5 +395,6 @@ const struct command COMMAND_SELECT = {
 	        "as on the server; what was edited here and not sent, and what is only here, stays and is listed\n"
 	        "as unsynced (not_selected).  Selecting it again brings it back.\n\n"
 	        "Example:\n"
-	        "  dray select --remove ~/film/renders; dray select --add ~/film/renders/final; dray sync ~/film\n",
+	        "  dray select --remove ~/film/renders && dray select --add ~/film/renders/final\n"
+	        "  dray sync ~/film\n",
 };

@@ -409,7 +409,7 @@ const struct command COMMAND_PROJECT_SET = {
 	        "goes. A deleted file can be restored until its last state goes, which only --keep-days lets happen.\n\n"
 	        "The quota bounds what is stored, after compression, each chunk once. At it new content is refused;\n"
 	        "reading, deleting, renaming and restoring go on.\n\n"
-	        "Example:\n  drayd project set --project 0190... --keep-versions 20 --keep-days 90 --quota 500G\n",
+	        "Example:\n  drayd project set --project 0190... --keep-days 90 --quota 500G\n",
 };
 
 const struct command COMMAND_PROJECT_SHOW = {

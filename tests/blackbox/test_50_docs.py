@@ -24,7 +24,7 @@ def help_of(program, *command):
 
 def commands_of(program):
     part = help_of(program).split("Commands:\n")[1].split("\n\n")[0]
-    return [re.match(r"  (\S+(?: \S+)?)(?:  |$)", line).group(1) for line in part.splitlines()]
+    return [re.match(r"  (\S+(?: \S+)?)(?:  |$)", line).group(1) for line in part.splitlines() if line[2] != " "]
 
 
 def options_of(text):
@@ -62,6 +62,16 @@ def test_man_page_has_every_option_and_no_other(program):
     assert set(documented) == set(offered) | ALWAYS
     for option, argument in offered.items():
         assert documented[option] == argument, option
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_fits_a_terminal(program):
+    """80 columns, no word lost between two lines, and examples as they are typed."""
+    for command in ["", *commands_of(program)]:
+        for line in help_of(program, *command.split()).splitlines():
+            assert len(line) <= 80 and line == line.rstrip(), (command, line)
+    assert "  dray ls --sort size shots\n" in help_of("dray", "ls")
+    assert re.search(r"with all that is\sin them\.", help_of("dray", "get"))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

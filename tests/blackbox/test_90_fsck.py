@@ -330,7 +330,37 @@ def test_a_cut_that_only_the_server_knows(own_server, tmp_path):
 
 
 STATE = ["UPDATE base SET version = version + 1 WHERE kind = 0", "DELETE FROM base WHERE name = CAST('text' AS BLOB)",
-         "UPDATE place SET pending = 1", "UPDATE base SET target = 'x' WHERE kind = 2", "UPDATE blocks SET packed = zeroblob(length(packed))"]
+         "UPDATE place SET pending = 1", "UPDATE base SET target = 'x' WHERE kind = 2", "UPDATE blocks SET packed = zeroblob(length(packed))",
+         "UPDATE blocks SET first = zeroblob(32)", "UPDATE blocks SET content = randomblob(32) WHERE page = 0"]
+
+# Where blocks are stored: nothing on the device says it twice.
+ELSEWHERE = "UPDATE blocks SET packed = CAST(substr(packed, 1, 16) || zeroblob(32) || substr(packed, 49) AS BLOB)"
+
+
+def break_state(device, sql):
+    run = subprocess.run(["/usr/bin/python3", "-c", BREAK, device.path(".dray/state.db"), sql], capture_output=True, text=True)
+    assert run.returncode == 0, (sql, run.stderr)
+
+
+def test_a_list_that_rotted_is_not_known(own_server, tmp_path):
+    """A copy, an edit and an insertion by a device whose block lists have rotted: as if it had kept none."""
+    project = own_server.project("rotten")
+    a, b = (Device(own_server, project, tmp_path / n, n) for n in "ab")
+    data = random.Random(1).randbytes(MIB)
+    for name in ("copied", "edited", "grown"):
+        a.write(name, name.encode() + data)
+    a.sync()
+    b.sync()
+    for device in (a, b):
+        break_state(device, ELSEWHERE)
+        assert reasons(device) == {("", "state_damaged")}
+    a.write("copy", b"copied" + data)
+    a.write("edited", b"EDITED" + data)
+    a.write("grown", b"grown by some" + data)
+    a.sync()
+    b.sync()
+    assert {p.name: p.read_bytes() for p in b.folder.iterdir() if p.is_file()} == {
+        "copied": b"copied" + data, "copy": b"copied" + data, "edited": b"EDITED" + data, "grown": b"grown by some" + data}
 
 
 def test_a_state(own_server, tmp_path):
@@ -339,9 +369,8 @@ def test_a_state(own_server, tmp_path):
     a.sync_any()
     state = a.path(".dray/state.db")
     kept = state.read_bytes()
-    for sql in STATE:
-        run = subprocess.run(["/usr/bin/python3", "-c", BREAK, state, sql], capture_output=True, text=True)
-        assert run.returncode == 0, (sql, run.stderr)
+    for sql in [*STATE, ELSEWHERE]:
+        break_state(a, sql)
         before = picture(a.folder)
         assert ("", "state_damaged") in reasons(a), sql
         assert picture(a.folder) == before

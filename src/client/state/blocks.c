@@ -32,6 +32,36 @@ page_sound(const uint8_t *packed, size_t len)
 	    (size_t)page_blocks(packed) * BLOCKLIST_BLOCK_LEN;
 }
 
+struct hash
+blocks_page_sum(const struct hash *content, int64_t page, const uint8_t *packed, size_t len, const uint8_t *weak, size_t weak_len)
+{
+	uint8_t head[3 * 8];
+	struct sha sha;
+
+	put_u64le(head, (uint64_t)page);
+	put_u64le(head + 8, len);
+	put_u64le(head + 16, weak_len);
+	sha_init(&sha);
+	sha_add(&sha, content->b, sizeof content->b);
+	sha_add(&sha, head, sizeof head);
+	sha_add(&sha, packed, len);
+	sha_add(&sha, weak, weak_len);
+	return sha_final(&sha);
+}
+
+bool
+blocks_page_holds(const struct hash *content, int64_t page, struct db_stmt *st, int col)
+{
+	size_t len, weak_len, sum_len;
+	const uint8_t *packed = db_bytes(st, col, &len), *weak = db_bytes(st, col + 1, &weak_len), *sum = db_bytes(st, col + 2, &sum_len);
+	struct hash is;
+
+	if (sum_len == 0)
+		return true; /* from before there were sums */
+	is = blocks_page_sum(content, page, packed, len, weak, weak_len);
+	return sum_len == sizeof is.b && memcmp(sum, is.b, sizeof is.b) == 0;
+}
+
 /* ---- writing -------------------------------------------------------------------------------------------------------------------- */
 
 /* A list that comes before its file's row may never get one: it is looked at some day (S3). */
@@ -50,6 +80,8 @@ state_blocks_put(struct state *s, const struct hash *content, uint32_t page, con
     struct err *err)
 {
 	uint8_t sums[BLOCKLIST_PAGE_BLOCKS * WEAK_LEN];
+	size_t sums_len;
+	struct hash sum;
 	uint32_t n;
 	err_code rc;
 
@@ -57,11 +89,14 @@ state_blocks_put(struct state *s, const struct hash *content, uint32_t page, con
 	n = page_blocks(packed);
 	for (uint32_t i = 0; weak && i < n; i++)
 		put_u32le(sums + i * WEAK_LEN, weak[i]);
+	sums_len = weak ? n * WEAK_LEN : 0;
+	sum = blocks_page_sum(content, page, packed, len, sums, sums_len);
 	rc = db_run(state_writer(s), NULL, err,
-	    "INSERT INTO blocks (content, page, packed, weak, first) VALUES ($1, $2, $3, $4, $5)"
-	    " ON CONFLICT (content, page) DO UPDATE SET packed = excluded.packed, weak = excluded.weak, first = excluded.first",
-	    DB_HASH(content), DB_I64(page), DB_BYTES(packed, len), DB_BYTES(sums, weak ? n * WEAK_LEN : 0),
-	    DB_BYTES(page_first(packed), sizeof(struct hash)));
+	    "INSERT INTO blocks (content, page, packed, weak, first, page_sum) VALUES ($1, $2, $3, $4, $5, $6)"
+	    " ON CONFLICT (content, page) DO UPDATE SET packed = excluded.packed, weak = excluded.weak, first = excluded.first,"
+	    " page_sum = excluded.page_sum",
+	    DB_HASH(content), DB_I64(page), DB_BYTES(packed, len), DB_BYTES(sums, sums_len),
+	    DB_BYTES(page_first(packed), sizeof(struct hash)), DB_HASH(&sum));
 	return rc || page > 0 ? rc : put_unnamed(s, content, err);
 }
 
@@ -193,14 +228,14 @@ blocks_read(struct view *v, const struct hash *content, uint32_t page, struct ar
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	const uint8_t *p;
 	bool row = false;
-	err_code rc = db_query(v->tx, &st, err, "SELECT packed, weak FROM blocks WHERE content = $1 AND page = $2", DB_HASH(content),
-	    DB_I64(page));
+	err_code rc = db_query(v->tx, &st, err, "SELECT packed, weak, page_sum FROM blocks WHERE content = $1 AND page = $2",
+	    DB_HASH(content), DB_I64(page));
 
 	if (!rc)
 		rc = db_step(st, &row, err);
 	if (rc)
 		return rc;
-	if (!row)
+	if (!row || !blocks_page_holds(content, page, st, 0))
 		return err_set(err, ERR_NOT_FOUND, "the content's block list is not known");
 	p = db_bytes(st, 0, len);
 	if (!page_sound(p, *len))

@@ -142,23 +142,37 @@ list_end(struct check *c, struct list *l)
 		c->fn(c->ctx, "a block list is not the one of its content");
 }
 
+/* Columns: content, page, packed, weak, page_sum, first, size of a file. */
+static bool
+page_read(struct db_stmt *st, struct arena *a, struct hash *content, struct blocklist *page)
+{
+	struct hash first;
+	struct err why;
+	size_t len;
+	const uint8_t *packed = db_bytes(st, 2, &len);
+
+	if (!column_fixed(st, 0, content->b, sizeof content->b) || !blocks_page_holds(content, db_i64(st, 1), st, 2) ||
+	    blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, page, &why))
+		return false;
+	db_bytes(st, 5, &len);
+	return page->block_count > 0 &&
+	    (len == 0 || (column_fixed(st, 5, first.b, sizeof first.b) && hash_eq(&first, &page->blocks[0].hash)));
+}
+
 static void
 add_page(struct check *c, struct list *l, struct db_stmt *st, struct arena *a)
 {
 	struct hash content;
 	struct blocklist page;
-	size_t len;
-	const uint8_t *packed = db_bytes(st, 2, &len);
-	struct err why;
 
 	arena_reset(a);
-	if (!column_fixed(st, 0, content.b, sizeof content.b) || blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &page, &why)) {
-		c->fn(c->ctx, "a page of a block list is none");
+	if (!page_read(st, a, &content, &page)) {
+		c->fn(c->ctx, "a page of a block list is not as it was written");
 		return;
 	}
 	if (!l->open || !hash_eq(&content, &l->content)) {
 		list_end(c, l);
-		*l = (struct list){ .content = content, .open = true, .size = db_i64(st, 3) };
+		*l = (struct list){ .content = content, .open = true, .size = db_i64(st, 6) };
 		content_hash_init(&l->sum);
 	}
 	if (db_i64(st, 1) != l->pages++)
@@ -179,8 +193,10 @@ check_lists(struct check *c, struct state *s, struct err *err)
 
 	if (rc)
 		return rc;
-	rc = db_query_values(c->view.tx, &st, err, "SELECT content, page, packed, coalesce((SELECT size FROM base WHERE base.content = blocks.content"
-	    " AND kind = 0 LIMIT 1), -1) FROM blocks ORDER BY content, page", NULL, 0);
+	rc = db_query_values(c->view.tx, &st, err,
+	    "SELECT content, page, packed, weak, page_sum, first,"
+	    " coalesce((SELECT size FROM base WHERE base.content = blocks.content AND kind = 0 LIMIT 1), -1)"
+	    " FROM blocks ORDER BY content, page", NULL, 0);
 	while (!rc && !(rc = db_step(st, &row, err)) && row)
 		add_page(c, &l, st, a);
 	list_end(c, &l);
