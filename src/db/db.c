@@ -152,9 +152,9 @@ db_each_sql(struct db *db, void (*fn)(void *arg, const char *sql), void *arg)
 }
 
 err_code
-db_check(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err)
+db_check(struct db *db, const struct db_migrations *set, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err)
 {
-	return db->ops->check ? db->ops->check(db, fn, ctx, err) : ERR_OK;
+	return db->ops->check ? db->ops->check(db, set, fn, ctx, err) : ERR_OK;
 }
 
 size_t

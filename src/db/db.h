@@ -22,6 +22,7 @@
 struct db;
 struct db_tx;
 struct db_stmt;
+struct db_migrations;
 
 enum db_mode { DB_READ, DB_WRITE };
 
@@ -144,10 +145,11 @@ void db_resetp(struct db_stmt **st); /* NULL inside is fine */
 err_code db_script(struct db_tx *tx, const char *sql, struct err *err);
 
 /**
- * db_check(db, fn, ctx, err): what the engine itself finds wrong, a sentence each to ${fn}.  SQLite looks at every page, index, constraint and
- * reference.  PostgreSQL does so as it writes and reads, and is not asked.
+ * db_check(db, set, fn, ctx, err): what the engine itself finds wrong, a sentence each to ${fn}.  SQLite looks at every page, index, constraint and
+ * reference, and whether its schema is the one that ${set}, which has been applied, makes.  PostgreSQL does so as it writes and reads, and is not asked.
  */
-err_code db_check(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
+err_code db_check(
+    struct db *db, const struct db_migrations *set, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
 
 /** db_key_max(db): how many bytes of text and ids together an entry of an index surely takes; SIZE_MAX: any number. */
 size_t db_key_max(const struct db *db);

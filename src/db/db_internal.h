@@ -36,7 +36,8 @@ struct db_ops {
 	const char *(*token)(const char *name, size_t len);
 	void (*each_sql)(struct db *db, void (*fn)(void *arg, const char *sql), void *arg);
 	/** NULL: it has nothing to say about itself. */
-	err_code (*check)(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
+	err_code (*check)(struct db *db, const struct db_migrations *set, void (*fn)(void *ctx, const char *finding), void *ctx,
+	    struct err *err);
 	size_t key_max; /* db_key_max */
 };
 
@@ -62,6 +63,10 @@ struct db_stmt {
 struct db_listener {
 	const struct db_ops *ops;
 };
+
+/** db_schema_each(db, set, fn, ctx, err): the scripts that make a database with ${set}, as this engine takes them, in order, until one fails. */
+err_code db_schema_each(struct db *db, const struct db_migrations *set, err_code (*fn)(void *ctx, const char *sql, struct err *err),
+    void *ctx, struct err *err);
 
 /** db_tx_fail(tx, own, err): ${own} happened: remembered if it is the transaction's first, and handed out.  Its code. */
 err_code db_tx_fail(struct db_tx *tx, const struct err *own, struct err *err);

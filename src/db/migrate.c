@@ -31,6 +31,26 @@ expand(struct db *db, const char *sql, struct sbuf *out, struct err *err)
 	return sbuf_done(out, err);
 }
 
+static const char record_table[] =
+    "CREATE TABLE IF NOT EXISTS schema_migrations (name @text@ NOT NULL PRIMARY KEY, sha256 @bytes@ NOT NULL,"
+    " applied_at @int@ NOT NULL) @rows@;";
+
+err_code
+db_schema_each(struct db *db, const struct db_migrations *set, err_code (*fn)(void *ctx, const char *sql, struct err *err), void *ctx,
+    struct err *err)
+{
+	err_code rc = ERR_OK;
+
+	for (size_t i = 0; !rc && i <= set->n; i++) {
+		AUTO(sbuf_fini) struct sbuf sql = SBUF(SCRIPT_LEN_MAX);
+
+		rc = expand(db, i ? set->list[i - 1].sql : record_table, &sql, err);
+		if (!rc)
+			rc = fn(ctx, sbuf_str(&sql), err);
+	}
+	return rc;
+}
+
 static err_code
 make_record_table(struct db *db, struct err *err)
 {
@@ -38,10 +58,7 @@ make_record_table(struct db *db, struct err *err)
 	AUTO(db_abort) struct db_tx *tx = NULL;
 	err_code rc;
 
-	rc = expand(db,
-	    "CREATE TABLE IF NOT EXISTS schema_migrations (name @text@ NOT NULL PRIMARY KEY, sha256 @bytes@ NOT NULL,"
-	    " applied_at @int@ NOT NULL) @rows@;",
-	    &sql, err);
+	rc = expand(db, record_table, &sql, err);
 	if (!rc)
 		rc = db_begin(db, DB_WRITE, &tx, err);
 	if (!rc)

@@ -70,7 +70,8 @@ void sqlite_read_end(struct db_tx *tx);
 err_code sqlite_checkpoint(struct db *db, bool truncate, struct err *err);
 
 /* sqlite_check.c */
-err_code sqlite_check(struct db *db, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
+err_code sqlite_check(
+    struct db *db, const struct db_migrations *set, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err);
 
 /* sqlite_stmt.c */
 err_code sqlite_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st,

@@ -62,7 +62,7 @@ note_engine(void *ctx, const char *finding)
 static err_code
 check_engine(struct fsck *f, struct err *err)
 {
-	return fsck_unreadable(f, NULL, "its pages", db_check(f->db, note_engine, f, err), err);
+	return fsck_unreadable(f, NULL, "its pages", db_check(f->db, &db_server_migrations, note_engine, f, err), err);
 }
 
 /* Who copies another server's token beside this one's database is let in nowhere. */

@@ -209,7 +209,7 @@ err_code
 state_check(struct state *s, void (*fn)(void *ctx, const char *finding), void *ctx, struct err *err)
 {
 	struct check c = { .fn = fn, .ctx = ctx };
-	err_code rc = db_check(s->db, fn, ctx, err);
+	err_code rc = db_check(s->db, &client_state_migrations, fn, ctx, err);
 
 	if (!rc)
 		rc = check_tree(&c, s, err);

@@ -340,7 +340,7 @@ err_code
 state_holds(struct state *s, struct err *err)
 {
 	bool damaged = false;
-	err_code rc = db_check(s->db, note_damage, &damaged, err);
+	err_code rc = db_check(s->db, &client_state_migrations, note_damage, &damaged, err);
 
 	if (rc == ERR_OK && !damaged)
 		rc = state_base_verify(s, err);
