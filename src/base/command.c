@@ -96,20 +96,39 @@ put_text(const char *text, int indent)
 		putchar('\n');
 }
 
+/* Whether ${name} is "${group} …"; every name is in the group "". */
+static bool
+in_group(const char *name, const char *group)
+{
+	size_t len = strlen(group);
+
+	return len == 0 || (strncmp(name, group, len) == 0 && name[len] == ' ');
+}
+
 static void
-help(const struct program *p)
+help_commands(const struct program *p, const char *group)
 {
 	int width = 0;
 
 	for (size_t i = 0; p->commands[i]; i++)
-		width = MAX(width, (int)strlen(p->commands[i]->name));
-	printf("Usage: %s COMMAND [OPTIONS] [ARGUMENTS]\n\n", p->name);
-	put_text(p->summary, 0);
-	printf("\nCommands:\n");
+		if (in_group(p->commands[i]->name, group))
+			width = MAX(width, (int)strlen(p->commands[i]->name));
+	printf("Commands:\n");
 	for (size_t i = 0; p->commands[i]; i++) {
+		if (!in_group(p->commands[i]->name, group))
+			continue;
 		printf("  %-*s  ", width, p->commands[i]->name);
 		put_text(p->commands[i]->summary, width + 4);
 	}
+}
+
+static void
+help(const struct program *p)
+{
+	printf("Usage: %s COMMAND [OPTIONS] [ARGUMENTS]\n\n", p->name);
+	put_text(p->summary, 0);
+	putchar('\n');
+	help_commands(p, "");
 	printf("\n  %s COMMAND --help tells more; %s --version tells the version.\n\n", p->name, p->name);
 	put_text(p->outro, 0);
 }
@@ -215,12 +234,40 @@ words_matched(const char *name, int argc, char **argv)
 	return argc > 2 && strcmp(argv[2], space + 1) == 0 ? 2 : 0;
 }
 
+static bool
+is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+static bool
+has_group(const struct program *p, const char *group)
+{
+	for (size_t i = 0; p->commands[i]; i++)
+		if (in_group(p->commands[i]->name, group))
+			return true;
+	return false;
+}
+
+/* The first word of commands, and no second that makes one of them. */
+static int
+run_group(const struct program *p, const char *group, const char *word)
+{
+	if (is_help(word)) {
+		help_commands(p, group);
+		return 0;
+	}
+	fprintf(stderr, "%s: there is no command \"%s%s%s\"   (%s %s --help lists them)\n", p->name, group, *word ? " " : "", word, p->name,
+	    group);
+	return COMMAND_USAGE;
+}
+
 int
 command_main(const struct program *p, int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
 
-	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+	if (is_help(word)) {
 		help(p);
 		return 0;
 	}
@@ -233,6 +280,8 @@ command_main(const struct program *p, int argc, char **argv)
 		if (words > 0)
 			return run(p, p->commands[i], argc - words, argv + words);
 	}
+	if (*word && has_group(p, word))
+		return run_group(p, word, argc > 2 ? argv[2] : "");
 	if (*word)
 		fprintf(stderr, "%s: there is no command \"%s\"\n", p->name, word);
 	return usage(p, NULL, NULL);

@@ -1,6 +1,7 @@
 #pragma once
-/** Shared by pass.c, pass_ignored.c and pass_selected.c: a pass while it is made. */
+/** Shared by pass.c and pass_*.c: a pass while it is made. */
 
+#include "client/layout.h"
 #include "client/left_out.h"
 #include "client/pass.h"
 #include "client/scan/scan.h"
@@ -49,8 +50,48 @@ struct row *row_at(struct gather *g, const char *path);
 
 void add_problem(struct pass *p, const char *path, const char *reason, const char *detail);
 
+/** keep(a, e): a copy of ${e} with its text.  keep_as(a, e, path): at ${path}, which is lent.  keep_in(g, row, e): a side of ${row}, at its path. */
+struct entry *keep(struct arena *a, const struct entry *e);
+struct entry *keep_as(struct arena *a, const struct entry *e, const char *path);
+struct entry *keep_in(struct gather *g, const struct row *row, const struct entry *e);
+
+/* ---- pass_local.c --------------------------------------------------------------------------------------------------------- */
+
+/** gather_local(g, err): scan the disk, and put what differs from what was agreed on into the rows. */
+err_code gather_local(struct gather *g, struct err *err);
+
+/** record_refreshed(g, err): what is as agreed and has another stat gets that into its base row. */
+err_code record_refreshed(struct gather *g, struct err *err);
+
+/** slice(g): how many of the new names a pass takes (pass.h). */
+uint64_t slice(const struct gather *g);
+
 /** freeze(g, problem): nothing is concluded about that name, and with subtree about nothing beneath. */
 void freeze(struct gather *g, const struct scan_problem *problem);
+
+bool is_frozen(const struct gather *g, const char *path);
+bool is_held(const struct gather *g, const char *path);
+bool is_held_row(const struct gather *g, const struct row *row);
+
+/** How what was found on disk is to what was agreed on. */
+enum agrees { AGREES, AGREES_TOUCHED /* the bytes say so, and its stat is another */, DIFFERS };
+
+/** agrees(g, e, base, out, err): where only the bytes can tell they are read; then ${e} is what they are. */
+err_code agrees(struct gather *g, struct entry *e, const struct entry *base, enum agrees *out, struct err *err);
+
+/** same_bytes_as(g, e, remote, same, err): whether the file ${e}, which is read, has the content of ${remote}, however that is cut. */
+err_code same_bytes_as(struct gather *g, struct entry *e, const struct entry *remote, bool *same, struct err *err);
+
+/** look(g, e, err): read the bytes of ${e}; content_known is false where they could not be, or change. */
+err_code look(struct gather *g, struct entry *e, struct err *err);
+
+/** relaid(g, e, other, same, err): whether the bytes of ${e} are those of ${other}, cut in another way; then its content is called what that calls it. */
+err_code relaid(const struct gather *g, struct entry *e, const struct entry *other, bool *same, struct err *err);
+/** relaid_base: the same, of a version that was agreed on; where nobody has its list any more ${e} is called an edit of it. */
+err_code relaid_base(const struct gather *g, struct entry *e, const struct entry *base, struct err *err);
+
+/** layout_of(g): where the lists of other cuts are looked for. */
+struct layout_env layout_of(const struct gather *g);
 
 /* ---- pass_ignored.c ------------------------------------------------------------------------------------------------------- */
 
@@ -89,19 +130,10 @@ err_code gather_unselected(struct gather *g, struct err *err);
 /** plan_drops(g): add what is to go to the plan. */
 void plan_drops(struct gather *g);
 
-/* ---- pass.c --------------------------------------------------------------------------------------------------------------- */
+/* ---- pass_join.c ---------------------------------------------------------------------------------------------------------- */
 
-/** How what was found on disk is to what was agreed on. */
-enum agrees { AGREES, AGREES_TOUCHED /* the bytes say so, and its stat is another */, DIFFERS };
+/** gather_remote(g, err): put what the server has said since into the rows. */
+err_code gather_remote(struct gather *g, struct err *err);
 
-/** agrees(g, e, base, out, err): where only the bytes can tell they are read; then ${e} is what they are. */
-err_code agrees(struct gather *g, struct entry *e, const struct entry *base, enum agrees *out, struct err *err);
-
-/** same_bytes_as(g, e, remote, same, err): whether the file ${e}, which is read, has the content of ${remote}, however that is cut. */
-err_code same_bytes_as(struct gather *g, struct entry *e, const struct entry *remote, bool *same, struct err *err);
-
-bool is_frozen(const struct gather *g, const char *path);
-bool is_held(const struct gather *g, const char *path);
-
-/** keep(a, e): a copy of ${e} with its text. */
-struct entry *keep(struct arena *a, const struct entry *e);
+/** join_sides(g, items, n, err): the rows in the order of their paths, all read that has to be.  In the gather's arena. */
+err_code join_sides(struct gather *g, struct diff_item **items, size_t *n, struct err *err);

@@ -104,6 +104,15 @@ def test_version_and_usage(program):
         assert wrong.returncode == 2 and wrong.stdout == "" and "--help" in wrong.stderr, args
 
 
+def test_the_first_word_of_commands():
+    """drayd project has no meaning by itself: its help lists the commands that begin so."""
+    told = help_of("drayd", "project")
+    assert [c.split()[0] for c in re.findall(r"^  (project \w+)  ", told, re.M)] == ["project"] * 4 and "device" not in told
+    for args in ["project"], ["project", "crate"]:
+        wrong = run(BIN / "drayd", *args)
+        assert wrong.returncode == 2 and wrong.stdout == "" and f'"{" ".join(args)}"' in wrong.stderr and "project --help" in wrong.stderr
+
+
 def test_exit_statuses_are_documented():
     listed = section(man("dray.1"), "EXIT STATUS")
     assert re.findall(r"^\.It (\d)$", listed, re.M) == ["0", "1", "2", "3"]
