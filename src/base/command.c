@@ -15,6 +15,12 @@ command_value(const struct command_line *line, char letter)
 
 /* ---- errors ---------------------------------------------------------------------------------------------------------------- */
 
+static const char *
+hint_of(const struct err *err)
+{
+	return err->code == ERR_NOT_FOUND && err->sys ? "Check the path." : err_info(err->code)->hint;
+}
+
 static void
 fail_json(const struct err *err)
 {
@@ -27,7 +33,7 @@ fail_json(const struct err *err)
 	jw_object(&jw);
 	jw_kstr(&jw, "code", info->code);
 	jw_kstr(&jw, "detail", err->msg);
-	jw_kstr(&jw, "hint", info->hint);
+	jw_kstr(&jw, "hint", hint_of(err));
 	jw_kbool(&jw, "retryable", info->retryable);
 	jw_end_object(&jw);
 	jw_end_object(&jw);
@@ -45,7 +51,7 @@ command_fail(const struct command_line *line, const struct err *err)
 	sbuf_add_visible(&sb, err->msg);
 	fprintf(stderr, "%s: %s\n", line->program->name, sbuf_str(&sb));
 	if (err->code != ERR_USAGE)
-		fprintf(stderr, "%*s  %s\n", (int)strlen(line->program->name), "", err_info(err->code)->hint);
+		fprintf(stderr, "%*s  %s\n", (int)strlen(line->program->name), "", hint_of(err));
 	sbuf_fini(&sb);
 	return err->code == ERR_USAGE ? COMMAND_USAGE : COMMAND_ERROR;
 }

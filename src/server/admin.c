@@ -134,16 +134,16 @@ call_running(struct data *data, const char *db_url, const char *method, const ch
 }
 
 err_code
-admin_call(const char *data_dir, const char *db_url, const char *method, const char *path, const char *body, struct arena *a,
-    struct admin_answer *out, struct err *err)
+admin_call(const char *data_dir, bool begin, const char *db_url, const char *method, const char *path, const char *body,
+    struct arena *a, struct admin_answer *out, struct err *err)
 {
 	struct data data;
-	err_code rc = data_open(data_dir, &data, err);
+	err_code rc = begin ? data_open(data_dir, &data, err) : data_open_old(data_dir, &data, err);
 
 	log_setup(LOG_WARN, false);
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (rc == ERR_OK) {
-		rc = data_lock(&data, err);
+		rc = begin ? data_lock(&data, err) : data_lock_old(&data, err);
 		if (rc == ERR_OK)
 			rc = call_own(&data, db_url, method, path, body, a, out, err);
 		else if (rc == ERR_BUSY)

@@ -14,9 +14,9 @@ struct admin_answer {
 };
 
 /**
- * admin_call(data_dir, db_url, method, path, body, a, out, err): ${body} is JSON or NULL; ${db_url} as in struct service_opts, for when
- * nobody serves.
- * Errors     a problem answered by the server is an error here, with its code; NETWORK; BUSY.
+ * admin_call(data_dir, begin, db_url, method, path, body, a, out, err): ${body} is JSON or NULL; ${begin}: a data directory that is not there,
+ * or where no server has ever been, becomes one; ${db_url} as in struct service_opts, for when nobody serves.
+ * Errors     NOT_FOUND: there is no such data directory; a problem answered by the server is an error here, with its code; NETWORK; BUSY.
  */
-err_code admin_call(const char *data_dir, const char *db_url, const char *method, const char *path, const char *body, struct arena *a,
-    struct admin_answer *out, struct err *err);
+err_code admin_call(const char *data_dir, bool begin, const char *db_url, const char *method, const char *path, const char *body,
+    struct arena *a, struct admin_answer *out, struct err *err);

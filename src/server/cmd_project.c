@@ -16,6 +16,7 @@ create_project(struct manage *m, struct err *err)
 	jw_object(&jw);
 	jw_kstr(&jw, "name", m->line->args[0]);
 	jw_end_object(&jw);
+	m->begin = true;
 	rc = manage_ask(m, "POST", "/projects", sbuf_str(&sb), err);
 	if (rc)
 		return rc;

@@ -82,7 +82,9 @@ data_lock(struct data *d, struct err *err)
 err_code
 data_lock_old(struct data *d, struct err *err)
 {
-	return lock_by(d, O_RDONLY, err);
+	err_code rc = lock_by(d, O_RDONLY, err);
+
+	return rc == ERR_NOT_FOUND ? err_wrap(err, "%s is not the data directory of a server", d->path) : rc;
 }
 
 char *

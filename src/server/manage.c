@@ -7,7 +7,7 @@
 err_code
 manage_ask(struct manage *m, const char *method, const char *path, const char *body, struct err *err)
 {
-	err_code rc = admin_call(command_data(m->line), database_url(m->line), method, path, body, m->arena, &m->answer, err);
+	err_code rc = admin_call(command_data(m->line), m->begin, database_url(m->line), method, path, body, m->arena, &m->answer, err);
 
 	json_decref(m->doc);
 	m->doc = NULL;

@@ -11,6 +11,7 @@
 /** A command while it runs. */
 struct manage {
 	const struct command_line *line;
+	bool begin; /* what the command is about may be the first thing that this server ever has */
 	struct arena *arena;
 	struct admin_answer answer; /* the last one, and as JSON; NULL: it has no body */
 	json_t *doc;

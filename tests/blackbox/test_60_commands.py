@@ -423,3 +423,15 @@ def test_a_full_project_says_so_and_goes_on_later(make, server):
     assert "quota" in run.stderr and "raise the quota" in run.stderr
     assert owner.call("PATCH", f"/projects/{make.project}", {"quota_bytes": 0}).status == 200
     a.sync()
+
+
+def test_a_data_directory_that_is_none(tmp_path):
+    """A slip in its name makes no server: only who creates a project begins one."""
+    (tmp_path / "other").mkdir()
+    for name in "missing", "other":
+        for command in ["project", "list"], ["device", "list", "--project", "0" * 32], ["gc"]:
+            run = subprocess.run([BIN / "drayd", *command, "--data", tmp_path / name], capture_output=True, text=True, timeout=PATIENCE)
+            assert run.returncode == 1 and name in run.stderr and "Check the path." in run.stderr, run.stderr
+    assert list(tmp_path.iterdir()) == [tmp_path / "other"] and not list((tmp_path / "other").iterdir())
+    run = subprocess.run([BIN / "drayd", "project", "create", "first", "--data", tmp_path / "other"], capture_output=True, text=True, timeout=PATIENCE)
+    assert run.returncode == 0 and (tmp_path / "other/owner.token").exists(), run.stderr

@@ -75,7 +75,7 @@ def test_a_directory_and_its_database_belong_together(tmp_path):
     one, two = engine.Postgres(tmp_path), engine.Postgres(tmp_path)
     assert drayd(tmp_path / "a", one.url, "project", "create", "a").returncode == 0
     for data, url in [("a", two.url), ("b", one.url), ("a", "")]:
-        run = drayd(tmp_path / data, url, "project", "list")
+        run = drayd(tmp_path / data, url, "project", "create", "astray")
         assert run.returncode == 2 and ("belongs to another" in run.stderr or "is in PostgreSQL" in run.stderr), run.stderr
         assert postgres.PASSWORD not in run.stderr
     assert drayd(tmp_path / "b", two.url, "project", "create", "b").returncode == 0, "that it was tried with the wrong one does not matter"
