@@ -32,6 +32,7 @@ SERVER_TRIALS = int(os.environ.get("DRAY_TRIALS", 600 if FULL else 4))
 DEVICE_TRIALS = int(os.environ.get("DRAY_TRIALS", 200 if FULL else 2))
 WRITERS = 3
 ROOM = 300 << 20       # less than this free: a new disk; the server keeps 256 MiB in reserve, and says that it is not ready then
+IMPATIENCE = 0.3       # how often a commit is sent while its chunk is on its way
 KEPT = 40              # acknowledgements of earlier trials that are looked at again
 MUTANT_TRIALS = 100     # by then one must have been caught
 MIB = 1 << 20
@@ -106,7 +107,7 @@ class Writer(threading.Thread):
         transfer = made.json["id"]
         for k in range(10_000):
             chunk = self.rig.shared_chunk(self.rng) or self.chunk()
-            if self.rng.random() < self.rig.impatience:
+            if self.rng.random() < IMPATIENCE:
                 self.impatient(transfer, k, chunk)
                 continue
             if self.send(transfer, k, chunk).status == 200 and self.rng.random() < 0.5:
@@ -146,7 +147,6 @@ class ServerRig:
             self.server.kill()
             self.server.start(env={"DRAY_FAULT": fault})
         self.fault = fault
-        self.impatience = 0.9 if fault == "domain.chunk_known_early" else 0.3
 
     # ---- what was said ----
 
@@ -269,10 +269,8 @@ def test_server_loses_power(tmp_path):
           f"of {total['late']} acknowledged while the lights went out, {total['late_lost']} are not")
 
 
-# M1, M3, M5 and M8 of the deliberate faults; of M8 every fsync fails and is taken for one that did not.
+# M1, M3 and M8 of the deliberate faults; of M8 every fsync fails and is taken for one that did not.  M5 is a matter of luck here, and test_47_strict.py's.
 MUTANTS = ["store.no_fsync", "domain.ack_before_commit", "store.fsync_fails,store.fsync_ignored"]
-if FULL:
-    MUTANTS.append("domain.chunk_known_early")  # a matter of luck: minutes
 
 
 @pytest.mark.parametrize("fault", MUTANTS)
