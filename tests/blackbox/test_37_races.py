@@ -149,10 +149,14 @@ def test_nothing_outside_changes(race):
     seen = contents if race.fault == BY_PATH else lambda tree: tree
     ledger = Ledger("races", BIN) if FULL else None
     done = sum(r["applies"] for r in ledger.rows(fault=race.fault)) if FULL else 0
+    idle = 0
     while done < APPLIES:
         applies, swaps = race.run()
-        assert swaps > 0, "nothing was swapped while the device worked"
         assert seen(tree_of(race.outside)) == seen(race.before)
+        if swaps == 0:  # a busy machine: the device was done before the first
+            idle += 1
+            assert idle <= TRIES, "nothing is swapped while the device works"
+            continue
         done += applies
         if FULL:
             ledger.add(fault=race.fault, applies=applies, swaps=swaps)

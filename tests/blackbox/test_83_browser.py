@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -20,7 +21,8 @@ pytestmark = [pytest.mark.skipif(os.environ.get("DRAY_CAMPAIGN") != "full", reas
 
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>listens</title><script>
 const said = %s;
-const tell = what => fetch('/told', {method: 'POST', body: JSON.stringify(what)});
+let told = Promise.resolve();  // one after the other, else a later one may overtake
+const tell = what => told = told.then(() => fetch('/told', {method: 'POST', body: JSON.stringify(what)}));
 const open = protocols => new Promise(done => {
   const socket = new WebSocket(`ws://${said.host || location.host}${said.target}`, protocols);
   socket.onmessage = m => tell({message: JSON.parse(m.data)});
@@ -104,17 +106,19 @@ class Front:
             for s in (source, to):
                 s.close()
 
-    def next(self, *kinds):
+    def next(self, *kinds, seconds=PATIENCE):
         """The next that the page says which has one of these; a page that fails fails the test."""
+        end = time.monotonic() + seconds
         while True:
-            said = self.told.get(timeout=PATIENCE)
+            said = self.told.get(timeout=max(0, end - time.monotonic()))
             assert "error" not in said, said
             if set(kinds) & set(said):
                 return said
 
     def message(self, kind):
+        end = time.monotonic() + PATIENCE
         while True:
-            message = self.next("message")["message"]
+            message = self.next("message", seconds=end - time.monotonic())["message"]
             if message["type"] == kind:
                 return message
 
