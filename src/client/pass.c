@@ -2,7 +2,7 @@
 #include "client/pass_internal.h"
 
 #define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
-#define LOOKS_MAX 5     /* while the rules of what is ignored change from one look to the next */
+#define LOOKS_MAX 5 /* while the rules of what is ignored change from one look to the next */
 
 struct entry *
 keep_as(struct arena *a, const struct entry *e, const char *path)

@@ -5,8 +5,8 @@
  */
 
 #include "base/command.h"
-#include "wire/json_in.h"
 #include "server/admin.h"
+#include "wire/json_in.h"
 
 /** A command while it runs. */
 struct manage {

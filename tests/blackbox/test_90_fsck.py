@@ -210,8 +210,7 @@ def test_rows(busy):
     db = server.data / "meta.db"
     kept = db.read_bytes()
     for code, sql in [*ROWS.items(), ("database_damaged", CONSTRAINT)]:
-        run = subprocess.run(["/usr/bin/python3", "-c", BREAK, db, sql], capture_output=True, text=True)
-        assert run.returncode == 0, (code, run.stderr)
+        break_rows(db, sql)
         before = picture(server.data)
         found = codes(server, "--quick")
         assert code in found, f"{code} is not in {found}"
@@ -231,6 +230,11 @@ with db:
 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 db.close()
 """
+
+
+def break_rows(path, sql):
+    run = subprocess.run(["/usr/bin/python3", "-c", BREAK, path, sql], capture_output=True, text=True)
+    assert run.returncode == 0, (sql, run.stderr)
 
 
 @pytest.mark.skipif(engine.NAME != "sqlite", reason="its files")
@@ -343,11 +347,6 @@ STATE = ["UPDATE base SET version = version + 1 WHERE kind = 0", "DELETE FROM ba
 ELSEWHERE = "UPDATE blocks SET packed = CAST(substr(packed, 1, 16) || zeroblob(32) || substr(packed, 49) AS BLOB)"
 
 
-def break_state(device, sql):
-    run = subprocess.run(["/usr/bin/python3", "-c", BREAK, device.path(".dray/state.db"), sql], capture_output=True, text=True)
-    assert run.returncode == 0, (sql, run.stderr)
-
-
 def test_a_list_that_rotted_is_not_known(own_server, tmp_path):
     """A copy, an edit and an insertion by a device whose block lists have rotted: as if it had kept none."""
     project = own_server.project("rotten")
@@ -358,7 +357,7 @@ def test_a_list_that_rotted_is_not_known(own_server, tmp_path):
     a.sync()
     b.sync()
     for device in (a, b):
-        break_state(device, ELSEWHERE)
+        break_rows(device.path(".dray/state.db"), ELSEWHERE)
         assert reasons(device) == {("", "state_damaged")}
     a.write("copy", b"copied" + data)
     a.write("edited", b"EDITED" + data)
@@ -376,7 +375,7 @@ def test_a_state(own_server, tmp_path):
     state = a.path(".dray/state.db")
     kept = state.read_bytes()
     for sql in [*STATE, ELSEWHERE, INDEX]:
-        break_state(a, sql)
+        break_rows(state, sql)
         before = picture(a.folder)
         assert ("", "state_damaged") in reasons(a), sql
         assert picture(a.folder) == before

@@ -158,8 +158,9 @@ def unguarded(sound, path):
         if len(lost) != 1 or len(new) != 1:
             return f"{len(lost)} rows of {table} have become {len(new)}"
         changed = {c for c, was, now in zip(columns[table], *lost, *new) if was != now}
-        if not changed <= UNGUARDED.get(table, set()):
-            return f"{changed - UNGUARDED[table]} of {table}"
+        guarded = changed - UNGUARDED.get(table, set())
+        if guarded:
+            return f"{guarded} of {table}"
     return None
 
 

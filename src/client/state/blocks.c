@@ -32,8 +32,9 @@ page_sound(const uint8_t *packed, size_t len)
 	    (size_t)page_blocks(packed) * BLOCKLIST_BLOCK_LEN;
 }
 
-struct hash
-blocks_page_sum(const struct hash *content, int64_t page, const uint8_t *packed, size_t len, const uint8_t *weak, size_t weak_len)
+/* What is kept beside a page, so that one that rotted is noticed. */
+static struct hash
+page_sum(const struct hash *content, int64_t page, const uint8_t *packed, size_t len, const uint8_t *weak, size_t weak_len)
 {
 	uint8_t head[3 * 8];
 	struct sha sha;
@@ -58,7 +59,7 @@ blocks_page_holds(const struct hash *content, int64_t page, struct db_stmt *st, 
 
 	if (sum_len == 0)
 		return true; /* from before there were sums */
-	is = blocks_page_sum(content, page, packed, len, weak, weak_len);
+	is = page_sum(content, page, packed, len, weak, weak_len);
 	return sum_len == sizeof is.b && memcmp(sum, is.b, sizeof is.b) == 0;
 }
 
@@ -90,7 +91,7 @@ state_blocks_put(struct state *s, const struct hash *content, uint32_t page, con
 	for (uint32_t i = 0; weak && i < n; i++)
 		put_u32le(sums + i * WEAK_LEN, weak[i]);
 	sums_len = weak ? n * WEAK_LEN : 0;
-	sum = blocks_page_sum(content, page, packed, len, sums, sums_len);
+	sum = page_sum(content, page, packed, len, sums, sums_len);
 	rc = db_run(state_writer(s), NULL, err,
 	    "INSERT INTO blocks (content, page, packed, weak, first, page_sum) VALUES ($1, $2, $3, $4, $5, $6)"
 	    " ON CONFLICT (content, page) DO UPDATE SET packed = excluded.packed, weak = excluded.weak, first = excluded.first,"

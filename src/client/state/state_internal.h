@@ -62,9 +62,5 @@ err_code column_damaged(struct err *err, const char *what);
 /** blocks_unnamed(tx, content, err): a row of base that named the content is going: where there is a list, look at it some day (S3). */
 err_code blocks_unnamed(struct db_tx *tx, const struct hash *content, struct err *err);
 
-/** blocks_page_sum(…): what is kept beside a page of a block list, so that one that rotted is noticed. */
-struct hash blocks_page_sum(
-    const struct hash *content, int64_t page, const uint8_t *packed, size_t len, const uint8_t *weak, size_t weak_len);
-
 /** blocks_page_holds(content, page, st, col): whether the row's packed, weak and page_sum, in columns ${col} and after, are what was written. */
 bool blocks_page_holds(const struct hash *content, int64_t page, struct db_stmt *st, int col);
