@@ -32,6 +32,12 @@
 /** FORMAT(i, j): argument i is a printf format, its arguments start at j. */
 #define FORMAT(i, j) __attribute__((format(printf, i, j)))
 
+/** Somebody else's bytes. */
+struct slice {
+	const uint8_t *p;
+	size_t len;
+};
+
 /**
  * xmalloc(len), xcalloc(n, len), xrealloc(p, len), xstrdup(s):
  * Small allocations whose size we chose.  Failure stops the process: an untested recovery is worse than a restart from a

@@ -2,7 +2,10 @@
 #include "base/pathat.h"
 
 #include <errno.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#define GATHER_MAX 64 /* strings in one call */
 
 /* Offset ${done} further on; false beyond what off_t holds. */
 static bool
@@ -58,6 +61,41 @@ pwrite_full(int fd, const void *p, size_t len, uint64_t off, struct err *err)
 			done += (size_t)n;
 		else if (!retry(n))
 			return write_error(n, err);
+	}
+	return ERR_OK;
+}
+
+/* What follows the first ${done} bytes, as much of it as one call takes; *n: strings. */
+static void
+gather(const struct slice *v, size_t count, uint64_t done, struct iovec out[GATHER_MAX], size_t *n)
+{
+	*n = 0;
+	for (size_t i = 0; i < count && *n < GATHER_MAX; i++) {
+		size_t skip = (size_t)MIN(done, v[i].len);
+
+		done -= skip;
+		if (skip < v[i].len) /* writev(2) has no const */
+			out[(*n)++] = (struct iovec){ .iov_base = (void *)(uintptr_t)(v[i].p + skip), .iov_len = v[i].len - skip };
+	}
+}
+
+err_code
+pwrite_each(int fd, const struct slice *v, size_t n, uint64_t off, struct err *err)
+{
+	struct iovec piece[GATHER_MAX];
+	size_t pieces, done = 0;
+
+	for (gather(v, n, done, piece, &pieces); pieces; gather(v, n, done, piece, &pieces)) {
+		off_t at;
+		ssize_t got;
+
+		if (!offset(off, done, &at))
+			return err_sys(err, ERR_IO, EFBIG, "write");
+		got = pwritev(fd, piece, (int)pieces, at);
+		if (got > 0)
+			done += (size_t)got;
+		else if (!retry(got))
+			return write_error(got, err);
 	}
 	return ERR_OK;
 }

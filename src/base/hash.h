@@ -15,11 +15,11 @@ struct hash {
 struct hash hash_of(const void *p, size_t len);
 
 /**
- * hash_lanes(p, len, out): SHA-256 of HASH_LANES strings of ${len} bytes each, which takes half the time of one after the other where the CPU has
- * instructions for SHA-256 (hash_lanes.c), and the same elsewhere.  Any thread.
+ * hash_each(v, n, out): SHA-256 of each of ${n} strings.  HASH_LANES neighbours of one length take half the time of one after the other where the CPU
+ * has instructions for SHA-256 (hash_lanes.c), and the same elsewhere.  Any thread.
  */
 #define HASH_LANES 4
-void hash_lanes(const uint8_t *const p[HASH_LANES], size_t len, struct hash out[HASH_LANES]);
+void hash_each(const struct slice *v, size_t n, struct hash *out);
 
 /** A running hash.  sha_init … sha_add* … sha_final; sha_fini only when abandoned.  One thread at a time. */
 struct sha {

@@ -108,18 +108,19 @@ pad(const uint8_t *p, size_t len, uint8_t out[2 * STEP])
 }
 
 WITH_SHA static void
-hash_side_by_side(const uint8_t *const p[HASH_LANES], size_t len, struct hash out[HASH_LANES])
+hash_side_by_side(const struct slice v[HASH_LANES], struct hash out[HASH_LANES])
 {
 	const __m128i low = _mm_loadu_si128((const __m128i *)&FIRST[0]), high = _mm_loadu_si128((const __m128i *)&FIRST[4]);
 	const __m128i badc = _mm_shuffle_epi32(low, 0xb1), efgh = _mm_shuffle_epi32(high, 0x1b);
 	const __m128i bytes = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
 	uint8_t tail[HASH_LANES][2 * STEP];
-	const uint8_t *tails[HASH_LANES];
+	const uint8_t *p[HASH_LANES], *tails[HASH_LANES];
 	struct lane lane[HASH_LANES];
-	size_t steps = 0;
+	size_t len = v[0].len, steps = 0;
 
 	for (size_t l = 0; l < HASH_LANES; l++) {
 		lane[l] = (struct lane){ _mm_alignr_epi8(badc, efgh, 8), _mm_blend_epi16(efgh, badc, 0xf0) };
+		p[l] = v[l].p;
 		steps = pad(p[l], len, tail[l]);
 		tails[l] = tail[l];
 	}
@@ -142,21 +143,38 @@ cpu_has_sha(void)
 }
 
 static void
-hash_side_by_side(const uint8_t *const p[HASH_LANES], size_t len, struct hash out[HASH_LANES])
+hash_side_by_side(const struct slice v[HASH_LANES], struct hash out[HASH_LANES])
 {
-	(void)p, (void)len, (void)out;
+	(void)v, (void)out;
 	abort(); /* cpu_has_sha said so */
 }
 
 #endif
 
-void
-hash_lanes(const uint8_t *const p[HASH_LANES], size_t len, struct hash out[HASH_LANES])
+/* Whether HASH_LANES of the ${n} strings from ${v} on have one length. */
+static bool
+in_lanes(const struct slice *v, size_t n)
 {
-	if (cpu_has_sha()) {
-		hash_side_by_side(p, len, out);
-		return;
+	if (n < HASH_LANES)
+		return false;
+	for (size_t l = 1; l < HASH_LANES; l++)
+		if (v[l].len != v[0].len)
+			return false;
+	return true;
+}
+
+void
+hash_each(const struct slice *v, size_t n, struct hash *out)
+{
+	bool lanes = cpu_has_sha();
+
+	for (size_t i = 0; i < n;) {
+		if (lanes && in_lanes(v + i, n - i)) {
+			hash_side_by_side(v + i, out + i);
+			i += HASH_LANES;
+		} else {
+			out[i] = hash_of(v[i].p, v[i].len);
+			i++;
+		}
 	}
-	for (size_t l = 0; l < HASH_LANES; l++)
-		out[l] = hash_of(p[l], len);
 }

@@ -68,5 +68,7 @@ mode_t umask_now(void);
 /** Whole-buffer I/O: EINTR and short counts are handled; read_full stops early only at the end of the file. */
 err_code write_full(int fd, const void *p, size_t len, struct err *err);
 err_code pwrite_full(int fd, const void *p, size_t len, uint64_t off, struct err *err);
+/** pwrite_each(fd, v, n, off, err): strings one after the other, in as few calls as can be. */
+err_code pwrite_each(int fd, const struct slice *v, size_t n, uint64_t off, struct err *err);
 err_code read_full(int fd, void *p, size_t len, size_t *got, struct err *err);
 err_code pread_full(int fd, void *p, size_t len, uint64_t off, size_t *got, struct err *err);

@@ -3,7 +3,7 @@
  * grid.  So while a stretch of the file is read, piece by piece, a second thread takes the hashes of the blocks that are expected in it, from
  * the front; the reader, when all is there, helps from the back; and the walk finds them where it would have taken them itself.
  *
- * Each takes groups of blocks of one length side by side (hash_lanes), which is half the work again.
+ * Each takes groups of blocks of one length side by side (hash_each), which is half the work again.
  *
  * A1  A hash ahead is a try like any other: it is paid for, and paid back when it becomes a block's (W2 in align_window.c).
  * A2  Where few of the last ones were of use, because what is there is not what was expected, the next stretch is not hashed ahead.
@@ -41,30 +41,17 @@ group_end(const struct align_ahead *h, unsigned i)
 	return last->offset + last->len;
 }
 
-static bool
-side_by_side(const struct align_memo *m, unsigned n)
-{
-	for (unsigned l = 1; l < n; l++)
-		if (m[l].len != m[0].len)
-			return false;
-	return n == HASH_LANES;
-}
-
 static void
 hash_group(const struct align *w, unsigned i)
 {
 	struct align_memo *m = &w->ahead->memo[i * HASH_LANES];
 	unsigned n = group_len(w->ahead, i);
-	const uint8_t *p[HASH_LANES];
+	struct slice block[HASH_LANES] = { 0 };
 	struct hash hash[HASH_LANES];
 
 	for (unsigned l = 0; l < n; l++)
-		p[l] = align_at(w, m[l].offset);
-	if (side_by_side(m, n))
-		hash_lanes(p, m->len, hash);
-	else
-		for (unsigned l = 0; l < n; l++)
-			hash[l] = hash_of(p[l], m[l].len);
+		block[l] = (struct slice){ align_at(w, m[l].offset), m[l].len };
+	hash_each(block, n, hash);
 	for (unsigned l = 0; l < n; l++)
 		m[l].hash = hash[l];
 }

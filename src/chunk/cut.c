@@ -11,6 +11,7 @@
 #include "base/pathat.h"
 
 #define PIECE_LEN (1 * MIB)
+#define PIECE_BLOCKS (PIECE_LEN / BLOCK_LEN_MAX)
 
 static_assert(PIECE_LEN % BLOCK_LEN_MAX == 0, "a piece is whole blocks, so only the file's last block is short");
 
@@ -27,26 +28,23 @@ cut_block_len(uint64_t size, uint64_t i)
 	return (uint32_t)MIN(BLOCK_LEN_MAX, size - i * BLOCK_LEN_MAX);
 }
 
-/* Hashes of the blocks of ${len} bytes at ${p}: full ones side by side, as far as they go. */
+/* Hashes of the blocks of the ${len} bytes at ${p}. */
 static void
-hash_blocks(const uint8_t *p, size_t len, struct hash *out)
+hash_blocks(const uint8_t *p, size_t len, struct hash out[PIECE_BLOCKS])
 {
-	for (; len >= HASH_LANES * BLOCK_LEN_MAX; p += HASH_LANES * BLOCK_LEN_MAX, len -= HASH_LANES * BLOCK_LEN_MAX, out += HASH_LANES) {
-		const uint8_t *lanes[HASH_LANES];
+	struct slice block[PIECE_BLOCKS];
+	size_t n = 0;
 
-		for (size_t l = 0; l < HASH_LANES; l++)
-			lanes[l] = p + l * BLOCK_LEN_MAX;
-		hash_lanes(lanes, BLOCK_LEN_MAX, out);
-	}
 	for (size_t pos = 0; pos < len; pos += BLOCK_LEN_MAX)
-		*out++ = hash_of(p + pos, MIN(BLOCK_LEN_MAX, len - pos));
+		block[n++] = (struct slice){ p + pos, MIN(BLOCK_LEN_MAX, len - pos) };
+	hash_each(block, n, out);
 }
 
 /* Cut the ${len} bytes of a piece that lies at ${offset} of the file. */
 static err_code
 cut_piece(uint64_t offset, const uint8_t *p, size_t len, cut_fn fn, void *ctx, struct err *err)
 {
-	struct hash hash[PIECE_LEN / BLOCK_LEN_MAX];
+	struct hash hash[PIECE_BLOCKS];
 
 	hash_blocks(p, len, hash);
 	for (size_t pos = 0; pos < len; pos += BLOCK_LEN_MAX) {

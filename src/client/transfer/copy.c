@@ -22,10 +22,13 @@
 #include "client/transfer/pull_internal.h"
 
 #define CLONE_ALIGN 4096 /* the unit of file systems that can share; one with a larger unit refuses, and we copy */
+#define RUN_BLOCKS 16 /* read at once: large enough that a call costs nothing beside hashing, and not more than the second-level cache holds */
 
 struct copier {
 	struct pull *pull;
-	uint8_t *block;      /* BLOCK_LEN_MAX */
+	uint8_t *bytes;                /* RUN_BLOCKS × BLOCK_LEN_MAX */
+	struct slice block[RUN_BLOCKS]; /* of the run in hand */
+	bool sound[RUN_BLOCKS];
 };
 
 /** A stretch of a page in work. */
@@ -34,38 +37,51 @@ struct span {
 	uint32_t from, to;   /* blocks */
 	uint64_t offset;     /* of block ${from} in the file */
 	uint32_t landed;
-	off_t data;          /* of the temporary: where data begins after the last place that was asked for */
+	off_t data;          /* of the temporary: where data begins after the last place that was asked for; -1: nothing was */
 };
 
-/* Block ${i} is in its place, and its bytes are in the copier's buffer. */
+/* Block ${i}, with these bytes, is in its place. */
 static void
-landed_here(struct copier *k, struct span *s, uint32_t i)
+landed_here(struct copier *k, struct span *s, uint32_t i, const uint8_t *bytes)
 {
 	struct page *pg = s->pg;
 
-	pg->weak[i] = weak_sum(k->block, pg->blocks[i].len);
+	pg->weak[i] = weak_sum(bytes, pg->blocks[i].len);
 	pg->here[i] = true;
 	s->landed++;
 	progress_bytes(k->pull->env, pg->file, pg->blocks[i].len);
 	progress_saved(k->pull->env, pg->blocks[i].len);
 }
 
-/* Whether the buffer holds the block. */
-static bool
-verifies(const struct copier *k, const struct block *b)
+static uint64_t
+run_len(const struct page *pg, uint32_t i, uint32_t n)
 {
-	struct hash h = hash_of(k->block, b->len);
+	uint64_t len = 0;
 
-	return hash_eq(&h, &b->hash);
+	for (uint32_t end = i + n; i < end; i++)
+		len += pg->blocks[i].len;
+	return len;
 }
 
-static bool
-load(struct copier *k, int fd, const struct block *b, uint64_t offset)
+/* What blocks ${i} … ${i} + ${n} - 1 are in ${fd}, one after the other from ${at} on, and which of them are what they should be. */
+static void
+run_load(struct copier *k, int fd, const struct page *pg, uint32_t i, uint32_t n, uint64_t at, bool trusted)
 {
-	size_t got = 0;
+	struct hash found[RUN_BLOCKS];
+	size_t got = 0, pos = 0;
+	uint32_t whole = 0;
 	struct err err;
 
-	return pread_full(fd, k->block, b->len, offset, &got, &err) == ERR_OK && got == b->len;
+	memset(k->sound, 0, sizeof k->sound);
+	if (pread_full(fd, k->bytes, run_len(pg, i, n), at, &got, &err))
+		return;
+	for (; whole < n && pos + pg->blocks[i + whole].len <= got; whole++) {
+		k->block[whole] = (struct slice){ k->bytes + pos, pg->blocks[i + whole].len };
+		pos += pg->blocks[i + whole].len;
+	}
+	hash_each(k->block, whole, found);
+	for (uint32_t b = 0; b < whole; b++)
+		k->sound[b] = trusted || hash_eq(&found[b], &pg->blocks[i + b].hash);
 }
 
 /* ---- zeros ------------------------------------------------------------------------------------------------------------------------ */
@@ -84,43 +100,82 @@ is_hole(struct span *s, int fd, uint64_t offset, uint32_t len)
 
 /* L3.  A file that has a block of zeros is long enough to be sparse: its temporary has its length. */
 static err_code
-land_zeros(struct copier *k, struct span *s, uint32_t i, uint64_t offset, struct err *err)
+land_zero(struct copier *k, struct span *s, uint32_t i, uint64_t offset, struct err *err)
 {
+	static const uint8_t zeros[BLOCK_LEN_MAX];
 	struct landing *l = s->pg->file;
-	uint32_t len = s->pg->blocks[i].len;
+	struct slice block = { zeros, s->pg->blocks[i].len };
 	err_code rc = ERR_OK;
 
-	memset(k->block, 0, len);
-	if (!landing_fresh(l) && !is_hole(s, l->fd, offset, len) &&
-	    fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, len))
-		rc = landing_write(l, k->block, len, offset, err);
+	if (!landing_fresh(l) && !is_hole(s, l->fd, offset, s->pg->blocks[i].len) &&
+	    fallocate(l->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)block.len))
+		rc = landing_write(l, &block, 1, offset, err);
 	if (rc == ERR_OK)
-		landed_here(k, s, i);
+		landed_here(k, s, i, zeros);
+	return rc;
+}
+
+static err_code
+land_zeros(struct copier *k, struct span *s, struct err *err)
+{
+	const struct page *pg = s->pg;
+	uint64_t offset = s->offset;
+	err_code rc = ERR_OK;
+
+	s->data = -1;
+	for (uint32_t i = s->from; i < s->to && !rc; offset += pg->blocks[i++].len)
+		if (block_is_zero(&pg->blocks[i]))
+			rc = land_zero(k, s, i, offset, err);
 	return rc;
 }
 
 /* ---- the temporary ---------------------------------------------------------------------------------------------------------------- */
 
-static bool
-temp_has(struct copier *k, struct span *s, uint32_t i, uint64_t offset)
+/* How many blocks from ${i} on are still missing and may be there. */
+static uint32_t
+perhaps_there(struct span *s, uint32_t i, uint64_t offset)
 {
-	struct landing *l = s->pg->file;
-	const struct block *b = &s->pg->blocks[i];
+	const struct page *pg = s->pg;
+	uint32_t n = 0;
 
-	if (landing_fresh(l) || is_hole(s, l->fd, offset, b->len) || !load(k, l->fd, b, offset) ||
-	    !(verifies(k, b) || FAULT("client.trusts_temp")))
-		return false;
-	landed_here(k, s, i);
-	return true;
+	for (; i + n < s->to && n < RUN_BLOCKS && !pg->here[i + n]; n++) {
+		if (is_hole(s, pg->file->fd, offset, pg->blocks[i + n].len))
+			break;
+		offset += pg->blocks[i + n].len;
+	}
+	return n;
+}
+
+static void
+keep_temp(struct copier *k, struct span *s)
+{
+	struct page *pg = s->pg;
+	uint64_t offset = s->offset;
+
+	if (landing_fresh(pg->file))
+		return;
+	s->data = -1;
+	for (uint32_t i = s->from; i < s->to;) {
+		uint32_t n = perhaps_there(s, i, offset), step = MAX(n, 1);
+
+		if (n > 0)
+			run_load(k, pg->file->fd, pg, i, n, offset, FAULT("client.trusts_temp"));
+		for (uint32_t b = 0; b < n; b++)
+			if (k->sound[b])
+				landed_here(k, s, i + b, k->block[b].p);
+		offset += run_len(pg, i, step);
+		i += step;
+	}
 }
 
 /* ---- other files ------------------------------------------------------------------------------------------------------------------ */
 
+/* Whether block ${i}, which is missing, lies in its source right after the one before it. */
 static bool
 follows(const struct page *pg, uint32_t i)
 {
 	return pg->spots[i].source == pg->spots[i - 1].source && pg->spots[i].offset == pg->spots[i - 1].offset + pg->blocks[i - 1].len &&
-	    !block_is_zero(&pg->blocks[i]);
+	    !pg->here[i];
 }
 
 /* How many blocks from ${i} on lie in one piece in their source and end on a boundary there and here. */
@@ -165,22 +220,63 @@ clone_run(struct span *s, uint32_t i, uint64_t offset)
 	return 0;
 }
 
-/* Block ${i}, of which ${cloned} says whether it should be in its place by now. */
-static err_code
-land_copy(struct copier *k, struct span *s, uint32_t i, uint64_t offset, bool cloned, struct err *err)
+/* How many blocks from ${i} on, up to ${end}, are read at once. */
+static uint32_t
+readable(const struct span *s, uint32_t i, uint32_t end)
 {
-	struct landing *l = s->pg->file;
-	const struct block *b = &s->pg->blocks[i];
-	const struct spot *spot = &s->pg->spots[i];
-	int fd = cloned ? l->fd : sources_at(l->sources, spot->source)->fd;
+	uint32_t n = 1;
+
+	while (n < RUN_BLOCKS && i + n < end && follows(s->pg, i + n))
+		n++;
+	return n;
+}
+
+/* What is sound of the run in hand into its place, each piece without a gap with one call; ${there}: it is there, as we read it there. */
+static err_code
+land_run(struct copier *k, struct span *s, uint32_t i, uint32_t n, uint64_t offset, bool there, struct err *err)
+{
 	err_code rc = ERR_OK;
 
-	if (!load(k, fd, b, cloned ? offset : spot->offset) || !(verifies(k, b) || FAULT("client.trusts_local")))
-		return ERR_OK;
-	if (!cloned)
-		rc = landing_write(l, k->block, b->len, offset, err);
-	if (rc == ERR_OK)
-		landed_here(k, s, i);
+	for (uint32_t b = 0; b < n && !rc;) {
+		uint32_t first = b;
+
+		while (b < n && k->sound[b])
+			b++;
+		if (b > first && !there)
+			rc = landing_write(s->pg->file, &k->block[first], b - first, offset + run_len(s->pg, i, first), err);
+		for (uint32_t done = first; done < b && !rc; done++)
+			landed_here(k, s, i + done, k->block[done].p);
+		b += b == first; /* one that is not sound */
+	}
+	return rc;
+}
+
+static err_code
+copy_others(struct copier *k, struct span *s, struct err *err)
+{
+	struct page *pg = s->pg;
+	struct landing *l = pg->file;
+	uint64_t offset = s->offset;
+	uint32_t cloned = 0; /* up to this block */
+	err_code rc = ERR_OK;
+
+	for (uint32_t i = s->from; i < s->to && !rc;) {
+		uint32_t n = 1;
+
+		if (!pg->here[i] && pg->spots[i].source >= 0) {
+			bool there;
+
+			if (i >= cloned)
+				cloned = i + clone_run(s, i, offset);
+			there = i < cloned;
+			n = readable(s, i, there ? cloned : s->to);
+			run_load(k, there ? l->fd : sources_at(l->sources, pg->spots[i].source)->fd, pg, i, n, there ? offset : pg->spots[i].offset,
+			    FAULT("client.trusts_local"));
+			rc = land_run(k, s, i, n, offset, there, err);
+		}
+		offset += run_len(pg, i, n);
+		i += n;
+	}
 	return rc;
 }
 
@@ -189,32 +285,19 @@ land_copy(struct copier *k, struct span *s, uint32_t i, uint64_t offset, bool cl
 static err_code
 copy_blocks(struct copier *k, struct span *s, struct err *err)
 {
-	struct page *pg = s->pg;
-	uint64_t offset = s->offset;
-	uint32_t cloned = 0; /* up to this block */
-	err_code rc = ERR_OK;
+	err_code rc = land_zeros(k, s, err);
 
-	for (uint32_t i = s->from; rc == ERR_OK && i < s->to; offset += pg->blocks[i++].len) {
-		if (block_is_zero(&pg->blocks[i])) {
-			rc = land_zeros(k, s, i, offset, err);
-			continue;
-		}
-		if (i >= cloned && temp_has(k, s, i, offset))
-			continue;
-		if (pg->spots[i].source < 0)
-			continue;
-		if (i >= cloned)
-			cloned = i + clone_run(s, i, offset);
-		rc = land_copy(k, s, i, offset, i < cloned, err);
-	}
-	return rc;
+	if (rc)
+		return rc;
+	keep_temp(k, s);
+	return copy_others(k, s, err);
 }
 
 static void
 copy_span(struct copier *k, struct page *pg, uint32_t from, uint32_t to)
 {
 	struct landing *l = pg->file;
-	struct span s = { .pg = pg, .from = from, .to = to, .offset = pg->offset, .data = -1 };
+	struct span s = { .pg = pg, .from = from, .to = to, .offset = pg->offset };
 	struct err err;
 	err_code rc;
 
@@ -345,7 +428,7 @@ copy_some(struct copier *k, struct page *pg, uint32_t span)
 void *
 copier_main(void *arg)
 {
-	struct copier k = { .pull = arg, .block = xmalloc(BLOCK_LEN_MAX) };
+	struct copier k = { .pull = arg, .bytes = xmalloc(RUN_BLOCKS * BLOCK_LEN_MAX) };
 	struct page *pg;
 	uint32_t span;
 
@@ -355,6 +438,6 @@ copier_main(void *arg)
 		else
 			copy_some(&k, pg, span);
 	}
-	free(k.block);
+	free(k.bytes);
 	return NULL;
 }

@@ -12,7 +12,7 @@ struct fetcher {
 	struct arena *arena;
 	struct codec *codec;
 	uint8_t *chunk;             /* CHUNK_LEN_MAX: bytes of the container where they belong, not all of them filled */
-	uint8_t *block;             /* BLOCK_LEN_MAX */
+	uint8_t *room;              /* CHUNK_OPEN_MAX blocks, unpacked */
 	struct wire_extent *runs;   /* BLOCKS_FETCH_MAX */
 };
 
@@ -139,7 +139,17 @@ load_exact(struct fetcher *k, const struct job *j, struct chunk_header *h, struc
 
 /* ---- landing blocks --------------------------------------------------------------------------------------------------------- */
 
-/* What the next block of a need must be; *fits: the grid that was assumed is the grid that is there. */
+/** Blocks of a need that are verified and written together. */
+struct strip {
+	const struct need *need;
+	const struct chunk_block *blocks;
+	uint32_t at, n;             /* they are the need's from ${at} on */
+	uint64_t offset;            /* of the first in the file's bytes */
+	uint64_t len;
+	struct slice raw[CHUNK_OPEN_MAX];
+};
+
+/* What block ${i} of the need must be; *fits: the grid that was assumed is the grid that is there. */
 static err_code
 block_check(const struct need *n, const struct chunk_block *b, uint32_t i, uint64_t offset, bool *fits, struct err *err)
 {
@@ -158,26 +168,87 @@ block_check(const struct need *n, const struct chunk_block *b, uint32_t i, uint6
 	return ERR_OK;
 }
 
-/* The block in hand is sound: write it, unless it is zeros where zeros are (L3), and remember it. */
+/* The blocks of a need from ${at} on that go together, as far as the grid holds. */
 static err_code
-block_put(struct fetcher *k, const struct need *n, const struct chunk_block *b, uint32_t i, uint64_t offset, struct err *err)
+strip_make(const struct need *n, const struct chunk_block *blocks, uint32_t at, uint64_t offset, struct strip *s, bool *fits, struct err *err)
 {
-	struct landing *l = n->file;
-	uint32_t weak = weak_sum(k->block, b->raw_len);
-	bool there = !n->page && landing_fresh(l) && landing_sparse(l) && all_zero(k->block, b->raw_len);
-	err_code rc = there ? ERR_OK : landing_write(l, k->block, b->raw_len, offset, err);
+	*s = (struct strip){ .need = n, .blocks = blocks + at, .at = at, .offset = offset };
+	*fits = true;
+	for (; at + s->n < n->count && s->n < CHUNK_OPEN_MAX; s->n++) {
+		const struct chunk_block *b = &s->blocks[s->n];
+		err_code rc = block_check(n, b, at + s->n, offset + s->len, fits, err);
 
-	if (rc == ERR_OK)
-		rc = landing_fetched(k->pull, l, b->raw_len, err);
+		if (rc || !*fits)
+			return rc;
+		s->len += b->raw_len;
+	}
+	return ERR_OK;
+}
+
+/* Whether block ${i} is zeros that a hole reads as (L3). */
+static bool
+is_there(const struct strip *s, uint32_t i)
+{
+	const struct landing *l = s->need->file;
+
+	return !s->need->page && landing_fresh(l) && landing_sparse(l) && all_zero(s->raw[i].p, s->raw[i].len);
+}
+
+/* Write what is not there, each piece without a gap with one call. */
+static err_code
+strip_write(const struct strip *s, struct err *err)
+{
+	uint64_t offset = s->offset;
+	err_code rc = ERR_OK;
+
+	for (uint32_t i = 0; i < s->n && !rc;) {
+		uint64_t len = 0;
+		uint32_t from = i;
+
+		for (; i < s->n && !is_there(s, i); i++)
+			len += s->raw[i].len;
+		if (i > from)
+			rc = landing_write(s->need->file, &s->raw[from], i - from, offset, err);
+		else
+			len = s->raw[i++].len;
+		offset += len;
+	}
+	return rc;
+}
+
+/* Remember what has landed. */
+static void
+strip_note(const struct strip *s)
+{
+	const struct need *n = s->need;
+	struct landing *l = n->file;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		uint32_t weak = weak_sum(s->raw[i].p, s->raw[i].len);
+
+		if (n->page) {
+			n->page->weak[n->at + s->at + i] = weak;
+		} else {
+			l->blocks[n->index + s->at + i] = (struct block){ .hash = s->blocks[i].hash, .len = s->blocks[i].raw_len };
+			l->weak[n->index + s->at + i] = weak;
+		}
+	}
+}
+
+static err_code
+strip_land(struct fetcher *k, struct strip *s, struct err *err)
+{
+	struct landing *l = s->need->file;
+	err_code rc = chunk_blocks_open(k->codec, s->blocks, s->n, k->chunk, k->room, s->raw, err);
+
+	if (!rc)
+		rc = strip_write(s, err);
+	if (!rc)
+		rc = landing_fetched(k->pull, l, s->len, err);
 	if (rc)
 		return rc;
-	if (n->page) {
-		n->page->weak[n->at + i] = weak;
-	} else {
-		l->blocks[n->index + i] = (struct block){ .hash = b->hash, .len = b->raw_len };
-		l->weak[n->index + i] = weak;
-	}
-	progress_bytes(k->pull->env, l, b->raw_len);
+	strip_note(s);
+	progress_bytes(k->pull->env, l, s->len);
 	return ERR_OK;
 }
 
@@ -187,32 +258,24 @@ land_need(struct fetcher *k, const struct chunk_header *h, const struct need *n,
 {
 	struct landing *l = n->file;
 	uint64_t offset = n->offset;
+	bool fits = true;
 	err_code rc;
 
 	if ((uint64_t)slot + n->count > h->count)
 		return err_set(err, ERR_CORRUPT, "%s: names blocks that its chunk does not have", l->f->want->path);
 	rc = landing_open(k->pull, l, err);
-	if (rc)
-		return rc;
-	for (uint32_t i = 0; i < n->count; i++) {
-		const struct chunk_block *b = &h->blocks[slot + i];
-		bool fits;
+	for (uint32_t i = 0; !rc && fits && i < n->count;) {
+		struct strip s;
 
-		rc = block_check(n, b, i, offset, &fits, err);
-		if (rc)
-			return rc;
-		if (!fits) {
-			landing_relist(k->pull, l);
-			return ERR_OK;
-		}
-		rc = chunk_block_open(k->codec, b, k->chunk + b->offset, k->block, err);
+		rc = strip_make(n, &h->blocks[slot], i, offset, &s, &fits, err);
 		if (!rc)
-			rc = block_put(k, n, b, i, offset, err);
-		if (rc)
-			return rc;
-		offset += b->raw_len;
+			rc = strip_land(k, &s, err);
+		i += s.n;
+		offset += s.len;
 	}
-	return ERR_OK;
+	if (!rc && !fits)
+		landing_relist(k->pull, l);
+	return rc;
 }
 
 /* Bytes that are not what they should be: worth asking for again, since a line or a proxy may have garbled them. */
@@ -365,14 +428,14 @@ fetcher_main(void *arg)
 	k.arena = arena_new(HEADER_MEMORY);
 	k.codec = codec_new();
 	k.chunk = xmalloc(CHUNK_LEN_MAX);
-	k.block = xmalloc(BLOCK_LEN_MAX);
+	k.room = xmalloc(CHUNK_OPEN_MAX * BLOCK_LEN_MAX);
 	k.runs = xmalloc(BLOCKS_FETCH_MAX * sizeof *k.runs);
 	while ((j = job_wait(arg))) {
 		job_run(&k, j);
 		job_free(j);
 	}
 	free(k.runs);
-	free(k.block);
+	free(k.room);
 	free(k.chunk);
 	codec_free(k.codec);
 	arena_free(k.arena);

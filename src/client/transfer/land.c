@@ -107,15 +107,15 @@ landing_open(struct pull *p, struct landing *l, struct err *err)
 }
 
 err_code
-landing_write(const struct landing *l, const uint8_t *b, uint32_t len, uint64_t offset, struct err *err)
+landing_write(const struct landing *l, const struct slice *v, uint32_t n, uint64_t offset, struct err *err)
 {
-	err_code rc = pwrite_full(l->fd, b, len, offset, err);
+	err_code rc = pwrite_each(l->fd, v, n, offset, err);
 
 	return rc ? err_wrap(err, "write %s", l->f->want->path) : ERR_OK;
 }
 
 err_code
-landing_fetched(struct pull *p, struct landing *l, uint32_t len, struct err *err)
+landing_fetched(struct pull *p, struct landing *l, uint64_t len, struct err *err)
 {
 	bool enough;
 

@@ -10,11 +10,11 @@
  *
  * A stage waits only for those after it, so none can wait for itself.  Whoever lands the last piece of a file hands it over.
  *
- * Memory     fetchers: parallel × (a chunk, a block, a codec) = 8 × 5.2 = 42 MiB; jobs waiting: JOBS_WAITING × parallel, which hold at most as
- *            many pages of a list (PAGE_BLOCKS × 100 bytes = 200 KiB each): 10 MiB; copiers: a block each, and the pages that wait for
- *            them, 2 MiB; where blocks are on this disk: INDEX_SEGMENTS × 1 MiB for each of SOURCES_MAX files, of one large file at a
+ * Memory     fetchers: parallel × (a chunk, CHUNK_OPEN_MAX blocks where they are packed, a codec) = 8 × 6.2 = 50 MiB; jobs waiting: JOBS_WAITING × parallel, which hold at most as
+ *            many pages of a list (PAGE_BLOCKS × 100 bytes = 200 KiB each): 10 MiB; copiers: 1 MiB each, and the pages that wait for
+ *            them, 6 MiB; where blocks are on this disk: INDEX_SEGMENTS × 1 MiB for each of SOURCES_MAX files, of one large file at a
  *            time: 16 MiB, and next to nothing for the small ones that copiers look up themselves; a list that comes without hashes: 6 MiB (lean.c), of one
- *            file at a time; lists to be kept: KEEP_MEMORY; 77 MiB in all, where there are such files, else 44; a window of WINDOW_FILES small files at about 200 bytes.
+ *            file at a time; lists to be kept: KEEP_MEMORY; 89 MiB in all, where there are such files, else 52; a window of WINDOW_FILES small files at about 200 bytes.
  * Files      OPEN_MAX temporaries, and SOURCES_MAX for each file in the second stage.
  *
  * L1  Nothing is handed over whose blocks have not all been verified, wherever they came from, each against the hash that its chunk's
@@ -255,10 +255,10 @@ err_code landing_open(struct pull *p, struct landing *l, struct err *err);
 bool landing_sparse(const struct landing *l);
 /** landing_fresh(l): whether what has not been written yet is a hole. */
 bool landing_fresh(const struct landing *l);
-/** landing_write(l, b, len, offset, err): verified bytes into their place. */
-err_code landing_write(const struct landing *l, const uint8_t *b, uint32_t len, uint64_t offset, struct err *err);
+/** landing_write(l, v, n, offset, err): verified blocks, one after the other, into their place. */
+err_code landing_write(const struct landing *l, const struct slice *v, uint32_t n, uint64_t offset, struct err *err);
 /** landing_fetched(p, l, len, err): so many bytes came over the line; now and then they are made durable, so that a power loss costs little. */
-err_code landing_fetched(struct pull *p, struct landing *l, uint32_t len, struct err *err);
+err_code landing_fetched(struct pull *p, struct landing *l, uint64_t len, struct err *err);
 /** landing_relist(p, l): plan it again, by the server's list. */
 void landing_relist(struct pull *p, struct landing *l);
 /** block_is_zero(b): a whole block of zeros, by its hash.  all_zero(p, len): by its bytes. */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "base/pathat.h"
 
@@ -33,6 +34,57 @@ files_at_offsets(void **state)
 	assert_ok(read_full(fd, b, sizeof b, &got, &err));
 	assert_int_equal(got, 0);
 	assert_ok(write_full(fd, NULL, 0, &err));
+}
+
+/* More strings than one call takes, of every length from none on. */
+static void
+strings_one_after_the_other(void **state)
+{
+	AUTO(closep) int fd = memfd_create("t", MFD_CLOEXEC);
+	uint8_t want[200 * 201 / 2], found[sizeof want + 1];
+	struct slice v[201];
+	struct err err;
+	size_t got, len = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(v); len += i++)
+		v[i] = (struct slice){ want + len, i };
+	assert_int_equal(len, sizeof want);
+	for (size_t i = 0; i < len; i++)
+		want[i] = (uint8_t)test_random();
+	assert_ok(pwrite_each(fd, v, ARRAY_LEN(v), 7, &err));
+	assert_ok(pread_full(fd, found, sizeof found, 7, &got, &err));
+	assert_int_equal(got, len);
+	assert_memory_equal(found, want, len);
+	assert_ok(pwrite_each(fd, v, 1, 0, &err)); /* of no length */
+	assert_ok(pwrite_each(fd, NULL, 0, 0, &err));
+	assert_code(pwrite_each(fd, v, 2, UINT64_MAX, &err), ERR_IO);
+	assert_code(pwrite_each(-1, v, 2, 0, &err), ERR_IO);
+	assert_int_equal(err.sys, EBADF);
+}
+
+/* A call that wrote less than it should is followed by one for what is left, in the middle of a string. */
+static void
+a_short_write_goes_on(void **state)
+{
+	AUTO(closep) int fd = memfd_create("t", MFD_CLOEXEC);
+	const struct slice v[] = { { (const uint8_t *)"abcd", 4 }, { (const uint8_t *)"efgh", 4 } };
+	struct rlimit was, six;
+	struct err err;
+	char b[8];
+	size_t got;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	six = (struct rlimit){ 6, was.rlim_max };
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &six), 0);
+	assert_code(pwrite_each(fd, v, 2, 0, &err), ERR_IO); /* the call for the other two */
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	signal(SIGXFSZ, SIG_DFL);
+	assert_ok(pread_full(fd, b, sizeof b, 0, &got, &err));
+	assert_int_equal(got, 6);
+	assert_memory_equal(b, "abcdef", 6);
 }
 
 static void
@@ -119,6 +171,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(files_at_offsets),
+		cmocka_unit_test(strings_one_after_the_other),
+		cmocka_unit_test(a_short_write_goes_on),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(short_counts_and_signals_are_handled),
 	};

@@ -48,29 +48,32 @@ pieces_make_the_whole(void **state)
 	}
 }
 
-/* Of every length around the ends of its steps of 64 bytes, at odd addresses, and of whole blocks: what one after the other gives. */
+/*
+ * Strings at odd addresses, of every length around the ends of SHA-256's steps of 64 bytes, and whole blocks: neighbours of one length, with others before
+ * and after them, have the hashes that they have one by one.
+ */
 static void
-lanes_are_hashes(void **state)
+each_has_its_hash(void **state)
 {
-	enum { LONG = 64 * KIB };
-	uint8_t *bytes = xmalloc(HASH_LANES * (LONG + 1) + 1);
+	enum { LONG = 64 * KIB, STRINGS = 2 * HASH_LANES + 3 };
+	uint8_t *bytes = xmalloc(STRINGS * (LONG + 1) + 1);
 
 	(void)state;
-	for (size_t i = 0; i < HASH_LANES * (LONG + 1) + 1; i++)
+	for (size_t i = 0; i < STRINGS * (LONG + 1) + 1; i++)
 		bytes[i] = (uint8_t)test_random();
 	for (size_t n = 0; n <= 300; n++) {
 		const size_t len = n < 300 ? n : LONG;
-		const uint8_t *p[HASH_LANES];
-		struct hash got[HASH_LANES];
+		struct slice v[STRINGS];
+		struct hash got[STRINGS];
 
-		for (size_t l = 0; l < HASH_LANES; l++)
-			p[l] = bytes + 1 + l * (len + 1);
-		hash_lanes(p, len, got);
-		for (size_t l = 0; l < HASH_LANES; l++) {
-			struct hash want = hash_of(p[l], len);
+		for (size_t i = 0; i < STRINGS; i++)
+			v[i] = (struct slice){ bytes + 1 + i * (len + 1), i == n % STRINGS ? len / 2 : len };
+		hash_each(v, STRINGS, got);
+		for (size_t i = 0; i < STRINGS; i++) {
+			struct hash want = hash_of(v[i].p, v[i].len);
 
-			if (!hash_eq(&got[l], &want))
-				fail_msg("lane %zu of %zu bytes", l, len);
+			if (!hash_eq(&got[i], &want))
+				fail_msg("string %zu of %zu bytes", i, v[i].len);
 		}
 	}
 	free(bytes);
@@ -205,7 +208,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_values),
 		cmocka_unit_test(pieces_make_the_whole),
-		cmocka_unit_test(lanes_are_hashes),
+		cmocka_unit_test(each_has_its_hash),
 		cmocka_unit_test(abandoned_hash_is_released),
 		cmocka_unit_test(parse_is_strict),
 		cmocka_unit_test(hex_both_ways),

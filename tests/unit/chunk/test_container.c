@@ -84,6 +84,26 @@ assert_same(const struct made *m, const struct chunk_header *h)
 	assert_int_equal(h->raw_len, sum);
 }
 
+/* The same, several at a time, from where they lie. */
+static void
+assert_same_together(const struct made *m, const struct chunk_header *h, uint32_t together)
+{
+	AUTO(codec_freep) struct codec *codec = codec_new();
+	AUTO(freep) uint8_t *room = xmalloc(CHUNK_OPEN_MAX * BLOCK_LEN_MAX);
+	struct slice raw[CHUNK_OPEN_MAX];
+
+	for (uint32_t i = 0; i < m->n; i += together) {
+		uint32_t n = MIN(together, m->n - i);
+
+		assert_int_equal(chunk_blocks_open(codec, &h->blocks[i], n, m->p, room, raw, NULL), ERR_OK);
+		for (uint32_t b = 0; b < n; b++) {
+			assert_int_equal(raw[b].len, m->raw_len[i + b]);
+			assert_memory_equal(raw[b].p, m->raw[i + b], raw[b].len);
+			assert_true(h->blocks[i + b].packed || raw[b].p == m->p + h->blocks[i + b].offset); /* not copied */
+		}
+	}
+}
+
 static void
 round_trips(void **state)
 {
@@ -102,6 +122,7 @@ round_trips(void **state)
 		assert_int_equal(chunk_header_parse(m.p, m.len, a, &h, NULL), ERR_OK);
 		assert_int_equal(h.header_len, header_len);
 		assert_same(&m, &h);
+		assert_same_together(&m, &h, (uint32_t)gen_range(&g, 1, CHUNK_OPEN_MAX));
 
 		for (size_t pos = 0; pos < m.len;) {
 			size_t piece = gen_range(&g, 1, 20000);
@@ -361,6 +382,32 @@ an_arena_without_room_is_an_error(void **state)
 	assert_int_equal(chunk_header_parse(m.p, m.len, a, &h, NULL), ERR_NO_MEM);
 }
 
+/* One block of several that were opened together: a byte of it is another, or its frame is not one. */
+static void
+one_wrong_among_several_is_noticed(void **state)
+{
+	struct gen g = gen_new("one_wrong_among_several_is_noticed");
+	AUTO(codec_freep) struct codec *codec = codec_new();
+	AUTO(freep) uint8_t *room = xmalloc(CHUNK_OPEN_MAX * BLOCK_LEN_MAX);
+	AUTO(arena_freep) struct arena *a = arena_new(64 * KIB);
+	AUTO(made_fini) struct made m = make(&g, CHUNK_OPEN_MAX, 3000);
+	struct slice raw[CHUNK_OPEN_MAX];
+	struct chunk_header h;
+
+	(void)state;
+	assert_int_equal(chunk_header_parse(m.p, m.len, a, &h, NULL), ERR_OK);
+	for (uint32_t i = 0; i < m.n; i++) {
+		uint8_t *first = m.p + h.blocks[i].offset;
+		err_code rc;
+
+		*first ^= 1;
+		rc = chunk_blocks_open(codec, h.blocks, m.n, m.p, room, raw, NULL);
+		assert_int_equal(rc, h.blocks[i].packed ? ERR_ENCODING_INVALID : ERR_HASH_MISMATCH);
+		*first ^= 1;
+		assert_int_equal(chunk_blocks_open(codec, h.blocks, m.n, m.p, room, raw, NULL), ERR_OK);
+	}
+}
+
 /* M6, M7: other bytes under the same header, in the first block and in one far from the beginning. */
 static void
 substituted_bytes_are_noticed(void **state)
@@ -410,6 +457,7 @@ main(void)
 		cmocka_unit_test(every_malformed_field_is_named),
 		cmocka_unit_test(the_raw_sum_is_bounded),
 		cmocka_unit_test(an_arena_without_room_is_an_error),
+		cmocka_unit_test(one_wrong_among_several_is_noticed),
 		cmocka_unit_test(substituted_bytes_are_noticed),
 	};
 
