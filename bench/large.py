@@ -164,34 +164,42 @@ def replaced(source, mib):
     row("the file replaced by other bytes, up", took, "s")
 
 
-def up_and_down(name, changed, a, b, rsync_url, rsync_back, path):
-    """One change of the large file: up, then down to the device that has the version before; beside rsync both ways."""
+def up_and_down(change, a, b, rsync_url, rsync_back, path):
+    """One change of the large file: up, then down to the device that has the version before; beside rsync both ways.  What each took, by name."""
+    changed = change()
+    took = {}
     warm(path)
-    hash_once = [(n, read_and_hash(path, n)) for n in HASHERS]
-    peer_time, peer_wire = rsync("--no-whole-file", "--fsync", path, rsync_url)
+    for n in HASHERS:
+        took[f"hash {n}"] = read_and_hash(path, n)
+    took["rsync up"], took["rsync up wire"] = rsync("--no-whole-file", "--fsync", path, rsync_url)
     warm(path)  # what rsync has written may have driven some of it out
-    up_time, up_wire, up = sync(a)
-    written = write_once(path, rsync_back.parent)
+    took["up"], took["up wire"], up = sync(a)
+    took["dd"] = write_once(path, rsync_back.parent)
     warm(rsync_back / "large")
+    took["rsync down"], took["rsync down wire"] = rsync("--no-whole-file", "--fsync", f"{rsync_url}large", rsync_back)
     warm(b / "large")
-    down_peer_time, down_peer_wire = rsync("--no-whole-file", "--fsync", f"{rsync_url}large", rsync_back)
-    warm(b / "large")
-    down_time, down_wire, down = sync(b)
+    took["down"], took["down wire"], down = sync(b)
     same(path, b / "large", rsync_back / "large")
-    share = changed or MIB
-    unit = "x" if changed else "MiB"
-    of = " / changed bytes" if changed else ""
-    target = "<= 1.02" if changed else "< 1 MiB"
-    row(f"{name}, up: bytes on the wire{of}", up_wire / share, unit, peer_wire / share, "rsync --no-whole-file --fsync", target)
-    row("  as the client counts them, up + down", (up["wire_up"] + up["wire_down"]) / share, unit)
-    for threads, seconds in hash_once:
-        row(f"{name}, up: time", up_time, "s", seconds, f"read and hash once, threads: {threads}",
-            "<= x1.15" if changed else "")
-    row("  the same", up_time, "s", peer_time, "rsync --no-whole-file --fsync", "<= x1")
-    row(f"{name}, down: bytes on the wire{of}", down_wire / share, unit, down_peer_wire / share, "rsync --no-whole-file --fsync", target)
-    row("  as the client counts them, up + down", (down["wire_up"] + down["wire_down"]) / share, unit)
-    row(f"{name}, down: time", down_time, "s", down_peer_time, "rsync --no-whole-file --fsync", "<= x1")
-    row("  the same", down_time, "s", written, "dd conv=fsync", "<= x1.15" if changed else "")
+    for way, said in (("up", up), ("down", down)):
+        took[f"{way} counted"] = said["wire_up"] + said["wire_down"]
+    return {name: value / (changed or MIB) if "wire" in name or "counted" in name else value for name, value in took.items()}
+
+
+def changes(name, change, of, a, b, rsync_url, rsync_back, path):
+    """RUNS changes of one kind, one after the other; ${change} makes number i of them.  The wire is given over the changed bytes, or in MiB."""
+    runs = [up_and_down(lambda: change(i), a, b, rsync_url, rsync_back, path) for i in range(RUNS)]
+    med = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    unit, over, target, limit = ("x", " / changed bytes", "<= 1.02", "<= x1.15") if of else ("MiB", "", "< 1 MiB", "")
+    peer = "rsync --no-whole-file --fsync"
+    for way in ("up", "down"):
+        row(f"{name}, {way}: bytes on the wire{over}", med[f"{way} wire"], unit, med[f"rsync {way} wire"], peer, target)
+        row("  as the client counts them, up + down", med[f"{way} counted"], unit)
+        row(f"{name}, {way}: time", med[way], "s", med[f"rsync {way}"], peer, "<= x1")
+        if way == "down":
+            row("  the same", med[way], "s", med["dd"], "dd conv=fsync", limit)
+            continue
+        for n in HASHERS:
+            row("  the same", med[way], "s", med[f"hash {n}"], f"read and hash once, threads: {n}", limit)
 
 
 def renames(a, path):
@@ -248,10 +256,8 @@ def bench_large(tmp):
         with rsyncd(tmp, tmp / "rsync") as url:
             rsync(path, url)
             new_file_down(server, project, b, url, back, mib)
-            changed = change_blocks(path, 7)
-            up_and_down("2 % of the blocks changed", changed, a, b, url, back, path)
-            insert_front(path, 8)
-            up_and_down("1 KiB inserted at the front", 0, a, b, url, back, path)
+            changes("2 % of the blocks changed", lambda i: change_blocks(path, 100 + i), True, a, b, url, back, path)
+            changes("1 KiB inserted at the front", lambda i: insert_front(path, 200 + i), False, a, b, url, back, path)
         shutil.rmtree(tmp / "rsync")
         shutil.rmtree(back)
         renames(a, path)

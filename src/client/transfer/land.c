@@ -15,6 +15,7 @@ landing_new(struct pull *p, const struct pull_file *f, bool several)
 
 	l->f = f;
 	l->fd = -1;
+	mutex_init(&l->writing, RANK_POOL);
 	l->fresh = !f->resumes;
 	l->several = several;
 	l->pending = l->copying = 1;
@@ -30,6 +31,7 @@ static void
 landing_free(struct landing *l)
 {
 	closep(&l->fd);
+	mutex_fini(&l->writing);
 	sources_free(l->sources);
 	free(l->name);
 	free(l->blocks);
@@ -107,10 +109,13 @@ landing_open(struct pull *p, struct landing *l, struct err *err)
 }
 
 err_code
-landing_write(const struct landing *l, const struct slice *v, uint32_t n, uint64_t offset, struct err *err)
+landing_write(struct landing *l, const struct slice *v, uint32_t n, uint64_t offset, struct err *err)
 {
-	err_code rc = pwrite_each(l->fd, v, n, offset, err);
+	err_code rc;
 
+	mutex_lock(&l->writing);
+	rc = pwrite_each(l->fd, v, n, offset, err);
+	mutex_unlock(&l->writing);
 	return rc ? err_wrap(err, "write %s", l->f->want->path) : ERR_OK;
 }
 

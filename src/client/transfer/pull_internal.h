@@ -55,6 +55,7 @@ struct landing {
 	struct landing *next;
 	const struct pull_file *f;
 	int fd;
+	struct mutex writing;       /* RANK_POOL: who waits for the kernel's lock of a file spins, while others could hash */
 	char *name;                 /* of the temporary, once it is opened */
 	bool opened;                /* guarded by pull.callback */
 	bool fresh;                 /* atomic: the temporary had nothing in it when this pull began to fill it: what is not written is zero */
@@ -256,7 +257,7 @@ bool landing_sparse(const struct landing *l);
 /** landing_fresh(l): whether what has not been written yet is a hole. */
 bool landing_fresh(const struct landing *l);
 /** landing_write(l, v, n, offset, err): verified blocks, one after the other, into their place. */
-err_code landing_write(const struct landing *l, const struct slice *v, uint32_t n, uint64_t offset, struct err *err);
+err_code landing_write(struct landing *l, const struct slice *v, uint32_t n, uint64_t offset, struct err *err);
 /** landing_fetched(p, l, len, err): so many bytes came over the line; now and then they are made durable, so that a power loss costs little. */
 err_code landing_fetched(struct pull *p, struct landing *l, uint64_t len, struct err *err);
 /** landing_relist(p, l): plan it again, by the server's list. */
