@@ -332,9 +332,9 @@ align_fd_counted(int fd, uint64_t size, const struct align_base *base, align_fn 
 	err_code rc;
 
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: nothing depends on it */
-	align_init(&w);
+	align_ahead_init(&w);
 	rc = walk(&w, err);
-	align_fini(&w);
+	align_ahead_fini(&w);
 	*counts = w.counts;
 	return rc;
 }

@@ -16,7 +16,7 @@
  * Determined  The same bytes and the same base make the same blocks.
  *
  * What it costs, whatever the bytes and the base (align_counts says what it was):
- *   read      each byte once; memory 1.7 MiB.
+ *   read      each byte once, by two threads where the file is 8 MiB or more; memory 3 MiB.
  *   hashed    at most twice the size and 4 MiB, and each byte once more that was merged from splinters.  Every block that comes out is hashed
  *             once.  A hash that is only a try is paid from a purse that holds 4 MiB at first and gets a byte for each byte walked; what turns
  *             out to be a block's hash is paid back.  With an empty purse nothing is tried, which costs bytes sent and no time.

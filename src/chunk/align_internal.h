@@ -1,12 +1,13 @@
 #pragma once
 /**
  * Inside of re-alignment: the base's table (align_base.c), the part of the file that is in memory and what may be spent on it
- * (align_window.c), hashes that are taken before they are asked for (align_ahead.c), the blocks on their way out (align_out.c), and the
+ * (align_window.c), how it is read and hashed before it is asked for (align_ahead.c), the blocks on their way out (align_out.c), and the
  * walk (align.c).
  */
 
 #include <stdatomic.h>
 
+#include "base/thread.h"
 #include "chunk/align.h"
 
 /* ---- the rolling sum --------------------------------------------------------------------------------------------------- */
@@ -87,10 +88,12 @@ uint32_t align_base_find(const struct align_base *b, uint32_t weak, uint32_t len
 
 /* ---- the window -------------------------------------------------------------------------------------------------------- */
 
-#define ALIGN_MEMO 4
-#define ALIGN_AHEAD 64 /* full blocks of one read */
-#define ALIGN_GROUPS 16 /* of those, each hashed side by side */
-#define ALIGN_PIECES 8 /* of one read: the second thread begins when the first of them is there */
+#define ALIGN_PURSE (4 * MIB) /* of hashes that may be for nothing before anything is settled */
+#define ALIGN_STRETCH (1 * MIB) /* what is read at once: large beside a word to the second thread, small beside a cache */
+#define ALIGN_KEEP (8 * BLOCK_LEN_MAX) /* of what was read before, at most (W1) */
+#define ALIGN_PIECES 4 /* of a stretch */
+#define ALIGN_AHEAD 16 /* full blocks of a stretch */
+#define ALIGN_MEMO 8
 #define ALIGN_OUT 4
 
 struct align_memo {
@@ -99,20 +102,29 @@ struct align_memo {
 	struct hash hash;
 };
 
-/** A piece of the file that has been read: the second thread's work. */
-struct ahead_piece {
+/** A part of the file that is read, and hashed where one knows what to expect in it, piece by piece by whoever is free (align_ahead.c). */
+struct align_stretch {
 	const struct align *w;
-	unsigned from, to; /* of the groups */
+	uint8_t *room;                    /* ALIGN_KEEP bytes for the end of the stretch before it, then its own */
+	uint64_t from, to;
+	struct align_memo memo[ALIGN_AHEAD];
+	bool hashed[ALIGN_AHEAD];
+	unsigned n, ends[ALIGN_PIECES];   /* memos; those that end in piece i or before it */
+	uint32_t next;                    /* the base block that is expected behind the memos, at ${next_at} */
+	uint64_t next_at;
+	atomic_uint taken;                /* pieces */
+	atomic_bool there[ALIGN_PIECES];
+	unsigned done;                    /* pieces; guarded by align_ahead.mu, as what follows */
+	struct err why;                   /* code 0: nothing has failed */
 };
 
-/** Hashes that are taken before they are asked for, of what was read last. */
+/** One stretch is walked over while the other is made. */
 struct align_ahead {
-	struct workq *second;
-	struct align_memo memo[ALIGN_AHEAD];
-	atomic_bool taken[ALIGN_GROUPS]; /* by one of the two threads, which alone writes the hashes */
-	unsigned n, handed;              /* memos; groups of them that the second thread was given */
-	struct ahead_piece piece[ALIGN_PIECES];
-	unsigned pieces;
+	struct workq *second; /* a thread; NULL: the file is not worth one */
+	struct align_stretch two[2];
+	unsigned at;          /* two[at] is walked over */
+	struct mutex mu;
+	struct cond is_done;
 };
 
 /** A short block that waits for what follows it. */
@@ -141,7 +153,7 @@ struct align {
 	uint64_t sum_spent;
 	struct align_memo memo[ALIGN_MEMO];
 	unsigned memo_next;
-	struct align_ahead *ahead; /* NULL: not worth it */
+	struct align_ahead *ahead;
 
 	uint64_t done, low;    /* what is settled; what was handed out */
 	struct align_out out[ALIGN_OUT];
@@ -152,9 +164,6 @@ struct align {
 	uint64_t line_at;
 	size_t batch;          /* offsets to roll over next */
 };
-
-void align_init(struct align *w);
-void align_fini(struct align *w);
 
 /** align_load(w, end, err): have the file in memory from what still waits up to ${end}, or to where it ends. */
 err_code align_load(struct align *w, uint64_t end, struct err *err);
@@ -186,18 +195,13 @@ bool align_matches(struct align *w, uint32_t i, uint64_t offset, bool likely);
 /** align_look(w, offset, weak): the base block of full length that lies at ${offset}, where the sum is ${weak}, or ALIGN_NONE. */
 uint32_t align_look(struct align *w, uint64_t offset, uint32_t weak);
 
-/* ---- hashing ahead ----------------------------------------------------------------------------------------------------- */
+/* ---- reading and hashing ahead ----------------------------------------------------------------------------------------- */
 
 void align_ahead_init(struct align *w);
 void align_ahead_fini(struct align *w);
 
-/**
- * Around a read: align_ahead_begin(w, end) before it, of what is expected from done to ${end}; align_ahead_read(w, to) after each piece, at
- * most ALIGN_PIECES of them; align_ahead_end(w, all): all is there and hashed, or the read failed and nothing is.
- */
-void align_ahead_begin(struct align *w, uint64_t end);
-void align_ahead_read(struct align *w, uint64_t to);
-void align_ahead_end(struct align *w, bool all);
+/** align_ahead_next(w, err): have the stretch behind ${to} in memory, beside what still waits of the one before. */
+err_code align_ahead_next(struct align *w, struct err *err);
 
 /** align_ahead_find(w, offset, len): that hash, if it was taken and is not used yet; or NULL. */
 struct align_memo *align_ahead_find(struct align *w, uint64_t offset, uint32_t len);

@@ -2,83 +2,30 @@
  * The part of the file that is in memory, and what may be spent on looking at it.
  *
  * W1  Of the file, memory holds all from the first byte that was not handed out to ${to}: short blocks that wait (three), the gap (two blocks) and what
- *     is looked at beyond it (two blocks), so at most KEEP_MAX, and a read that follows.
- * W2  hash_spent is what was hashed and did not become a block's hash.  A try is made only where it stays below HASH_START + done, so tries
- *     cost at most the file once and HASH_START.  The same holds for sum_spent, which is never paid back, with SUM_START + SUM_RATE × done.
+ *     is looked at beyond it (two blocks), so at most ALIGN_KEEP, and the stretch that follows.
+ * W2  hash_spent is what was hashed and did not become a block's hash.  A try is made only where it stays below ALIGN_PURSE + done, so tries
+ *     cost at most the file once and ALIGN_PURSE.  The same holds for sum_spent, which is never paid back, with SUM_START + SUM_RATE × done.
  */
 #include "chunk/align_internal.h"
 
 #include <assert.h>
 
 #include "base/fault.h"
-#include "base/pathat.h"
 
-#define READ_LEN (4 * MIB) /* large beside a system call and a word to the second thread, small beside a cache */
-#define KEEP_MAX (8 * BLOCK_LEN_MAX)
-#define HASH_START (4 * MIB)
 #define CHANCE_START (2 * MIB) /* of that for what is probably chance, and an eighth of what comes in */
 #define HASH_COST_MIN 64           /* of a try, so that tiny blocks are not free */
 #define SUM_START (64 * MIB)
 #define SUM_RATE 16                /* a sum costs a tenth of a hash */
 
-void
-align_init(struct align *w)
-{
-	w->buf = xmalloc(MIN(w->size, READ_LEN + KEEP_MAX));
-	align_ahead_init(w);
-}
-
-void
-align_fini(struct align *w)
-{
-	align_ahead_fini(w);
-	free(w->buf);
-}
-
-/* Make room behind what is still needed. */
-static void
-drop(struct align *w)
-{
-	size_t keep = (size_t)(w->to - w->low);
-
-	assert(keep <= KEEP_MAX); /* W1 */
-	memmove(w->buf, align_at(w, w->low), keep);
-	w->from = w->low;
-}
-
-/* Up to ${end}, piece by piece. */
-static err_code
-read_on(struct align *w, uint64_t end, struct err *err)
-{
-	while (w->to < end) {
-		size_t len = MIN(READ_LEN / ALIGN_PIECES, end - w->to), got = 0;
-		err_code rc = pread_full(w->fd, w->buf + (w->to - w->from), len, w->to, &got, err);
-
-		if (rc)
-			return rc;
-		w->counts.read += got;
-		if (got < len)
-			return err_reason(err, ERR_IO, "shrunk", "the file ends at %llu of %llu bytes: it changed while it was read",
-			    (unsigned long long)(w->to + got), (unsigned long long)w->size);
-		w->to += len;
-		align_ahead_read(w, w->to);
-	}
-	return ERR_OK;
-}
-
 err_code
 align_load(struct align *w, uint64_t end, struct err *err)
 {
-	uint64_t to = MIN(w->size, w->to + READ_LEN);
 	err_code rc;
 
 	end = MIN(end, w->size);
 	if (end <= w->to)
 		return ERR_OK;
-	drop(w);
-	align_ahead_begin(w, to);
-	rc = read_on(w, to, err);
-	align_ahead_end(w, rc == ERR_OK);
+	rc = align_ahead_next(w, err);
 	assert(rc || end <= w->to);
 	return rc;
 }
@@ -136,7 +83,7 @@ align_cost(uint32_t len)
 bool
 align_affords(const struct align *w, uint64_t spent, uint32_t len)
 {
-	return spent + align_cost(len) <= HASH_START + w->done; /* W2 */
+	return spent + align_cost(len) <= ALIGN_PURSE + w->done; /* W2 */
 }
 
 /* Hash, if that leaves ${keep} in the purse (W2). */
@@ -223,7 +170,7 @@ align_look(struct align *w, uint64_t offset, uint32_t weak)
 	if (i == ALIGN_NONE || FAULT("chunk.align_trusts_weak"))
 		return i;
 	if (!followed(w, i, offset + BLOCK_LEN_MAX))
-		keep = HASH_START - CHANCE_START + w->done - w->done / 8;
+		keep = ALIGN_PURSE - CHANCE_START + w->done - w->done / 8;
 	m = try_hash(w, offset, BLOCK_LEN_MAX, keep);
 	if (!m)
 		return ALIGN_NONE;

@@ -20,7 +20,8 @@ struct stream {
 	uint64_t *done;
 	struct arena *arena;    /* of a chunk's header */
 	struct codec *codec;
-	uint8_t *chunk, *block;
+	uint8_t *chunk;
+	uint8_t *room;          /* CHUNK_OPEN_MAX blocks, unpacked */
 };
 
 /* In pieces that do not block, so that it notices when it is called off. */
@@ -106,7 +107,7 @@ only_hash(struct stream *s, const struct blocklist *page, struct content_hash *c
 	return ERR_OK;
 }
 
-/* A run of a chunk, verified from end to end before any of it is written. */
+/* The chunk of a run, which has the blocks that the list names. */
 static err_code
 run_get(struct stream *s, const struct extent *run, const struct block *blocks, struct chunk_header *h, struct err *err)
 {
@@ -126,30 +127,41 @@ run_get(struct stream *s, const struct extent *run, const struct block *blocks, 
 
 		if (!hash_eq(&b->hash, &blocks[i].hash) || b->raw_len != blocks[i].len)
 			return err_set(err, ERR_CORRUPT, "%s: a chunk does not hold the block that the list names", s->f->path);
-		rc = chunk_block_open(s->codec, b, s->chunk + b->offset, s->block, err);
-		if (rc)
-			return rc;
 	}
 	return ERR_OK;
 }
 
+/* Verified, and only then written. */
+static err_code
+blocks_write(struct stream *s, const struct chunk_block *b, uint32_t n, struct err *err)
+{
+	struct slice raw[CHUNK_OPEN_MAX];
+	err_code rc = chunk_blocks_open(s->codec, b, n, s->chunk, s->room, raw, err);
+
+	for (uint32_t i = 0; rc == ERR_OK && i < n; i++)
+		rc = write_out(s, raw[i].p, raw[i].len, err);
+	return rc;
+}
+
+/* Bytes that a line has garbled are worth asking for again; what was written before them stays so. */
 static err_code
 run_write(struct stream *s, const struct extent *run, const struct block *blocks, struct err *err)
 {
-	struct chunk_header h;
+	uint32_t at = 0;
 	err_code rc = ERR_OK;
 
 	for (unsigned tries = 0; tries < TRIES_MAX; tries++) {
-		rc = run_get(s, run, blocks, &h, err);
-		if (rc != ERR_CORRUPT && rc != ERR_CHUNK_INVALID && rc != ERR_HASH_MISMATCH && rc != ERR_ENCODING_INVALID)
-			break; /* bytes that a line has garbled are worth asking for again */
-	}
-	for (uint32_t i = 0; rc == ERR_OK && i < run->count; i++) {
-		const struct chunk_block *b = &h.blocks[run->first + i];
+		struct chunk_header h;
 
-		rc = chunk_block_open(s->codec, b, s->chunk + b->offset, s->block, err);
-		if (rc == ERR_OK)
-			rc = write_out(s, s->block, b->raw_len, err);
+		rc = run_get(s, run, blocks, &h, err);
+		while (rc == ERR_OK && at < run->count) {
+			uint32_t n = MIN(run->count - at, CHUNK_OPEN_MAX);
+
+			rc = blocks_write(s, &h.blocks[run->first + at], n, err);
+			at += rc ? 0 : n;
+		}
+		if (rc != ERR_CORRUPT && rc != ERR_CHUNK_INVALID && rc != ERR_HASH_MISMATCH && rc != ERR_ENCODING_INVALID)
+			break;
 	}
 	return rc;
 }
@@ -177,11 +189,11 @@ stream_file(struct remote *remote, const struct wire_file *f, const bool *cancel
 	s.arena = arena_new(HEADER_MEMORY);
 	s.codec = codec_new();
 	s.chunk = xmalloc(CHUNK_LEN_MAX);
-	s.block = xmalloc(BLOCK_LEN_MAX);
+	s.room = xmalloc(CHUNK_OPEN_MAX * BLOCK_LEN_MAX);
 	rc = walk(&s, only_hash, err);
 	if (rc == ERR_OK)
 		rc = walk(&s, write_page, err);
-	free(s.block);
+	free(s.room);
 	free(s.chunk);
 	codec_free(s.codec);
 	arena_free(s.arena);

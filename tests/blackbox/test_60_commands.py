@@ -12,6 +12,7 @@ import time
 import pytest
 
 from devices import BIN, assert_same, fill, run_dray, tree_of
+from proxy import Fault, Proxy
 from waiting import wait_for
 
 MIB = 1024 * 1024
@@ -212,6 +213,27 @@ def test_standard_input_and_output(there):
     there.run("put", "-", expect=2)
     there.run("get", "deep", "-", expect=2)
     assert there.left() == []
+
+
+def test_what_the_line_garbles_is_asked_for_again(there):
+    """To standard output, where nothing can be taken back: a bit flips in the middle of a chunk, when blocks before it have gone out."""
+    data = random.Random(2).randbytes(9 * MIB)
+    (there.cwd / "data").write_bytes(data)
+    there.run("put", "data")
+    flips = []
+
+    def weather(request):
+        if request.resource != "chunk down" or len(flips) == 2:
+            return None
+        flips.append(Fault("flip", side="down", at=(3 - len(flips)) * MIB))  # later, then earlier than what has gone out by then
+        return flips[-1]
+
+    with Proxy(there.server, weather) as line:
+        run = there.start("get", "data", "-", url=line.url)
+        got, err = run.communicate(timeout=PATIENCE)
+        assert run.returncode == 0 and got == data, err
+        assert [f.struck for f in flips] == [True, True]
+        assert sum(r.resource == "chunk down" for r in line.requests) == 4  # of three; the second flip was in what had gone out
 
 
 # ---- history -------------------------------------------------------------------------------------------------------------------

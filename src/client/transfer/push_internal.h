@@ -6,7 +6,7 @@
  * Memory     (PACKERS + parallel + 2) chunk builders of CHUNK_LEN_MAX, and 4 MiB for each packer: 12 × 4.06 + 2 × 4 = 57 MiB with
  *            8 requests at once.  Items: at most ITEMS_MAX beyond those, each with 40 bytes a block; a single large file keeps its list
  *            up to LIST_KEEP_BLOCKS (40 MiB; a file of 64 GiB), longer ones only the tail that the server does not have yet.
- *            For each packer a walk (1.7 MiB) and a base, 52 bytes a block and 8 more for its place, up to LIST_KEEP_BLOCKS: 1 MiB for each
+ *            For each packer a walk (3 MiB) and a base, 52 bytes a block and 8 more for its place, up to LIST_KEEP_BLOCKS: 1 MiB for each
  *            GiB of a file, 60 MiB at 64 GiB.  Of an upload that is resumed, 16 bytes for each chunk that has arrived: 4 MiB for each TiB.
  *
  * P1  An item is committed only when every parcel with a block of it has been acknowledged (I2).  That holds for blocks of an earlier

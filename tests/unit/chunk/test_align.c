@@ -600,6 +600,30 @@ a_large_file_is_hashed_ahead(void **state)
 	assert_true(more.counts.hashed <= grown.len + 3 * MIB);
 }
 
+/* What comes out and what it costs does not depend on which of the two threads is faster. */
+static void
+a_race_decides_nothing(void **state)
+{
+	struct gen g = gen_new("a_race_decides_nothing");
+	AUTO(bytes_free) struct bytes base = noise(&g, 20 * MIB + 1), other = noise(&g, 2 * MIB);
+	AUTO(bytes_free) struct bytes grown = edited(&base, 4 * MIB + 9, 0, other.p, 1000);
+	AUTO(bytes_free) struct bytes cut = edited(&grown, 9 * MIB, 3 * BLOCK + 5, other.p, 0);
+	AUTO(bytes_free) struct bytes file = edited(&cut, 13 * MIB + 3, other.len, other.p, other.len);
+	AUTO(model_free) struct model m = model_of(&base, BLOCK, KNOWN);
+	AUTO(plan_free) struct plan first = align(&m, &file);
+
+	(void)state;
+	assert_true(first.fresh <= other.len + 8 * BLOCK);
+	for (unsigned i = 0; i < 8; i++) {
+		AUTO(plan_free) struct plan again = align(&m, &file);
+
+		assert_memory_equal(&again.counts, &first.counts, sizeof first.counts);
+		assert_int_equal(again.count, first.count);
+		assert_memory_equal(again.lens, first.lens, first.count * sizeof *first.lens);
+		assert_memory_equal(again.base, first.base, first.count * sizeof *first.base);
+	}
+}
+
 static void
 sizes_around_the_borders(void **state)
 {
@@ -958,6 +982,28 @@ a_file_that_shrank_is_an_error(void **state)
 	}
 }
 
+/* The end is met by whichever thread reads that piece, while the walk is at an earlier one. */
+static void
+a_large_file_that_shrank_is_an_error(void **state)
+{
+	struct gen g = gen_new("a_large_file_that_shrank_is_an_error");
+	AUTO(bytes_free) struct bytes base = noise(&g, 12 * MIB);
+	AUTO(model_free) struct model m = model_of(&base, BLOCK, KNOWN);
+
+	(void)state;
+	for (size_t len = base.len - 1; len > 8 * MIB; len -= 700 * KIB) {
+		struct bytes file = { base.p, len };
+		AUTO(closep) int fd = file_of(&file);
+		AUTO(plan_free) struct plan plan = plan_begin(&m, &base);
+		struct err err = { 0 };
+
+		assert_int_equal(align_fd(fd, base.len, m.base, see, &plan, &err), ERR_IO);
+		assert_string_equal(err.reason, "shrunk");
+		assert_false(plan.wrong);
+		assert_true(plan.next <= len);
+	}
+}
+
 static void
 what_cannot_be_read_is_an_error(void **state)
 {
@@ -1025,6 +1071,7 @@ main(void)
 		cmocka_unit_test(the_weak_sum_is_what_it_was),
 		cmocka_unit_test(an_edit_costs_about_its_own_size),
 		cmocka_unit_test(a_large_file_is_hashed_ahead),
+		cmocka_unit_test(a_race_decides_nothing),
 		cmocka_unit_test(what_moved_costs_its_borders),
 		cmocka_unit_test(a_hole_in_place_keeps_the_grid),
 		cmocka_unit_test(a_base_of_two_contents),
@@ -1045,6 +1092,7 @@ main(void)
 		cmocka_unit_test(a_base_has_a_limit),
 		cmocka_unit_test(the_plan_makes_the_file),
 		cmocka_unit_test(a_file_that_shrank_is_an_error),
+		cmocka_unit_test(a_large_file_that_shrank_is_an_error),
 		cmocka_unit_test(what_cannot_be_read_is_an_error),
 		cmocka_unit_test(what_the_callback_answers_stops_it),
 		cmocka_unit_test(trusting_the_weak_sum_is_noticed),
