@@ -116,39 +116,42 @@ take_pieces(void *arg)
 
 /* ---- what is expected -------------------------------------------------------------------------------------------------- */
 
-/* How long the block is that is expected at ${at}, base block ${i} or what the grid has there; 0: none. */
-static uint32_t
-expected_len(const struct align *w, uint32_t i, uint64_t at)
-{
-	return i < w->base->count ? w->base->entries[i].len : (uint32_t)MIN(BLOCK_LEN_MAX, w->size - at);
-}
-
 /* What the walk expects at ${done}: while the line is sought, the grid. */
-static void
-expect_as_walk(const struct align *w, struct align_stretch *s)
+static struct align_expect
+expected(const struct align *w)
 {
-	s->next = w->line == ALIGN_NONE ? w->next : w->base->count;
-	s->next_at = w->done;
+	return (struct align_expect){ .block = w->line == ALIGN_NONE ? w->next : w->base->count, .at = w->done };
 }
 
-/* From ${next} on what lies in the stretch, or begins at ${low} or later, as far as it may be paid for; ${keep} stays in the purse. */
+/* 0: the file ends there. */
+static uint32_t
+expected_len(const struct align *w, struct align_expect e)
+{
+	return e.block < w->base->count ? w->base->entries[e.block].len : (uint32_t)MIN(BLOCK_LEN_MAX, w->size - e.at);
+}
+
+static struct align_expect
+behind(const struct align *w, struct align_expect e)
+{
+	return (struct align_expect){ .block = e.block + (e.block < w->base->count), .at = e.at + expected_len(w, e) };
+}
+
+/* From ${next} on what lies in the stretch and begins at ${low} or later, as far as it may be paid for; ${keep} stays in the purse. */
 static void
 expect(struct align *w, struct align_stretch *s, uint64_t low, uint64_t keep)
 {
-	while (s->n < ALIGN_AHEAD) {
-		uint32_t len = expected_len(w, s->next, s->next_at);
+	for (; s->n < ALIGN_AHEAD; s->next = behind(w, s->next)) {
+		uint32_t len = expected_len(w, s->next);
 
-		if (len == 0 || s->next_at + len > s->to)
+		if (len == 0 || s->next.at + len > s->to)
 			break;
-		if (s->next_at >= low) {
-			if (!align_affords(w, w->hash_spent + keep, len))
-				break;
-			align_spend(w, len);
-			s->hashed[s->n] = false;
-			s->memo[s->n++] = (struct align_memo){ .offset = s->next_at, .len = len };
-		}
-		s->next_at += len;
-		s->next += s->next < w->base->count;
+		if (s->next.at < low)
+			continue;
+		if (!align_affords(w, w->hash_spent + keep, len))
+			break;
+		align_spend(w, len);
+		s->hashed[s->n] = false;
+		s->memo[s->n++] = (struct align_memo){ .offset = s->next.at, .len = len };
 	}
 	for (unsigned i = 0, m = 0; i < ALIGN_PIECES; i++) {
 		while (m < s->n && s->memo[m].offset + s->memo[m].len <= piece_at(s, i + 1))
@@ -161,14 +164,11 @@ expect(struct align *w, struct align_stretch *s, uint64_t low, uint64_t keep)
 static bool
 still_expected(const struct align *w, const struct align_stretch *s)
 {
-	struct align_stretch walk = { 0 };
+	struct align_expect e = expected(w);
 
-	expect_as_walk(w, &walk);
-	while (walk.next_at < s->memo[0].offset) {
-		walk.next_at += expected_len(w, walk.next, walk.next_at);
-		walk.next += walk.next < w->base->count;
-	}
-	return walk.next_at == s->memo[0].offset;
+	while (e.at < s->memo[0].offset)
+		e = behind(w, e);
+	return e.at == s->memo[0].offset;
 }
 
 static bool
@@ -254,7 +254,6 @@ stretch_after(struct align *w, const struct align_stretch *s, struct align_stret
 		return;
 	stretch_begin(w, out, s->to);
 	out->next = s->next;
-	out->next_at = s->next_at;
 	if (of_use)
 		expect(w, out, out->from, ALIGN_PURSE); /* A4 */
 	stretch_hand(w, out);
@@ -311,7 +310,7 @@ align_ahead_next(struct align *w, struct err *err)
 		if (rc)
 			return rc;
 		s->n = 0;
-		expect_as_walk(w, s);
+		s->next = expected(w);
 		expect(w, s, w->from, 0);
 		stretch_hand(w, s);
 	}

@@ -102,6 +102,12 @@ struct align_memo {
 	struct hash hash;
 };
 
+/** What is expected where: base block ${block}, or behind the last one what the grid has there. */
+struct align_expect {
+	uint32_t block;
+	uint64_t at;
+};
+
 /** A part of the file that is read, and hashed where one knows what to expect in it, piece by piece by whoever is free (align_ahead.c). */
 struct align_stretch {
 	const struct align *w;
@@ -110,8 +116,7 @@ struct align_stretch {
 	struct align_memo memo[ALIGN_AHEAD];
 	bool hashed[ALIGN_AHEAD];
 	unsigned n, ends[ALIGN_PIECES];   /* memos; those that end in piece i or before it */
-	uint32_t next;                    /* the base block that is expected behind the memos, at ${next_at} */
-	uint64_t next_at;
+	struct align_expect next;         /* behind the memos */
 	atomic_uint taken;                /* pieces */
 	atomic_bool there[ALIGN_PIECES];
 	unsigned done;                    /* pieces; guarded by align_ahead.mu, as what follows */

@@ -177,14 +177,16 @@ on_body(char *p, size_t one, size_t len, void *ctx)
 	return len;
 }
 
-/* The body of a request, a piece at a time; without a limit libcurl takes it by itself. */
+/* The body of a request, a piece at a time: a small one that libcurl takes by itself it counts among the bytes of the head as well. */
 static size_t
 on_send(char *buf, size_t one, size_t cap, void *ctx)
 {
 	struct exchange *x = ctx;
 	const struct http_call *c = x->call;
-	size_t len = MIN(MIN(one * cap, rate_piece(x->http->up_rate)), c->body_len - x->sent);
+	size_t len = MIN(one * cap, c->body_len - x->sent);
 
+	if (x->http->up_rate)
+		len = MIN(len, rate_piece(x->http->up_rate));
 	if (len == 0)
 		return 0;
 	if (!pace(x, x->http->up_rate, len))
@@ -313,10 +315,6 @@ line_body(CURL *line, struct exchange *x)
 
 	curl_easy_setopt(line, CURLOPT_POST, 1L);
 	curl_easy_setopt(line, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->body_len);
-	if (!x->http->up_rate) {
-		curl_easy_setopt(line, CURLOPT_POSTFIELDS, c->body); /* borrowed, and rewound by libcurl itself */
-		return;
-	}
 	curl_easy_setopt(line, CURLOPT_READFUNCTION, on_send);
 	curl_easy_setopt(line, CURLOPT_READDATA, x);
 	curl_easy_setopt(line, CURLOPT_SEEKFUNCTION, on_rewind);

@@ -63,6 +63,11 @@ read_request(struct hostile *h, int fd, char head[static 16 * KIB])
 		if (got <= 0)
 			return false;
 		body += (size_t)got;
+		if (len + (size_t)got < 16 * KIB) {
+			memcpy(head + len, drop, (size_t)got);
+			len += (size_t)got;
+			head[len] = '\0';
+		}
 	}
 	return true;
 }

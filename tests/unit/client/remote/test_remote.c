@@ -553,6 +553,7 @@ fetch_given(const char *answer, size_t n, size_t *len)
 	uint8_t *buf = arena_must(arena, CHUNK_LEN_MAX);
 	struct remote *r = open_remote(1);
 	struct wire_extent *runs = arena_must(arena, n * sizeof *runs);
+	struct remote_stats stats;
 	err_code rc;
 
 	for (size_t i = 0; i < n; i++)
@@ -561,6 +562,9 @@ fetch_given(const char *answer, size_t n, size_t *len)
 	rc = remote_blocks_fetch(r, runs, n, buf, len, &err);
 	if (rc == ERR_OK)
 		assert_memory_equal(buf, "0123456789", *len);
+	remote_stats(r, &stats);
+	if (stats.requests == 1 && n < 10)
+		assert_int_equal(stats.bytes_up, strlen(server.seen[0])); /* each byte once, head and body */
 	remote_free(r);
 	return rc;
 }
