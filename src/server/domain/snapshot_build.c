@@ -22,7 +22,8 @@ struct build {
 	enum snapshot_form form;
 	struct meta_tx *tx;
 	struct pack *pack;
-	struct sbuf text;
+	struct handover *handover;
+	struct sbuf *text; /* the piece at hand */
 	struct arena *arena; /* one block list */
 	int64_t count;
 	char after_dir[FILE_PATH_MAX], after_name[NAME_LEN_MAX + 1];
@@ -31,12 +32,9 @@ struct build {
 static err_code
 flush(struct build *b, struct err *err)
 {
-	err_code rc = sbuf_done(&b->text, err);
+	err_code rc = sbuf_done(b->text, err);
 
-	if (!rc)
-		rc = pack_add(b->pack, sbuf_str(&b->text), b->text.len, err);
-	sbuf_reset(&b->text);
-	return rc;
+	return rc ? rc : handover_piece(b->handover, &b->text, err);
 }
 
 /*
@@ -71,9 +69,9 @@ add_file(struct build *b, const struct file *f, struct err *err)
 
 	if (rc)
 		return err_wrap(err, "%s", f->name);
-	b->encoder->file(b->encoder->ctx, &b->text, b->form, f, has ? &list : NULL, b->count == 0);
+	b->encoder->file(b->encoder->ctx, b->text, b->form, f, has ? &list : NULL, b->count == 0);
 	b->count++;
-	return b->text.len >= PIECE_FULL ? flush(b, err) : ERR_OK;
+	return b->text->len >= PIECE_FULL ? flush(b, err) : ERR_OK;
 }
 
 static void
@@ -113,15 +111,15 @@ build_all(struct build *b, struct project *p, struct err *err)
 		rc = project_in(b->tx, b->project, p, err);
 	if (rc)
 		return rc;
-	b->encoder->head(b->encoder->ctx, &b->text, b->form, p);
+	b->encoder->head(b->encoder->ctx, b->text, b->form, p);
 	rc = add_files(b, err);
 	if (rc)
 		return rc;
 	if (b->count != p->file_count) /* of one instant, so only a damaged database can make them differ */
 		return err_set(err, ERR_CORRUPT, "the tree has %jd entries, the project counts %jd", (intmax_t)b->count,
 		    (intmax_t)p->file_count);
-	b->encoder->tail(b->encoder->ctx, &b->text, b->form);
-	return flush(b, err);
+	b->encoder->tail(b->encoder->ctx, b->text, b->form);
+	return sbuf_done(b->text, err);
 }
 
 static void
@@ -130,8 +128,8 @@ build_freep(struct build **bp)
 	struct build *b = *bp;
 
 	meta_abort(&b->tx);
+	handover_free(b->handover); /* before the pack: its thread may be at work on it */
 	pack_free(b->pack);
-	sbuf_fini(&b->text);
 	arena_free(b->arena);
 	free(b);
 }
@@ -148,17 +146,19 @@ snapshot_build(struct domain *d, const struct id *project, enum snapshot_form fo
 	b->project = project;
 	b->encoder = encoder;
 	b->form = form;
-	b->text = SBUF(PIECE_MAX);
 	b->arena = arena_new(LIST_ARENA_MAX);
 	rc = pack_open(d, coding, &b->pack, err);
-	if (!rc)
-		rc = build_all(b, &p, err);
 	if (rc)
 		return rc;
-	meta_abort(&b->tx); /* before the fsync */
+	b->handover = handover_new(b->pack, PIECE_MAX, &b->text);
+	rc = build_all(b, &p, err);
+	if (rc)
+		return rc;
+	meta_abort(&b->tx); /* before waiting for what is left to pack, and the fsync */
 	*out = (struct snapshot){ .id = id_new(), .clock = p.clock, .epoch = p.epoch, .digest = p.digest,
 		.file_count = p.file_count, .total_bytes = p.total_bytes, .created_at = clock_wall_us(),
 		.format = snapshot_format(form, coding) };
 	out->expires_at = out->created_at + SNAPSHOT_LIFE_US;
-	return pack_finish(b->pack, project, publishing, out, err);
+	rc = handover_last(b->handover, err);
+	return rc ? rc : pack_finish(b->pack, project, publishing, out, err);
 }

@@ -1,12 +1,27 @@
 /* Snapshots: what they hold, how long they are kept, who builds them. */
+#include <errno.h>
 #include <pthread.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include "rig.h"
 
-/* A line a file: "path version list\n", between a head and a tail. */
-static unsigned built;
+/* How many threads have been started, and whether one can be: the linker puts this in front of the real one. */
+static unsigned threads_started;
+static bool no_threads;
+int __real_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+
+int
+__wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	threads_started++;
+	return no_threads ? EAGAIN : __real_pthread_create(out, attr, fn, arg);
+}
+
+/* A line a file: "path version list noise\n", between a head and a tail. */
+static unsigned built, lines, fails_at;
+static size_t noise_len;
 
 static void
 head(void *ctx, struct sbuf *out, enum snapshot_form form, const struct project *p)
@@ -16,6 +31,19 @@ head(void *ctx, struct sbuf *out, enum snapshot_form form, const struct project 
 	sbuf_addf(out, "head %d %jd %jd\n", (int)form, (intmax_t)p->clock, (intmax_t)p->file_count);
 }
 
+/* Text of half the entropy that it could have, the same for the same version. */
+static void
+add_noise(struct sbuf *out, int64_t version)
+{
+	uint8_t *p = (uint8_t *)sbuf_grow(out, noise_len);
+
+	if (!p) /* a builder that has failed */
+		return;
+	fill(p, noise_len, (uint64_t)version);
+	for (size_t i = 0; i < noise_len; i++)
+		p[i] = 'a' + (p[i] & 15);
+}
+
 static void
 line(void *ctx, struct sbuf *out, enum snapshot_form form, const struct file *f, const struct blocklist *list, bool first)
 {
@@ -23,8 +51,12 @@ line(void *ctx, struct sbuf *out, enum snapshot_form form, const struct file *f,
 
 	(void)ctx;
 	(void)form;
-	sbuf_addf(out, "%s%s %jd %u\n", first ? "first " : "", file_path(f, path), (intmax_t)f->version,
+	sbuf_addf(out, "%s%s %jd %u ", first ? "first " : "", file_path(f, path), (intmax_t)f->version,
 	    list ? (unsigned)list->block_count : 0);
+	if (noise_len > 0)
+		add_noise(out, f->version);
+	sbuf_add(out, "\n");
+	out->failed |= ++lines == fails_at;
 }
 
 static void
@@ -110,6 +142,7 @@ expected(struct rig *r, enum snapshot_form form)
 	}
 	meta_abort(&tx);
 	tail(NULL, &sb, form);
+	assert_ok(r, sbuf_done(&sb, &r->err));
 	return arena_strdup(r->a, sbuf_str(&sb));
 }
 
@@ -277,6 +310,164 @@ a_failing_store(void **state)
 	assert_string_equal(text_of(r, &s, SNAPSHOT_ZSTD), expected(r, SNAPSHOT_JSON));
 }
 
+/* ---- more text than the pieces that lie between the builder and the thread that packs ---------------------------------------------- */
+
+#define LARGE_FILES 300u
+#define LARGE_LINE 5000u /* 1.5 MB: some 23 pieces */
+
+static int
+large_setup(void **state)
+{
+	struct rig *r;
+	struct op ops[LARGE_FILES];
+	int rc = rig_setup(state);
+
+	r = *state;
+	for (unsigned i = 0; i < LARGE_FILES; i++)
+		ops[i] = put_dir(arena_printf(r->a, "dir%u", i));
+	rig_commit(r, ops, LARGE_FILES);
+	noise_len = LARGE_LINE;
+	threads_started = lines = 0;
+	return rc;
+}
+
+static int
+large_teardown(void **state)
+{
+	noise_len = fails_at = 0;
+	no_threads = false;
+	return rig_teardown(state);
+}
+
+static bool
+count(void *ctx, const struct store_key *key, uint64_t size)
+{
+	(void)key;
+	(void)size;
+	++*(unsigned *)ctx;
+	return true;
+}
+
+static unsigned
+object_count(struct rig *r)
+{
+	unsigned n = 0;
+
+	assert_ok(r, store_list(r->store, count, &n, &r->err));
+	return n;
+}
+
+static void
+assert_large(struct rig *r, enum snapshot_form form, enum snapshot_coding coding)
+{
+	struct snapshot_out s = open_snapshot(r, form, coding);
+	const char *want = expected(r, form);
+
+	assert_int_equal(s.row.raw_len, strlen(want));
+	assert_true(s.row.raw_len > (int64_t)(LARGE_FILES * LARGE_LINE));
+	assert_string_equal(text_of(r, &s, coding), want);
+}
+
+static void
+a_large_one_in_every_form_and_coding(void **state)
+{
+	struct rig *r = *state;
+
+	for (int form = 0; form < 2; form++)
+		for (int coding = 0; coding < 3; coding++)
+			assert_large(r, (enum snapshot_form)form, (enum snapshot_coding)coding);
+	assert_int_equal(threads_started, 6);
+}
+
+static void
+a_small_one_starts_no_thread(void **state)
+{
+	struct rig *r = *state;
+
+	noise_len = 100;
+	for (int coding = 0; coding < 3; coding++) {
+		struct snapshot_out s = open_snapshot(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
+
+		assert_string_equal(text_of(r, &s, (enum snapshot_coding)coding), expected(r, SNAPSHOT_JSON));
+	}
+	assert_int_equal(threads_started, 0);
+}
+
+static void
+no_room_for_a_thread(void **state)
+{
+	struct rig *r = *state;
+
+	no_threads = true;
+	for (int coding = 0; coding < 3; coding++)
+		assert_large(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
+	assert_true(threads_started > 0);
+}
+
+/* Whichever write it is that fails, to the very last; the attempt after that is as if nothing had been. */
+static void
+every_write_of_a_large_one_fails(void **state)
+{
+	struct rig *r = *state;
+
+	for (int coding = 0; coding < 3; coding++) {
+		unsigned before = object_count(r), skip = 0;
+		struct snapshot_out s;
+
+		for (;; skip++) {
+			err_code rc;
+
+			lines = 0;
+			store_fault_arm(r->store, "write", skip, ERR_NO_SPACE);
+			rc = snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, r->a, &s, &r->err);
+			if (!rc)
+				break;
+			assert_int_equal(rc, ERR_NO_SPACE);
+			assert_string_equal(r->err.msg, "build a snapshot: injected: write");
+			assert_int_equal(object_count(r), before);
+			assert_true(skip > 0 || lines < LARGE_FILES / 2); /* nobody reads on for nothing */
+		}
+		store_fault_arm(r->store, "write", 0, ERR_OK);
+		assert_true(skip > 5);
+		assert_large(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
+	}
+}
+
+static void
+set_file_count(struct rig *r, int64_t n)
+{
+	struct project p = rig_project(r);
+	struct meta_tx *tx;
+
+	assert_ok(r, meta_begin(r->meta, META_WRITE, &tx, &r->err));
+	assert_ok(r, meta_project_total(tx, &r->project, &p.digest, n, p.total_bytes, &r->err));
+	assert_ok(r, meta_commit(&tx, &r->err));
+}
+
+static void
+the_builder_of_a_large_one_fails(void **state)
+{
+	struct rig *r = *state;
+
+	for (int coding = 0; coding < 3; coding++) {
+		unsigned before = object_count(r);
+		struct snapshot_out s;
+
+		lines = 0;
+		fails_at = LARGE_FILES / 2;
+		assert_code(r, ERR_BODY_TOO_LARGE,
+		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, r->a, &s, &r->err));
+		fails_at = 0;
+		set_file_count(r, LARGE_FILES + 1);
+		assert_code(r, ERR_CORRUPT,
+		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, r->a, &s, &r->err));
+		set_file_count(r, LARGE_FILES);
+		assert_int_equal(object_count(r), before);
+		assert_large(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
+	}
+	assert_int_equal(threads_started, 9);
+}
+
 static void *
 asker(void *arg)
 {
@@ -314,6 +505,10 @@ main(void)
 		T(every_form_and_coding_is_the_tree), T(an_empty_project), T(a_cached_one_and_the_changes_make_the_tree),
 		T(when_it_is_built_anew), T(an_old_one_of_an_older_tree), T(expiry_takes_rows_and_objects), T(a_failing_store),
 		T(many_ask_and_one_builds),
+#undef T
+#define T(f) cmocka_unit_test_setup_teardown(f, large_setup, large_teardown)
+		T(a_large_one_in_every_form_and_coding), T(a_small_one_starts_no_thread), T(no_room_for_a_thread),
+		T(every_write_of_a_large_one_fails), T(the_builder_of_a_large_one_fails),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
