@@ -141,8 +141,9 @@ add_blocks(struct fill *f, struct file *file)
 		content_hash_add(&content, &blocks[i].hash, blocks[i].len);
 	}
 	file->content = content_hash_final(&content);
+	file->list = id_new();
 	blocklist_pack(&list, packed);
-	check(meta_blocks_add(f->tx, &f->p.id, &file->content, 0, packed, blocklist_packed_len(&list), &err));
+	check(meta_blocks_add(f->tx, &f->p.id, &file->list, 0, packed, blocklist_packed_len(&list), &err));
 }
 
 static void
@@ -165,7 +166,7 @@ add(struct fill *f, const char *path, enum kind kind, int64_t size)
 	if (kind == KIND_FILE)
 		add_blocks(f, &file);
 	v = (struct version){ .file = file.id, .version = file.version, .path = path, .kind = kind, .size = size, .mode = file.mode,
-		.mtime_ns = file.mtime_ns, .content = file.content, .target = "", .changed_by = f->device };
+		.mtime_ns = file.mtime_ns, .content = file.content, .list = file.list, .target = "", .changed_by = f->device };
 	check(meta_file_put(f->tx, &f->p.id, &file, &err));
 	check(meta_version_add(f->tx, &f->p.id, &v, &err));
 	h = file_digest(&file);

@@ -77,11 +77,12 @@ add_file(struct meta_tx *tx, int64_t version, unsigned number)
 	(void)snprintf(dir, sizeof dir, "%.*s", (int)dir_len, path);
 	rng_bytes(packed, sizeof packed);
 	f.content = v.content = hash_of(packed, sizeof packed);
+	f.list = v.list = id_new();
 	if (meta_file_at(tx, &project, path, &old, &err) != ERR_NOT_FOUND)
 		check(err_set(&err, ERR_EXISTS, "%s is there", path));
 	check(meta_file_put(tx, &project, &f, &err));
 	check(meta_version_add(tx, &project, &v, &err));
-	check(meta_blocks_add(tx, &project, &f.content, 0, packed, sizeof packed, &err));
+	check(meta_blocks_add(tx, &project, &f.list, 0, packed, sizeof packed, &err));
 }
 
 static double

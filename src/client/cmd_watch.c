@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -10,9 +9,6 @@
 #include "client/cli.h"
 #include "client/confine.h"
 #include "client/watch_pass.h"
-
-/* Each pass starts threads of its own; with an arena for each of them memory would be cut into more and more pieces that nobody uses. */
-#define ARENAS_MAX 2
 
 /** The folders of one agent process. */
 struct watch {
@@ -117,7 +113,6 @@ run(const struct command_line *line)
 	struct err err = { 0 };
 
 	signal(SIGIO, SIG_IGN); /* tree_watch_writing */
-	mallopt(M_ARENA_MAX, ARENAS_MAX);
 	log_setup(command_has(line, 'q') ? LOG_WARN : LOG_INFO, command_has(line, 'j'));
 	say_unconfined();
 	if (watch_all(line, &err))

@@ -25,7 +25,7 @@
 	T2(idempotency, "device_id, key_hash") \
 	T2(file_index, "project_id, id") \
 	T3(file_versions, "project_id, file_id, version") \
-	T3(file_blocks, "project_id, content, page") \
+	T3(file_blocks, "project_id, list, page") \
 	T2(chunks, "project_id, id") \
 	T2(conflicts, "project_id, copy_id") \
 	T1(file_transfers, "id") \

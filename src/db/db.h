@@ -90,6 +90,7 @@ struct db_value {
 #define DB_TEXTN(s, n) ((struct db_value){ .kind = DB_VALUE_TEXT, .p = (s), .len = (n) })
 #define DB_BYTES(b, n) ((struct db_value){ .kind = DB_VALUE_BYTES, .p = (b), .len = (n) })
 #define DB_ID(id) ((struct db_value){ .kind = DB_VALUE_BYTES, .p = (id)->b, .len = sizeof (id)->b })
+#define DB_ID_OR_NULL(id) (id_is_zero(id) ? (struct db_value){ .kind = DB_VALUE_NULL } : DB_ID(id))
 #define DB_HASH(h) ((struct db_value){ .kind = DB_VALUE_BYTES, .p = (h)->b, .len = sizeof (h)->b })
 
 static inline struct db_value

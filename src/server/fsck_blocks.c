@@ -1,5 +1,5 @@
 /*
- * Block lists: the pages of a content come one after the other, so one list is added up at a time, whatever its length.  What a list says of a
+ * Block lists: the pages of a list come one after the other, so one list is added up at a time, whatever its length.  What a list says of a
  * block is compared with the head of the chunk that it names; that the chunk's bytes are those of its head has been seen before.
  */
 #include <inttypes.h>
@@ -12,7 +12,7 @@ struct list {
 	struct fsck_project *w;
 	struct arena *arena; /* a page */
 	bool open;
-	struct hash content;
+	struct id id;
 	struct content_hash sum;
 	uint64_t bytes;
 	uint32_t pages;
@@ -80,49 +80,52 @@ add_page(struct list *l, const struct blocks_row *row, struct err *err)
 
 /* ---- a list ---------------------------------------------------------------------------------------------------------------------------- */
 
-/* Files by name: what it means for people. */
-static err_code
-name_files(struct list *l, enum finding_kind kind, int64_t not_size, const char *what, struct err *err)
+/* What a version says of the list, beside what it is. */
+static void
+check_said(struct list *l, const struct meta_said *said, const struct hash *sum)
 {
-	struct fsck_project *w = l->w;
-	const char **paths;
-	size_t n = 0;
-	err_code rc = meta_check_paths(w->tx, &w->p.id, &l->content, not_size, &paths, &n, err);
+	struct fsck *f = l->w->f;
+	const struct id *project = &l->w->p.id;
+	char hex[ID_HEX_LEN + 1];
 
-	for (size_t i = 0; !rc && i < n; i++)
-		fsck_found(w->f, kind, &w->p.id, "%s %s", paths[i], what);
-	return rc;
+	if (l->broken) {
+		fsck_found(f, FOUND_FILE_UNREADABLE, project, "%s cannot be read whole: its block list is damaged", said->path);
+	} else if (!hash_eq(&said->content, sum)) {
+		fsck_found(f, FOUND_BLOCKS_INVALID, project, "block list %s is not the one of %s's content", id_hex(&l->id, hex), said->path);
+		fsck_found(f, FOUND_FILE_UNREADABLE, project, "%s cannot be read whole: its block list is damaged", said->path);
+	} else if (said->size != (int64_t)l->bytes) {
+		fsck_found(f, FOUND_SIZE, project, "%s has a version whose size is not that of its content", said->path);
+	} else if (l->lost) {
+		fsck_found(f, FOUND_FILE_UNREADABLE, project, "%s cannot be read whole: a chunk of it is bad", said->path);
+	}
 }
 
 static err_code
 list_end(struct list *l, struct err *err)
 {
-	char hex[HASH_HEX_LEN + 1];
+	char hex[ID_HEX_LEN + 1];
+	struct meta_said *said;
 	struct hash sum;
-	err_code rc = ERR_OK;
+	size_t n;
+	err_code rc;
 
 	if (!l->open)
 		return ERR_OK;
 	l->open = false;
 	l->w->f->lists++;
 	sum = content_hash_final(&l->sum);
-	if (!l->broken && !hash_eq(&sum, &l->content))
-		l->broken = "is not the one of its content";
-	if (l->broken) {
-		fsck_found(l->w->f, FOUND_BLOCKS_INVALID, &l->w->p.id, "the block list of content %s %s", hash_hex(&l->content, hex), l->broken);
-		rc = name_files(l, FOUND_FILE_UNREADABLE, -1, "cannot be read whole: its block list is damaged", err);
-	} else {
-		rc = name_files(l, FOUND_SIZE, (int64_t)l->bytes, "has a version whose size is not that of its content", err);
-	}
-	if (!rc && l->lost && !l->broken)
-		rc = name_files(l, FOUND_FILE_UNREADABLE, -1, "cannot be read whole: a chunk of it is bad", err);
+	if (l->broken)
+		fsck_found(l->w->f, FOUND_BLOCKS_INVALID, &l->w->p.id, "block list %s %s", id_hex(&l->id, hex), l->broken);
+	rc = meta_check_said(l->w->tx, &l->w->p.id, &l->id, &said, &n, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		check_said(l, &said[i], &sum);
 	return rc;
 }
 
 static void
-list_begin(struct list *l, const struct hash *content)
+list_begin(struct list *l, const struct id *id)
 {
-	*l = (struct list){ .w = l->w, .arena = l->arena, .open = true, .content = *content };
+	*l = (struct list){ .w = l->w, .arena = l->arena, .open = true, .id = *id };
 	content_hash_init(&l->sum);
 }
 
@@ -131,11 +134,11 @@ add_row(struct list *l, const struct blocks_row *row, struct err *err)
 {
 	err_code rc = ERR_OK;
 
-	if (!l->open || !hash_eq(&l->content, &row->content)) {
+	if (!l->open || !id_eq(&l->id, &row->list)) {
 		rc = list_end(l, err);
 		if (rc)
 			return rc;
-		list_begin(l, &row->content);
+		list_begin(l, &row->list);
 	}
 	return add_page(l, row, err);
 }
@@ -144,7 +147,7 @@ static err_code
 walk(struct list *l, struct err *err)
 {
 	struct fsck_project *w = l->w;
-	struct hash content = { { 0 } };
+	struct id list = { { 0 } };
 	int64_t page = -1;
 	size_t n = ROWS;
 	err_code rc = ERR_OK;
@@ -152,10 +155,10 @@ walk(struct list *l, struct err *err)
 	while (!rc && n == ROWS) {
 		struct blocks_row *rows;
 
-		rc = meta_blocks_list(w->tx, &w->p.id, &content, page, ROWS, &rows, &n, err);
+		rc = meta_blocks_list(w->tx, &w->p.id, &list, page, ROWS, &rows, &n, err);
 		for (size_t i = 0; !rc && i < n; i++) {
 			rc = add_row(l, &rows[i], err);
-			content = rows[i].content;
+			list = rows[i].list;
 			page = rows[i].page;
 		}
 		fsck_seen(w->f, rc ? 0 : n);

@@ -107,8 +107,8 @@ is_version(const struct file *f, const struct version *v)
 	char path[FILE_PATH_MAX];
 
 	return v->version == f->version && strcmp(v->path, file_path(f, path)) == 0 && v->kind == f->kind && v->size == f->size &&
-	    v->mode == f->mode && v->mtime_ns == f->mtime_ns && hash_eq(&v->content, &f->content) && strcmp(v->target, f->target) == 0 &&
-	    id_eq(&v->changed_by, &f->changed_by) && v->deleted == (f->deleted_at != 0);
+	    v->mode == f->mode && v->mtime_ns == f->mtime_ns && hash_eq(&v->content, &f->content) && id_eq(&v->list, &f->list) &&
+	    strcmp(v->target, f->target) == 0 && id_eq(&v->changed_by, &f->changed_by) && v->deleted == (f->deleted_at != 0);
 }
 
 static err_code
@@ -221,7 +221,7 @@ is_content(const struct version *v)
 static err_code
 check_version(struct fsck_project *w, const struct version *v, struct err *err)
 {
-	bool has = true;
+	bool due = v->kind == KIND_FILE && v->size > 0 && !v->deleted, has = false;
 	err_code rc = ERR_OK;
 
 	w->f->versions++;
@@ -231,9 +231,11 @@ check_version(struct fsck_project *w, const struct version *v, struct err *err)
 	if (!is_content(v) && !v->deleted)
 		fsck_found(w->f, FOUND_VERSION_INVALID, &w->p.id, "version %" PRId64 " of %s has a content that it cannot have", v->version,
 		    v->path);
-	if (v->kind == KIND_FILE && v->size > 0 && !v->deleted)
-		rc = meta_blocks_has(w->tx, &w->p.id, &v->content, &has, err);
-	if (!rc && !has)
+	if (!due && !id_is_zero(&v->list))
+		fsck_found(w->f, FOUND_VERSION_INVALID, &w->p.id, "version %" PRId64 " of %s has a block list, and no bytes", v->version, v->path);
+	if (due)
+		rc = meta_blocks_has(w->tx, &w->p.id, &v->list, &has, err);
+	if (!rc && due && !has)
 		fsck_found(w->f, FOUND_BLOCKS_MISSING, &w->p.id, "version %" PRId64 " of %s has no block list", v->version, v->path);
 	return rc;
 }

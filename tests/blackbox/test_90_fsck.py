@@ -197,6 +197,15 @@ ROWS = {
     "database_damaged": "UPDATE file_versions SET project_id = zeroblob(16)",
 }
 
+# Who says what of a block list.
+LISTS = [
+    ("version_differs", "UPDATE file_index SET list = randomblob(16) WHERE name = 'large'"),
+    ("version_invalid", "UPDATE file_versions SET list = randomblob(16) WHERE kind = 1"),
+    ("blocks_missing", "UPDATE file_versions SET list = randomblob(16) WHERE kind = 0 AND deleted = 0 AND size > 0"),
+    ("blocks_invalid", "UPDATE file_versions SET content = randomblob(32) WHERE kind = 0 AND deleted = 0 AND size > 0"),
+    ("file_unreadable", "UPDATE file_versions SET content = randomblob(32) WHERE kind = 0 AND deleted = 0 AND size > 0"),
+]
+
 # Other tables than were made, which SQLite takes as they are.
 CONSTRAINT = ("UPDATE sqlite_schema SET sql = replace(sql, 'keep_versions >= 0', 'keep_versions >= 1')"
               " WHERE name = 'projects' AND instr(sql, 'keep_versions >= 0')")
@@ -209,7 +218,7 @@ def test_rows(busy):
     server = busy
     db = server.data / "meta.db"
     kept = db.read_bytes()
-    for code, sql in [*ROWS.items(), ("database_damaged", CONSTRAINT)]:
+    for code, sql in [*ROWS.items(), *LISTS, ("database_damaged", CONSTRAINT)]:
         break_rows(db, sql)
         before = picture(server.data)
         found = codes(server, "--quick")

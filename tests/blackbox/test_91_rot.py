@@ -32,7 +32,7 @@ UNGUARDED = {
     "idempotency": {"device_id", "key_hash", "request_hash", "status", "body", "created_at"},
     "file_index": {"created_at"},
     "file_versions": {"file_id", "version", "path", "mode", "mtime_ns", "changed_by", "deleted", "kind"},  # of states that are not the present one
-    "file_blocks": {"content"},  # of a list that nothing names any more
+    "file_blocks": {"list"},  # of a list that nothing names any more
     "chunks": {"created_at", "used_at"},
     "conflicts": {"copy_id", "file_id", "file_version", "device_id", "created_at", "resolved_at", "resolved_by", "resolution"},
     "file_transfers": {"id", "device_id", "path", "size", "chunk_count", "bytes_done", "created_at", "expires_at", "ended_at", "state"},

@@ -15,7 +15,7 @@ run_fini(struct commit_run *run)
 {
 	for (size_t i = 0; run->contents && i < run->c->n; i++) {
 		pages_drop(run, &run->contents[i]);
-		content_release(run->d, &run->contents[i].held);
+		list_release(run->d, &run->contents[i].held);
 	}
 	map_free(run->rows);
 	map_free(run->missing);

@@ -120,7 +120,7 @@ version_write(struct apply *ap, const struct file *f, struct err *err)
 {
 	char path[FILE_PATH_MAX];
 	struct version v = { .file = f->id, .version = f->version, .path = file_path(f, path), .kind = f->kind,
-		.size = f->size, .mode = f->mode, .mtime_ns = f->mtime_ns, .content = f->content, .target = f->target,
+		.size = f->size, .mode = f->mode, .mtime_ns = f->mtime_ns, .content = f->content, .list = f->list, .target = f->target,
 		.changed_by = f->changed_by, .deleted = f->deleted_at != 0 };
 
 	return meta_version_add(ap->tx, ap->run->project, &v, err);

@@ -278,11 +278,11 @@ walk_all(struct walk *w, struct err *err)
 static err_code
 write_ahead(struct walk *w, struct err *err)
 {
-	struct ahead ah = { .run = w->run, .content = &w->op->content };
+	struct ahead ah = { .run = w->run, .list = &w->ct->list };
 	err_code rc;
 
-	w->ct->held = (struct held){ .project = *w->run->project, .content = w->op->content };
-	content_hold(w->run->d, &w->ct->held);
+	w->ct->held = (struct held){ .project = *w->run->project, .list = w->ct->list };
+	list_hold(w->run->d, &w->ct->held);
 	w->ahead = &ah;
 	rc = walk_all(w, err);
 	if (!rc && !blind(w))
@@ -300,6 +300,8 @@ walk_op(struct commit_run *run, const struct op *op, struct content *ct, struct 
 	w->run = run;
 	w->op = op;
 	w->ct = ct;
+	if (op->size > 0)
+		ct->list = id_new();
 	rc = walk_all(w, err);
 	if (!rc && w->overflow && !blind(w))
 		rc = write_ahead(w, err);

@@ -35,6 +35,7 @@ struct page {
 struct content {
 	struct hash hash;
 	int64_t size;
+	struct id list;      /* of its pages; zero: it has none */
 	struct page *first;  /* page 0: written by the transaction only, so that its being there says that all are (I4) */
 	struct page *rest, **rest_end; /* pages from 1 on that are still to be written */
 	bool keep;           /* no bytes were named: what the file has stays */
@@ -93,7 +94,7 @@ void pages_drop(struct commit_run *run, struct content *ct);
 /** A few pages on their way into the database before the commit that needs them (see commit_pages.c). */
 struct ahead {
 	struct commit_run *run;
-	const struct hash *content;
+	const struct id *list;
 	struct page *first, **end;
 	size_t bytes;
 };

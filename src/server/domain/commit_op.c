@@ -29,6 +29,7 @@ put_content(struct apply *ap, const struct op *op, const struct content *ct, con
 			return result_fail(r, ERR_FIELD_MISSING, NULL, "there is no content to keep");
 		out->hash = current->content;
 		out->size = current->size;
+		out->list = current->list;
 	}
 	if (op->entry != KIND_FILE || op->source != CONTENT_FROM)
 		return ERR_OK;
@@ -43,6 +44,7 @@ put_content(struct apply *ap, const struct op *op, const struct content *ct, con
 		return result_fail(r, ERR_SIZE_MISMATCH, NULL, "that version has another size");
 	out->hash = v.content;
 	out->size = v.size;
+	out->list = v.list;
 	return ERR_OK;
 }
 
@@ -76,6 +78,7 @@ put_state(const struct apply *ap, const struct op *op, const struct content *ct,
 	f.created_at = old ? old->created_at : 0;
 	f.size = ct->size;
 	f.content = ct->hash;
+	f.list = ct->list;
 	f.target = op->entry == KIND_LINK ? op->target : "";
 	f.mode = old ? old->mode : default_mode(op->entry);
 	if (op->has_mode && op->entry != KIND_LINK)
@@ -92,9 +95,9 @@ pages_write(struct apply *ap, const struct content *ct, struct err *err)
 	if (!ct->first)
 		return ERR_OK;
 	for (const struct page *p = ct->rest; !rc && p; p = p->next)
-		rc = meta_blocks_add(ap->tx, ap->run->project, &ct->hash, p->n, p->data, p->len, err);
+		rc = meta_blocks_add(ap->tx, ap->run->project, &ct->list, p->n, p->data, p->len, err);
 	if (!rc)
-		rc = meta_blocks_add(ap->tx, ap->run->project, &ct->hash, 0, ct->first->data, ct->first->len, err);
+		rc = meta_blocks_add(ap->tx, ap->run->project, &ct->list, 0, ct->first->data, ct->first->len, err);
 	return rc ? err_wrap(err, "write the block list") : ERR_OK;
 }
 
@@ -105,6 +108,7 @@ tombstone(struct apply *ap, const struct file *f, struct file *out, struct err *
 
 	*out = *f;
 	out->deleted_at = 1; /* apply_change makes it the clock */
+	out->list = (struct id){ { 0 } };
 	if (f->kind == KIND_DIR)
 		parent_forget(ap);
 	rc = apply_change(ap, f, out, err);
@@ -137,14 +141,22 @@ put_allowed(struct apply *ap, const struct op *op, const struct file *current, s
 	return rc;
 }
 
+/* The same bytes again, with another mode or time: the list that the file has will do. */
+static bool
+has_bytes(const struct file *f, const struct content *ct)
+{
+	return f && f->kind == KIND_FILE && f->size == ct->size && hash_eq(&f->content, &ct->hash);
+}
+
 static err_code
 put_write(struct apply *ap, const struct op *op, const struct content *ct, const struct file *current, struct op_result *r,
     struct err *err)
 {
 	const struct file *same = current && current->kind == op->entry ? current : NULL;
+	bool had = has_bytes(same, ct);
 	struct place at;
 	struct file f, gone;
-	err_code rc = pages_write(ap, ct, err);
+	err_code rc = had ? ERR_OK : pages_write(ap, ct, err);
 
 	if (!rc && current && !same)
 		rc = tombstone(ap, current, &gone, err);
@@ -152,6 +164,8 @@ put_write(struct apply *ap, const struct op *op, const struct content *ct, const
 		return rc;
 	place_of(op->path, &at);
 	f = put_state(ap, op, ct, same, &at);
+	if (had)
+		f.list = same->list;
 	rc = apply_change(ap, same, &f, err);
 	if (!rc)
 		result_ok(r, &f, false);
@@ -234,6 +248,7 @@ restore_state(const struct file *f, const struct version *v, const struct place 
 	out.name = at->name;
 	out.size = v->size;
 	out.content = v->content;
+	out.list = v->list;
 	out.mode = v->mode;
 	out.mtime_ns = v->mtime_ns;
 	out.target = v->target;

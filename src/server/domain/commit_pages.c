@@ -1,15 +1,15 @@
 /*
- * Pages of block lists: the rows that say what a content is made of, 64 blocks each, keyed by content hash and page number.
+ * Pages of block lists: the rows that say what a content is made of, 64 blocks each, keyed by the list's id and the page's number.
  *
  * Almost every commit writes all its pages in its own transaction.  A file of more than about 7 GiB has more pages than should be
  * held in memory or written while other writers wait; its pages from 1 on are written ahead, a few hundred in a transaction.
  * That is safe because
  *
- *   - only a verified page is written: rows are shared by all files of that content, so a wrong one would spoil a stranger's file.
- *     The whole list is walked once to verify its hash and a second time to write, and the second walk must give the same pages;
+ *   - only a verified page is written: the whole list is walked once to verify its hash and a second time to write, and the second walk
+ *     must give the same pages;
  *   - page 0 is written by the commit's own transaction: where it is, all are (I4);
  *   - a page's chunk rows are looked at, and renewed, in the transaction that writes it, and a page that is there keeps its chunks
- *     from the garbage collector as any other does (I2, I13); the content is held until the commit has ended, which keeps its pages
+ *     from the garbage collector as any other does (I2, I13); the list is held until the commit has ended, which keeps its pages
  *     (garbage.c, G4).  Pages without a page 0 are the leftovers of commits that failed.
  */
 #include <assert.h>
@@ -125,7 +125,7 @@ ahead_flush(struct ahead *ah, struct err *err)
 	for (const struct page *p = ah->first; !rc && p; p = p->next) {
 		rc = rows_check(run, tx, seen, p, err);
 		if (!rc)
-			rc = meta_blocks_add(tx, run->project, ah->content, p->n, p->data, p->len, err);
+			rc = meta_blocks_add(tx, run->project, ah->list, p->n, p->data, p->len, err);
 	}
 	if (rc || map_count(run->missing) > 0) /* then nothing is written, and the batch answers with the list */
 		return rc;

@@ -111,6 +111,7 @@ take_content(struct apply *ap, const struct file *f, const struct file *copy, st
 
 	after.size = copy->size;
 	after.content = copy->content;
+	after.list = copy->list;
 	after.mode = copy->mode;
 	after.mtime_ns = copy->mtime_ns;
 	after.target = copy->target;

@@ -17,8 +17,7 @@
 
 struct content_out {
 	struct domain *d;
-	struct id project, file;
-	struct hash content;
+	struct id project, file, list;
 	uint64_t size;
 	struct codec *codec;
 	/* the page at hand */
@@ -49,7 +48,7 @@ content_open(struct domain *d, const struct id *project, const struct file *file
 	c->d = d;
 	c->project = *project;
 	c->file = file->id;
-	c->content = file->content;
+	c->list = file->list;
 	c->size = (uint64_t)file->size;
 	c->codec = codec_new();
 	c->arena = arena_new(PAGE_ARENA_MAX);
@@ -84,7 +83,7 @@ damaged(const struct content_out *c, const char *what, const struct hash *chunk,
 static err_code
 page_bytes(struct content_out *c, struct meta_tx *tx, uint32_t n, const uint8_t **packed, size_t *len, struct err *err)
 {
-	err_code rc = meta_blocks_get(tx, &c->project, &c->content, n, packed, len, err);
+	err_code rc = meta_blocks_get(tx, &c->project, &c->list, n, packed, len, err);
 
 	return rc == ERR_NOT_FOUND ? damaged(c, "a page of the block list is missing", NULL, err) : rc;
 }

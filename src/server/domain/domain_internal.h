@@ -146,15 +146,14 @@ struct upload {
 void content_upload_begin(struct domain *d, struct upload *u);
 void content_upload_end(struct domain *d, struct upload *u);
 
-/** A content whose pages are written ahead, until the commit has ended.  Releasing one that is not held is fine. */
+/** A block list whose pages are written ahead, until the commit has ended.  Releasing one that is not held is fine. */
 struct held {
 	struct held *next;
-	struct id project;
-	struct hash content;
+	struct id project, list;
 	bool begun;
 };
-void content_hold(struct domain *d, struct held *h);
-void content_release(struct domain *d, struct held *h);
+void list_hold(struct domain *d, struct held *h);
+void list_release(struct domain *d, struct held *h);
 
 /* ---- idem.c ------------------------------------------------------------------------------------------------------ */
 

@@ -10,9 +10,9 @@
  *       taken inside one of the collector's own, when no writer's is under way.  So what the walk cannot have seen, the row says.
  *   G3  A row that loses its last name (a list goes, a chunk is compacted) is renewed in that transaction, so who has just been told
  *       where the bytes lie has a grace to fetch or name them.
- *   G4  Pages of a content go only in transactions that find nothing naming it and no commit writing its pages ahead (content_held);
- *       a commit holds the content before its first page is written and until its own transaction has ended.  Page 0 goes with the
- *       first transaction, so what is left of a list that is going away counts as leftovers of a failed commit.
+ *   G4  Pages of a list go only in transactions that find nothing naming it and no commit writing its pages ahead (list_held);
+ *       a commit holds the list before its first page is written and until its own transaction has ended.  A version gets the list of another
+ *       only in a transaction that finds the other there, so a list that nothing names stays so, however many transactions its going takes.
  *   G5  An object is deleted only after the row's going is durable, and only while nobody publishes it: publishing holds it from before
  *       store_finish until the row is committed, deleting makes publishers wait, and looks at the rows in between.  So the object
  *       that a duplicate is acknowledged for cannot be the one that is being deleted.
@@ -143,10 +143,10 @@ content_upload_end(struct domain *d, struct upload *u)
 	mutex_unlock(&d->leases->mu);
 }
 
-/* ---- contents that are written ahead -------------------------------------------------------------------------------- */
+/* ---- lists that are written ahead ----------------------------------------------------------------------------------- */
 
 void
-content_hold(struct domain *d, struct held *h)
+list_hold(struct domain *d, struct held *h)
 {
 	mutex_lock(&d->leases->mu);
 	h->next = d->leases->held;
@@ -156,7 +156,7 @@ content_hold(struct domain *d, struct held *h)
 }
 
 void
-content_release(struct domain *d, struct held *h)
+list_release(struct domain *d, struct held *h)
 {
 	struct held **p = &d->leases->held;
 
@@ -171,13 +171,13 @@ content_release(struct domain *d, struct held *h)
 }
 
 bool
-content_held(struct domain *d, const struct id *project, const struct hash *content)
+list_held(struct domain *d, const struct id *project, const struct id *list)
 {
 	const struct held *h;
 
 	mutex_lock(&d->leases->mu);
 	for (h = d->leases->held; h; h = h->next)
-		if (hash_eq(&h->content, content) && id_eq(&h->project, project))
+		if (id_eq(&h->list, list) && id_eq(&h->project, project))
 			break;
 	mutex_unlock(&d->leases->mu);
 	return h != NULL;

@@ -25,8 +25,8 @@ int64_t lease_now(struct domain *d);
  */
 int64_t lease_horizon(struct domain *d);
 
-/** content_held(d, project, content): pages of it are being written ahead by a commit that runs.  Fit to ask inside a transaction. */
-bool content_held(struct domain *d, const struct id *project, const struct hash *content);
+/** list_held(d, project, list): pages of it are being written ahead by a commit that runs.  Fit to ask inside a transaction. */
+bool list_held(struct domain *d, const struct id *project, const struct id *list);
 
 /**
  * object_collect(d, key, gone, err): delete an object, unless a row names it or somebody is publishing it; *gone tells.  Outside of any
@@ -56,7 +56,7 @@ struct gc_report {
 	bool failed;                  /* it ended early; the log says why, and the next one starts anew */
 	int64_t started_at, ended_at; /* wall clock, microseconds; 0: not yet */
 	uint64_t projects;
-	uint64_t lists_removed;                 /* block lists of contents that nothing names */
+	uint64_t lists_removed;                 /* block lists that nothing names */
 	uint64_t chunks_kept, bytes_kept;       /* rows that something names, and their containers */
 	uint64_t chunks_waiting, bytes_waiting; /* named by nothing, within the grace */
 	uint64_t chunks_removed, bytes_removed;

@@ -92,7 +92,7 @@ version_file(const struct version *v, struct arena *a, struct file *out, struct 
 	if (!path || !target)
 		return no_memory(err);
 	*out = (struct file){ .id = v->file, .name = path_split(path, &dir_len), .kind = v->kind, .version = v->version,
-		.size = v->size, .mode = v->mode, .mtime_ns = v->mtime_ns, .content = v->content, .target = target,
+		.size = v->size, .mode = v->mode, .mtime_ns = v->mtime_ns, .content = v->content, .list = v->list, .target = target,
 		.changed_by = v->changed_by };
 	out->dir = dir_len ? path : "";
 	if (dir_len)

@@ -51,7 +51,7 @@ list_of(struct build *b, const struct file *f, struct blocklist *out, bool *has,
 	*has = false;
 	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0 || f->size > ONE_PAGE_MAX)
 		return ERR_OK;
-	rc = meta_blocks_get(b->tx, b->project, &f->content, 0, &packed, &len, err);
+	rc = meta_blocks_get(b->tx, b->project, &f->list, 0, &packed, &len, err);
 	if (rc)
 		return rc;
 	arena_reset(b->arena);

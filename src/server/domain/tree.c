@@ -22,7 +22,7 @@ small_list(struct meta_tx *tx, const struct id *project, const struct file *f, s
 	*out = NO_LIST;
 	if (f->kind != KIND_FILE || f->size == 0 || f->deleted_at || f->size > (int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX))
 		return ERR_OK;
-	rc = meta_blocks_get(tx, project, &f->content, 0, &packed, &len, err);
+	rc = meta_blocks_get(tx, project, &f->list, 0, &packed, &len, err);
 	if (!rc)
 		rc = blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, out, err);
 	if (rc)
@@ -238,14 +238,14 @@ tree_at(struct domain *d, const struct id *project, const char *path, unsigned l
 	return tree_page_fill(tx, project, rows, n, limit, false, a, out, err);
 }
 
-/* Page ${page} of a content into ${out}; *there says whether it has one. */
+/* Page ${page} of a list into ${out}; *there says whether it has one. */
 static err_code
-page_of(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, struct arena *a,
+page_of(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, struct arena *a,
     struct blocklist *out, bool *there, struct err *err)
 {
 	const uint8_t *packed;
 	size_t len;
-	err_code rc = meta_blocks_get(tx, project, content, page, &packed, &len, err);
+	err_code rc = meta_blocks_get(tx, project, list, page, &packed, &len, err);
 
 	*there = rc == ERR_OK;
 	if (rc == ERR_NOT_FOUND)
@@ -291,9 +291,9 @@ list_append(struct blocklist *l, const struct blocklist *page)
 	}
 }
 
-/* Pages of a content from ${page} on, as many as there are of ${count} blocks. */
+/* Pages of a list from ${page} on, as many as there are of ${count} blocks. */
 static err_code
-pages_of(struct meta_tx *tx, const struct id *project, const struct hash *content, uint64_t page, uint32_t count, struct arena *a,
+pages_of(struct meta_tx *tx, const struct id *project, const struct id *list, uint64_t page, uint32_t count, struct arena *a,
     struct blocklist *out, bool *has_more, struct err *err)
 {
 	bool there = true;
@@ -306,13 +306,13 @@ pages_of(struct meta_tx *tx, const struct id *project, const struct hash *conten
 	while (!rc && there && out->block_count < count) {
 		struct blocklist one = NO_LIST;
 
-		rc = page_of(tx, project, content, (uint32_t)page++, a, &one, &there, err);
+		rc = page_of(tx, project, list, (uint32_t)page++, a, &one, &there, err);
 		if (!rc && one.block_count > 0)
 			list_append(out, &one);
 		there = there && one.block_count == BLOCKLIST_PAGE_BLOCKS;
 	}
 	if (!rc && there)
-		rc = page_of(tx, project, content, (uint32_t)page, a, NULL, has_more, err);
+		rc = page_of(tx, project, list, (uint32_t)page, a, NULL, has_more, err);
 	return rc;
 }
 
@@ -335,5 +335,5 @@ tree_blocks(struct domain *d, const struct id *project, const struct id *file, i
 		rc = file_then(tx, project, file, version, a, file_out, err);
 	if (rc || file_out->kind != KIND_FILE || file_out->size == 0)
 		return rc;
-	return pages_of(tx, project, &file_out->content, page, count, a, out, has_more, err);
+	return pages_of(tx, project, &file_out->list, page, count, a, out, has_more, err);
 }

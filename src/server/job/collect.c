@@ -1,7 +1,7 @@
 /*
  * A collection, project by project:
  *
- *   1  block lists of contents that nothing names go; what they named is renewed (G3), so its grace begins now
+ *   1  block lists that nothing names go; what they named is renewed (G3), so its grace begins now
  *   2  the horizon is taken
  *   3  a range of chunks at a time: mark, sweep, compact
  *
@@ -14,7 +14,7 @@
 #include "server/job/gc_internal.h"
 
 #define PROJECTS 100
-#define CONTENTS 200  /* looked at in one reader, at most */
+#define LISTS 200     /* looked at in one reader, at most */
 #define DROP_PAGES 64 /* removed in one transaction */
 #define OBJECTS 1000  /* asked for at a time */
 #define READER_MS 20  /* far below what a checkpoint waits for readers: LOG_RESTART_WAIT_MS of db/sqlite_tx.c */
@@ -41,9 +41,9 @@ reader_over(int64_t until)
 
 /* ---- lists that nothing names --------------------------------------------------------------------------------------- */
 
-/* Up to CONTENTS contents after *after, which moves on; those that nothing names into ${dead}. */
+/* Up to LISTS lists after *after, which moves on; those that nothing names into ${dead}. */
 static err_code
-find_dead(struct collection *c, struct hash *after, bool *first, struct hash *dead, size_t *n, bool *more, struct err *err)
+find_dead(struct collection *c, struct id *after, bool *first, struct id *dead, size_t *n, bool *more, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	int64_t until = reader_until();
@@ -51,20 +51,20 @@ find_dead(struct collection *c, struct hash *after, bool *first, struct hash *de
 
 	*n = 0;
 	*more = true;
-	for (size_t i = 0; !rc && i < CONTENTS && (i == 0 || !reader_over(until)); i++) {
-		struct hash content;
+	for (size_t i = 0; !rc && i < LISTS && (i == 0 || !reader_over(until)); i++) {
+		struct id list;
 		bool named = true;
 
-		rc = meta_content_after(tx, &c->project, *first ? NULL : after, &content, err);
+		rc = meta_list_after(tx, &c->project, *first ? NULL : after, &list, err);
 		if (rc == ERR_NOT_FOUND) {
 			*more = false;
 			return ERR_OK;
 		}
 		if (!rc)
-			rc = meta_content_named(tx, &c->project, &content, &named, err);
-		if (!rc && !named && !content_held(c->d, &c->project, &content))
-			dead[(*n)++] = content;
-		*after = content;
+			rc = meta_list_named(tx, &c->project, &list, &named, err);
+		if (!rc && !named && !list_held(c->d, &c->project, &list))
+			dead[(*n)++] = list;
+		*after = list;
 		*first = false;
 	}
 	return rc;
@@ -93,7 +93,7 @@ renew_extent(void *ctx, const struct extent *e, const uint8_t *blocks)
 
 /* The first pages of a list that nothing names (G4); *more: there are others. */
 static err_code
-drop_some(struct collection *c, const struct hash *content, bool *more, struct err *err)
+drop_some(struct collection *c, const struct id *list, bool *more, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	struct renewal r = { .project = &c->project, .err = err };
@@ -104,32 +104,32 @@ drop_some(struct collection *c, const struct hash *content, bool *more, struct e
 
 	*more = false;
 	if (!rc)
-		rc = meta_content_named(tx, &c->project, content, &named, err);
-	if (rc || named || content_held(c->d, &c->project, content))
+		rc = meta_list_named(tx, &c->project, list, &named, err);
+	if (rc || named || list_held(c->d, &c->project, list))
 		return rc;
-	rc = meta_blocks_list(tx, &c->project, content, -1, DROP_PAGES, &rows, &n, err);
+	rc = meta_blocks_list(tx, &c->project, list, -1, DROP_PAGES, &rows, &n, err);
 	r.tx = tx;
 	r.now = lease_now(c->d);
-	for (; !rc && k < n && hash_eq(&rows[k].content, content); k++) {
+	for (; !rc && k < n && id_eq(&rows[k].list, list); k++) {
 		page_extents(rows[k].packed, rows[k].len, renew_extent, &r);
 		rc = r.rc;
 	}
 	if (rc || k == 0)
 		return rc;
 	*more = k == DROP_PAGES;
-	rc = meta_blocks_drop(tx, &c->project, content, rows[k - 1].page, err);
+	rc = meta_blocks_drop(tx, &c->project, list, rows[k - 1].page, err);
 	return rc ? rc : meta_commit(&tx, err);
 }
 
 static err_code
-drop_list(struct collection *c, const struct hash *content, struct err *err)
+drop_list(struct collection *c, const struct id *list, struct err *err)
 {
 	bool more = !c->report->dry_run;
 	err_code rc = ERR_OK;
 
 	c->report->lists_removed++;
 	while (!rc && more) {
-		rc = drop_some(c, content, &more, err);
+		rc = drop_some(c, list, &more, err);
 		if (!rc)
 			rc = rest(c, err);
 	}
@@ -139,8 +139,8 @@ drop_list(struct collection *c, const struct hash *content, struct err *err)
 static err_code
 drop_lists(struct collection *c, struct err *err)
 {
-	AUTO(freep) struct hash *dead = xcalloc(CONTENTS, sizeof *dead);
-	struct hash after = { 0 };
+	AUTO(freep) struct id *dead = xcalloc(LISTS, sizeof *dead);
+	struct id after = { 0 };
 	bool first = true, more = true;
 	err_code rc = ERR_OK;
 

@@ -315,7 +315,7 @@ page_write(struct rewrite *w, const struct blocks_row *row, struct err *err)
 	list.extent_count = w->n;
 	packed = xmalloc(blocklist_packed_len(&list));
 	blocklist_pack(&list, packed);
-	return meta_blocks_replace(w->tx, &w->k->c->project, &row->content, row->page, packed, blocklist_packed_len(&list), err);
+	return meta_blocks_replace(w->tx, &w->k->c->project, &row->list, row->page, packed, blocklist_packed_len(&list), err);
 }
 
 /* The page as it is now, in the transaction that changes it; it may be gone. */
@@ -326,7 +326,7 @@ page_rewrite(struct compaction *k, struct meta_tx *tx, const struct blocks_row *
 	const uint8_t *packed;
 	size_t len;
 	uint32_t at = 0;
-	err_code rc = meta_blocks_get(tx, &k->c->project, &row->content, row->page, &packed, &len, err);
+	err_code rc = meta_blocks_get(tx, &k->c->project, &row->list, row->page, &packed, &len, err);
 
 	if (rc)
 		return rc == ERR_NOT_FOUND ? ERR_OK : rc;
@@ -381,14 +381,14 @@ find_pages(
 
 	*n = 0;
 	if (!rc)
-		rc = meta_blocks_list(tx, &k->c->project, &at->content, *page, PAGES, &rows, &seen, err);
+		rc = meta_blocks_list(tx, &k->c->project, &at->list, *page, PAGES, &rows, &seen, err);
 	for (size_t i = 0; !rc && i < seen; i++) {
 		struct search s = { .k = k };
 
 		page_extents(rows[i].packed, rows[i].len, names_moved, &s);
 		if (s.found)
-			hits[(*n)++] = (struct blocks_row){ .content = rows[i].content, .page = rows[i].page };
-		at->content = rows[i].content;
+			hits[(*n)++] = (struct blocks_row){ .list = rows[i].list, .page = rows[i].page };
+		at->list = rows[i].list;
 		*page = rows[i].page;
 	}
 	*more = seen == PAGES;

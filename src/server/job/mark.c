@@ -151,10 +151,10 @@ mark_extent(void *ctx, const struct extent *e, const uint8_t *blocks)
 
 /* How far the walk over a project's pages has come. */
 struct place {
-	struct hash content;
+	struct id list;
 	int64_t page;
-	bool skip;  /* of a dry run: nothing names the content, so what it names would not be kept */
-	bool known; /* skip is of this content */
+	bool skip;  /* of a dry run: nothing names the list, so what it names would not be kept */
+	bool known; /* skip is of this list */
 };
 
 static err_code
@@ -163,11 +163,11 @@ is_skipped(struct collection *c, struct meta_tx *tx, struct place *at, const str
 	bool named = true;
 	err_code rc = ERR_OK;
 
-	if (at->known && hash_eq(&at->content, &row->content))
+	if (at->known && id_eq(&at->list, &row->list))
 		return ERR_OK;
 	if (c->report->dry_run)
-		rc = meta_content_named(tx, &c->project, &row->content, &named, err);
-	at->skip = !named && !content_held(c->d, &c->project, &row->content);
+		rc = meta_list_named(tx, &c->project, &row->list, &named, err);
+	at->skip = !named && !list_held(c->d, &c->project, &row->list);
 	at->known = true;
 	return rc;
 }
@@ -181,7 +181,7 @@ pages_some(struct collection *c, struct place *at, size_t *n, struct err *err)
 	err_code rc = meta_begin(c->meta, META_READ, &tx, err);
 
 	if (!rc)
-		rc = meta_blocks_list(tx, &c->project, &at->content, at->page, PAGES, &rows, n, err);
+		rc = meta_blocks_list(tx, &c->project, &at->list, at->page, PAGES, &rows, n, err);
 	for (size_t i = 0; !rc && i < *n; i++) {
 		if (c->report->dry_run && i > 0 && reader_over(until)) {
 			*n = PAGES; /* the rest of them is the next reader's */
@@ -190,7 +190,7 @@ pages_some(struct collection *c, struct place *at, size_t *n, struct err *err)
 		rc = is_skipped(c, tx, at, &rows[i], err);
 		if (!rc && !at->skip)
 			page_extents(rows[i].packed, rows[i].len, mark_extent, &c->marks);
-		at->content = rows[i].content;
+		at->list = rows[i].list;
 		at->page = rows[i].page;
 	}
 	return rc;

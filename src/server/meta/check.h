@@ -18,12 +18,15 @@ enum meta_wrong {
 /** meta_check_wrong(tx, project, which, ids, n, err): the transfers or devices of which that is so, up to META_CHECK_MAX. */
 err_code meta_check_wrong(struct meta_tx *tx, const struct id *project, enum meta_wrong which, struct id **ids, size_t *n, struct err *err);
 
-/**
- * meta_check_paths(tx, project, content, not_size, paths, n, err): where the versions with that content are, or were, whose size is not
- * ${not_size} (-1: all), each path once.
- */
-err_code meta_check_paths(struct meta_tx *tx, const struct id *project, const struct hash *content, int64_t not_size, const char ***paths,
-    size_t *n, struct err *err);
+/** What a version says of the list that it has. */
+struct meta_said {
+	const char *path;
+	struct hash content;
+	int64_t size;
+};
+/** meta_check_said(tx, project, list, said, n, err): what the versions with that list say, by path and each thing once, up to META_CHECK_MAX. */
+err_code meta_check_said(struct meta_tx *tx, const struct id *project, const struct id *list, struct meta_said **said, size_t *n,
+    struct err *err);
 
 /** Snapshots of a project, those that have expired too; of each id, clock, epoch, object and stored_len. */
 err_code meta_check_snapshots(struct meta_tx *tx, const struct id *project, struct snapshot **out, size_t *n, struct err *err);

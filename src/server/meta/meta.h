@@ -217,15 +217,15 @@ err_code meta_conflict_list(struct meta_tx *tx, const struct id *project, enum c
 /* ---- block lists ---------------------------------------------------------------------------------------------------------------- */
 
 /**
- * The block list of a content, in packed pages (chunk/blocklist.h) of BLOCKLIST_PAGE_BLOCKS blocks, all but the last full.
- * Adding a page that is there already changes nothing: equal contents share rows.
+ * A block list, in packed pages (chunk/blocklist.h) of BLOCKLIST_PAGE_BLOCKS blocks, all but the last full.  Lists are named by ids of id_new():
+ * those of new files lie together, whatever they hash to.  Adding a page that is there already changes nothing.
  */
-err_code meta_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page,
+err_code meta_blocks_add(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page,
     const uint8_t *packed, size_t len, struct err *err);
-err_code meta_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page,
+err_code meta_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page,
     const uint8_t **packed, size_t *len, struct err *err);
 /** meta_blocks_has(…): whether page 0 is there. */
-err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *has, struct err *err);
+err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const struct id *list, bool *has, struct err *err);
 
 /* ---- chunks -------------------------------------------------------------------------------------------------------------------- */
 
@@ -346,25 +346,25 @@ err_code meta_chunk_list(struct meta_tx *tx, const struct id *project, const str
 err_code meta_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash *id, int64_t before_us, bool *gone,
     struct err *err);
 
-/** Whether a version that is no tombstone has the content.  The present state of a file is one of its versions. */
-err_code meta_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err);
-/** The first content after ${after} (NULL: at all) that has a page.  NOT_FOUND: there is none. */
-err_code meta_content_after(struct meta_tx *tx, const struct id *project, const struct hash *after, struct hash *out, struct err *err);
+/** Whether a version that is no tombstone has the list.  The present state of a file is one of its versions. */
+err_code meta_list_named(struct meta_tx *tx, const struct id *project, const struct id *list, bool *named, struct err *err);
+/** The first list after ${after} (NULL: at all) that has a page.  NOT_FOUND: there is none. */
+err_code meta_list_after(struct meta_tx *tx, const struct id *project, const struct id *after, struct id *out, struct err *err);
 
 struct blocks_row {
-	struct hash content;
+	struct id list;
 	uint32_t page;
 	const uint8_t *packed;
 	size_t len;
 };
-/** Pages of all contents after page ${page} of ${content} (-1: from its first), in that order. */
-err_code meta_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash *content, int64_t page, unsigned limit,
+/** Pages of all lists after page ${page} of ${list} (-1: from its first), in that order. */
+err_code meta_blocks_list(struct meta_tx *tx, const struct id *project, const struct id *list, int64_t page, unsigned limit,
     struct blocks_row **out, size_t *n, struct err *err);
 /** NOT_FOUND when there is no such page. */
-err_code meta_blocks_replace(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page,
+err_code meta_blocks_replace(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page,
     const uint8_t *packed, size_t len, struct err *err);
-/** Pages 0 … ${last} of a content go. */
-err_code meta_blocks_drop(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t last, struct err *err);
+/** Pages 0 … ${last} of a list go. */
+err_code meta_blocks_drop(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t last, struct err *err);
 
 /** Open transfers of a project by id, after ${after} (NULL: from the start). */
 err_code meta_transfer_open_list(struct meta_tx *tx, const struct id *project, const struct id *after, unsigned limit, struct id **out,

@@ -424,14 +424,14 @@ mem_version_list(struct meta_tx *tx, const struct id *project, const struct id *
 /* ---- block lists ------------------------------------------------------------------------------------------------------- */
 
 static void
-blocks_key(struct mem_key *k, const struct id *project, const struct hash *content, uint32_t page)
+blocks_key(struct mem_key *k, const struct id *project, const struct id *list, uint32_t page)
 {
-	mem_key_of_hash(k, project, content);
+	mem_key_of_ids(k, project, list);
 	mem_key_i64(k, page);
 }
 
 err_code
-mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t *packed,
+mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t *packed,
     size_t len, struct err *err)
 {
 	struct mem_bytes row;
@@ -441,7 +441,7 @@ mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *
 	rc = mem_need_project(tx, project, err);
 	if (rc)
 		return rc;
-	blocks_key(&k, project, content, page);
+	blocks_key(&k, project, list, page);
 	if (mem_get(tx, MEM_BLOCKS, &k))
 		return ERR_OK;
 	row = (struct mem_bytes){ .p = mem_keep(tx, packed, len), .len = len };
@@ -450,13 +450,13 @@ mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *
 }
 
 err_code
-mem_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t **packed,
+mem_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t **packed,
     size_t *len, struct err *err)
 {
 	const struct mem_bytes *row;
 	struct mem_key k;
 
-	blocks_key(&k, project, content, page);
+	blocks_key(&k, project, list, page);
 	row = mem_get(tx, MEM_BLOCKS, &k);
 	if (!row)
 		return err_set(err, ERR_NOT_FOUND, "no such page of a block list");
@@ -466,12 +466,12 @@ mem_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *
 }
 
 err_code
-mem_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *has, struct err *err)
+mem_blocks_has(struct meta_tx *tx, const struct id *project, const struct id *list, bool *has, struct err *err)
 {
 	struct mem_key k;
 
 	(void)err;
-	blocks_key(&k, project, content, 0);
+	blocks_key(&k, project, list, 0);
 	*has = mem_get(tx, MEM_BLOCKS, &k) != NULL;
 	return ERR_OK;
 }

@@ -63,7 +63,7 @@ mem_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash 
 /* ---- block lists ------------------------------------------------------------------------------------------------------- */
 
 err_code
-mem_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err)
+mem_list_named(struct meta_tx *tx, const struct id *project, const struct id *list, bool *named, struct err *err)
 {
 	const struct mem_table *versions = mem_table(tx, MEM_VERSION);
 	const struct version *v;
@@ -73,18 +73,18 @@ mem_content_named(struct meta_tx *tx, const struct id *project, const struct has
 	*named = false;
 	mem_key_of_id(&prefix, project);
 	for (size_t pos = mem_table_seek(versions, &prefix); !*named && (v = mem_table_at(versions, pos, &prefix)); pos++)
-		*named = v->kind == KIND_FILE && !v->deleted && hash_eq(&v->content, content);
+		*named = v->kind == KIND_FILE && !v->deleted && !id_is_zero(list) && id_eq(&v->list, list);
 	return ERR_OK;
 }
 
 static void
-page_key(struct mem_key *k, const struct id *project, const struct hash *content, int64_t page)
+page_key(struct mem_key *k, const struct id *project, const struct id *list, int64_t page)
 {
-	mem_key_of_hash(k, project, content);
+	mem_key_of_ids(k, project, list);
 	mem_key_i64(k, page);
 }
 
-/* What the key of a row of MEM_BLOCKS says besides the project: the content, and its page as mem_key_i64 writes it. */
+/* What the key of a row of MEM_BLOCKS says besides the project: the list, and its page as mem_key_i64 writes it. */
 static void
 page_of(const struct mem_table *t, size_t pos, struct blocks_row *out)
 {
@@ -92,16 +92,16 @@ page_of(const struct mem_table *t, size_t pos, struct blocks_row *out)
 	const struct mem_bytes *b = t->rows[pos].value;
 	uint32_t page = 0;
 
-	memcpy(&out->content, key, sizeof out->content);
+	memcpy(&out->list, key, sizeof out->list);
 	for (size_t i = 4; i < 8; i++) /* big-endian; a page fits the lower half */
-		page = page << 8 | key[sizeof out->content + i];
+		page = page << 8 | key[sizeof out->list + i];
 	out->page = page;
 	out->packed = b->p;
 	out->len = b->len;
 }
 
 err_code
-mem_content_after(struct meta_tx *tx, const struct id *project, const struct hash *after, struct hash *out, struct err *err)
+mem_list_after(struct meta_tx *tx, const struct id *project, const struct id *after, struct id *out, struct err *err)
 {
 	const struct mem_table *t = mem_table(tx, MEM_BLOCKS);
 	struct mem_key prefix, k;
@@ -115,14 +115,14 @@ mem_content_after(struct meta_tx *tx, const struct id *project, const struct has
 		k = prefix;
 	pos = mem_table_after(t, &k);
 	if (!mem_table_at(t, pos, &prefix))
-		return err_set(err, ERR_NOT_FOUND, "no such content");
+		return err_set(err, ERR_NOT_FOUND, "no such block list");
 	page_of(t, pos, &row);
-	*out = row.content;
+	*out = row.list;
 	return ERR_OK;
 }
 
 err_code
-mem_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash *content, int64_t page, unsigned limit,
+mem_blocks_list(struct meta_tx *tx, const struct id *project, const struct id *list, int64_t page, unsigned limit,
     struct blocks_row **out, size_t *n, struct err *err)
 {
 	const struct mem_table *t = mem_table(tx, MEM_BLOCKS);
@@ -130,7 +130,7 @@ mem_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash 
 
 	(void)err;
 	mem_key_of_id(&prefix, project);
-	page_key(&k, project, content, page);
+	page_key(&k, project, list, page);
 	*out = NULL;
 	*n = 0;
 	for (size_t pos = mem_table_after(t, &k); *n < limit && mem_table_at(t, pos, &prefix); pos++) {
@@ -145,13 +145,13 @@ mem_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash 
 }
 
 err_code
-mem_blocks_replace(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t *packed,
+mem_blocks_replace(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t *packed,
     size_t len, struct err *err)
 {
 	struct mem_bytes row;
 	struct mem_key k;
 
-	page_key(&k, project, content, page);
+	page_key(&k, project, list, page);
 	if (!mem_get(tx, MEM_BLOCKS, &k))
 		return err_set(err, ERR_NOT_FOUND, "no such page of a block list");
 	row = (struct mem_bytes){ .p = mem_keep(tx, packed, len), .len = len };
@@ -160,14 +160,14 @@ mem_blocks_replace(struct meta_tx *tx, const struct id *project, const struct ha
 }
 
 err_code
-mem_blocks_drop(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t last, struct err *err)
+mem_blocks_drop(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t last, struct err *err)
 {
 	struct mem_table *t = mem_writable(tx, MEM_BLOCKS);
 	struct mem_key prefix;
 	size_t pos;
 
 	(void)err;
-	mem_key_of_hash(&prefix, project, content);
+	mem_key_of_ids(&prefix, project, list);
 	pos = mem_table_seek(t, &prefix);
 	while (mem_table_at(t, pos, &prefix)) {
 		struct blocks_row row;

@@ -23,7 +23,7 @@ enum mem_which {
 	MEM_HISTORY_WALK,     /* project */
 	MEM_CONFLICT,         /* project, copy */
 	MEM_CONFLICT_AT,      /* project, created_at */
-	MEM_BLOCKS,           /* project, content, page */
+	MEM_BLOCKS,           /* project, list, page */
 	MEM_CHUNK,            /* project, id */
 	MEM_TRANSFER,         /* id */
 	MEM_TRANSFER_CHUNK,   /* transfer, n */

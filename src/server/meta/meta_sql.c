@@ -53,6 +53,17 @@ row_id(struct row *r, struct id *out)
 }
 
 void
+row_id_or_none(struct row *r, struct id *out)
+{
+	if (db_column(r->st, r->col).kind != DB_VALUE_NULL) {
+		row_id(r, out);
+		return;
+	}
+	*out = (struct id){ { 0 } };
+	r->col++;
+}
+
+void
 row_hash(struct row *r, struct hash *out)
 {
 	row_fixed(r, out->b, sizeof out->b);

@@ -43,26 +43,29 @@ meta_check_wrong(struct meta_tx *tx, const struct id *project, enum meta_wrong w
 }
 
 static void
-read_path(struct row *r, void *out)
+read_said(struct row *r, void *out)
 {
-	*(const char **)out = row_text(r);
+	struct meta_said *s = out;
+
+	s->path = row_text(r);
+	row_hash(r, &s->content);
+	s->size = row_i64(r);
 }
 
 err_code
-meta_check_paths(struct meta_tx *tx, const struct id *project, const struct hash *content, int64_t not_size, const char ***paths,
-    size_t *n, struct err *err)
+meta_check_said(struct meta_tx *tx, const struct id *project, const struct id *list, struct meta_said **said, size_t *n, struct err *err)
 {
-	static const char sql[] = "SELECT DISTINCT path FROM file_versions WHERE project_id = $1 AND content = $2 AND kind = 0"
-				  " AND deleted = 0 AND size <> $3" LIMIT;
+	static const char sql[] = "SELECT DISTINCT path, content, size FROM file_versions WHERE project_id = $1 AND list = $2 AND kind = 0"
+				  " AND deleted = 0 ORDER BY path" LIMIT;
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	void *array = NULL;
 	err_code rc;
 
 	*n = 0;
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content), DB_I64(not_size));
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(list));
 	if (!rc)
-		rc = sql_all(tx, st, read_path, sizeof **paths, &array, n, err);
-	*paths = array;
+		rc = sql_all(tx, st, read_said, sizeof **said, &array, n, err);
+	*said = array;
 	return rc;
 }
 

@@ -19,6 +19,7 @@ sql_read_file(struct row *r, void *out)
 	f->mode = (uint32_t)row_i64(r);
 	f->mtime_ns = row_i64(r);
 	row_hash(r, &f->content);
+	row_id_or_none(r, &f->list);
 	f->target = row_text(r);
 	f->created_at = row_i64(r);
 	row_id(r, &f->changed_by);
@@ -57,18 +58,18 @@ sql_file_put(struct meta_tx *tx, const struct id *project, const struct file *f,
 {
 	static const char sql[] =
 	    "INSERT INTO file_index (project_id, " SQL_FILE_COLUMNS ")"
-	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+	    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 	    " ON CONFLICT (project_id, id) DO UPDATE SET dir = excluded.dir, name = excluded.name, kind = excluded.kind,"
 	    " version = excluded.version, size = excluded.size, mode = excluded.mode, mtime_ns = excluded.mtime_ns,"
-	    " content = excluded.content, target = excluded.target, created_at = excluded.created_at,"
+	    " content = excluded.content, list = excluded.list, target = excluded.target, created_at = excluded.created_at,"
 	    " changed_by = excluded.changed_by, deleted_at = excluded.deleted_at,"
 	    " files_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.files_beneath ELSE 0 END,"
 	    " dirs_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.dirs_beneath ELSE 0 END,"
 	    " bytes_beneath = CASE WHEN excluded.deleted_at = 0 THEN file_index.bytes_beneath ELSE 0 END";
 
 	return sql_send(tx, err, sql, DB_ID(project), DB_ID(&f->id), DB_TEXT(f->dir), DB_TEXT(f->name), DB_I64(f->kind),
-	    DB_I64(f->version), DB_I64(f->size), DB_I64(f->mode), DB_I64(f->mtime_ns), DB_HASH(&f->content), DB_TEXT(f->target),
-	    DB_I64(f->created_at), DB_ID(&f->changed_by), DB_I64(f->deleted_at));
+	    DB_I64(f->version), DB_I64(f->size), DB_I64(f->mode), DB_I64(f->mtime_ns), DB_HASH(&f->content),
+	    DB_ID_OR_NULL(&f->list), DB_TEXT(f->target), DB_I64(f->created_at), DB_ID(&f->changed_by), DB_I64(f->deleted_at));
 }
 
 err_code
@@ -217,7 +218,7 @@ sql_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, 
 
 /* ---- versions ---------------------------------------------------------------------------------------------------------- */
 
-#define VERSION_COLUMNS "file_id, version, path, kind, size, mode, mtime_ns, content, target, changed_by, deleted"
+#define VERSION_COLUMNS "file_id, version, path, kind, size, mode, mtime_ns, content, list, target, changed_by, deleted"
 
 static void
 read_version(struct row *r, void *out)
@@ -232,6 +233,7 @@ read_version(struct row *r, void *out)
 	v->mode = (uint32_t)row_i64(r);
 	v->mtime_ns = row_i64(r);
 	row_hash(r, &v->content);
+	row_id_or_none(r, &v->list);
 	v->target = row_text(r);
 	row_id(r, &v->changed_by);
 	v->deleted = row_i64(r) != 0;
@@ -241,11 +243,11 @@ err_code
 sql_version_add(struct meta_tx *tx, const struct id *project, const struct version *v, struct err *err)
 {
 	static const char sql[] = "INSERT INTO file_versions (project_id, " VERSION_COLUMNS ")"
-				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+				  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
 
 	return sql_send(tx, err, sql, DB_ID(project), DB_ID(&v->file), DB_I64(v->version), DB_TEXT(v->path), DB_I64(v->kind),
-	    DB_I64(v->size), DB_I64(v->mode), DB_I64(v->mtime_ns), DB_HASH(&v->content), DB_TEXT(v->target), DB_ID(&v->changed_by),
-	    DB_I64(v->deleted));
+	    DB_I64(v->size), DB_I64(v->mode), DB_I64(v->mtime_ns), DB_HASH(&v->content), DB_ID_OR_NULL(&v->list), DB_TEXT(v->target),
+	    DB_ID(&v->changed_by), DB_I64(v->deleted));
 }
 
 err_code
@@ -303,25 +305,25 @@ sql_version_gone(struct meta_tx *tx, const struct id *project, const char *path,
 /* ---- block lists ------------------------------------------------------------------------------------------------------- */
 
 err_code
-sql_blocks_add(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t *packed,
+sql_blocks_add(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t *packed,
     size_t len, struct err *err)
 {
-	static const char sql[] = "INSERT INTO file_blocks (project_id, content, page, packed) VALUES ($1, $2, $3, $4)"
-				  " ON CONFLICT (project_id, content, page) DO NOTHING";
+	static const char sql[] = "INSERT INTO file_blocks (project_id, list, page, packed) VALUES ($1, $2, $3, $4)"
+				  " ON CONFLICT (project_id, list, page) DO NOTHING";
 
-	return sql_send(tx, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
+	return sql_send(tx, err, sql, DB_ID(project), DB_ID(list), DB_I64(page), DB_BYTES(packed, len));
 }
 
 err_code
-sql_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t **packed,
+sql_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t **packed,
     size_t *len, struct err *err)
 {
-	static const char sql[] = "SELECT packed FROM file_blocks WHERE project_id = $1 AND content = $2 AND page = $3";
+	static const char sql[] = "SELECT packed FROM file_blocks WHERE project_id = $1 AND list = $2 AND page = $3";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	struct sql_bytes b;
 	err_code rc;
 
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page));
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(list), DB_I64(page));
 	if (!rc)
 		rc = sql_one(tx, st, sql_read_bytes, &b, "page of a block list", err);
 	if (rc)
@@ -332,13 +334,13 @@ sql_blocks_get(struct meta_tx *tx, const struct id *project, const struct hash *
 }
 
 err_code
-sql_blocks_has(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *has, struct err *err)
+sql_blocks_has(struct meta_tx *tx, const struct id *project, const struct id *list, bool *has, struct err *err)
 {
-	static const char sql[] = "SELECT 1 FROM file_blocks WHERE project_id = $1 AND content = $2 AND page = 0";
+	static const char sql[] = "SELECT 1 FROM file_blocks WHERE project_id = $1 AND list = $2 AND page = 0";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc;
 
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content));
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(list));
 	return rc ? rc : sql_any(st, has, err);
 }
 

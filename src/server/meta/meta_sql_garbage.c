@@ -60,31 +60,31 @@ sql_chunk_sweep(struct meta_tx *tx, const struct id *project, const struct hash 
 /* ---- block lists ------------------------------------------------------------------------------------------------------- */
 
 err_code
-sql_content_named(struct meta_tx *tx, const struct id *project, const struct hash *content, bool *named, struct err *err)
+sql_list_named(struct meta_tx *tx, const struct id *project, const struct id *list, bool *named, struct err *err)
 {
-	static const char sql[] = "SELECT 1 FROM file_versions WHERE project_id = $1 AND content = $2 AND kind = 0 AND deleted = 0 LIMIT 1";
+	static const char sql[] = "SELECT 1 FROM file_versions WHERE project_id = $1 AND list = $2 AND kind = 0 AND deleted = 0 LIMIT 1";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
-	err_code rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content));
+	err_code rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(list));
 
 	return rc ? rc : sql_any(st, named, err);
 }
 
 static void
-read_hash(struct row *r, void *out)
+read_id(struct row *r, void *out)
 {
-	row_hash(r, out);
+	row_id(r, out);
 }
 
 err_code
-sql_content_after(struct meta_tx *tx, const struct id *project, const struct hash *after, struct hash *out, struct err *err)
+sql_list_after(struct meta_tx *tx, const struct id *project, const struct id *after, struct id *out, struct err *err)
 {
-	static const char sql[] = "SELECT content FROM file_blocks WHERE project_id = $1 AND content > $2 ORDER BY content LIMIT 1";
+	static const char sql[] = "SELECT list FROM file_blocks WHERE project_id = $1 AND list > $2 ORDER BY list LIMIT 1";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc;
 
 	rc = sql_query(
 	    tx, &st, err, sql, DB_ID(project), DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0));
-	return rc ? rc : sql_one(tx, st, read_hash, out, "content", err);
+	return rc ? rc : sql_one(tx, st, read_id, out, "block list", err);
 }
 
 static void
@@ -92,23 +92,23 @@ read_blocks_row(struct row *r, void *out)
 {
 	struct blocks_row *b = out;
 
-	row_hash(r, &b->content);
+	row_id(r, &b->list);
 	b->page = (uint32_t)row_i64(r);
 	b->packed = row_bytes(r, &b->len);
 }
 
 err_code
-sql_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash *content, int64_t page, unsigned limit,
+sql_blocks_list(struct meta_tx *tx, const struct id *project, const struct id *list, int64_t page, unsigned limit,
     struct blocks_row **out, size_t *n, struct err *err)
 {
-	static const char sql[] = "SELECT content, page, packed FROM file_blocks"
-				  " WHERE project_id = $1 AND (content, page) > ($2, $3) ORDER BY content, page LIMIT $4";
+	static const char sql[] = "SELECT list, page, packed FROM file_blocks"
+				  " WHERE project_id = $1 AND (list, page) > ($2, $3) ORDER BY list, page LIMIT $4";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	void *array = NULL;
 	err_code rc;
 
 	*n = 0;
-	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page), DB_I64(limit));
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_ID(list), DB_I64(page), DB_I64(limit));
 	if (!rc)
 		rc = sql_all(tx, st, read_blocks_row, sizeof **out, &array, n, err);
 	*out = array;
@@ -116,31 +116,25 @@ sql_blocks_list(struct meta_tx *tx, const struct id *project, const struct hash 
 }
 
 err_code
-sql_blocks_replace(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t page, const uint8_t *packed,
+sql_blocks_replace(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t *packed,
     size_t len, struct err *err)
 {
-	static const char sql[] = "UPDATE file_blocks SET packed = $4 WHERE project_id = $1 AND content = $2 AND page = $3";
+	static const char sql[] = "UPDATE file_blocks SET packed = $4 WHERE project_id = $1 AND list = $2 AND page = $3";
 	int64_t n = 0;
-	err_code rc = sql_run(tx, &n, err, sql, DB_ID(project), DB_HASH(content), DB_I64(page), DB_BYTES(packed, len));
+	err_code rc = sql_run(tx, &n, err, sql, DB_ID(project), DB_ID(list), DB_I64(page), DB_BYTES(packed, len));
 
 	return sql_found(rc, n, "page of a block list", err);
 }
 
 err_code
-sql_blocks_drop(struct meta_tx *tx, const struct id *project, const struct hash *content, uint32_t last, struct err *err)
+sql_blocks_drop(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t last, struct err *err)
 {
-	static const char sql[] = "DELETE FROM file_blocks WHERE project_id = $1 AND content = $2 AND page <= $3";
+	static const char sql[] = "DELETE FROM file_blocks WHERE project_id = $1 AND list = $2 AND page <= $3";
 
-	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_HASH(content), DB_I64(last));
+	return sql_run(tx, NULL, err, sql, DB_ID(project), DB_ID(list), DB_I64(last));
 }
 
 /* ---- transfers --------------------------------------------------------------------------------------------------------- */
-
-static void
-read_id(struct row *r, void *out)
-{
-	row_id(r, out);
-}
 
 err_code
 sql_transfer_open_list(struct meta_tx *tx, const struct id *project, const struct id *after, unsigned limit, struct id **out,

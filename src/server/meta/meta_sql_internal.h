@@ -38,6 +38,7 @@ struct row {
 };
 int64_t row_i64(struct row *r);
 void row_id(struct row *r, struct id *out);
+void row_id_or_none(struct row *r, struct id *out); /* of a column that may be NULL: then zero */
 void row_hash(struct row *r, struct hash *out);
 const char *row_text(struct row *r);
 const uint8_t *row_bytes(struct row *r, size_t *len);
@@ -64,7 +65,7 @@ sql_read_fn sql_read_bytes; /* of one column, into a struct sql_bytes */
 sql_read_fn sql_read_chunk; /* of SQL_CHUNK_COLUMNS, into a struct chunk */
 sql_read_fn sql_read_file;  /* of SQL_FILE_COLUMNS, SQL_BENEATH_COLUMNS, into a struct file */
 #define SQL_FILE_COLUMNS \
-	"id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by, deleted_at"
+	"id, dir, name, kind, version, size, mode, mtime_ns, content, list, target, created_at, changed_by, deleted_at"
 #define SQL_BENEATH_COLUMNS "files_beneath, dirs_beneath, bytes_beneath"
 #define SQL_CHUNK_COLUMNS "id, stored_len, raw_len, block_count, created_at, used_at"
 struct sql_bytes {

@@ -63,6 +63,7 @@ struct file {
 	uint32_t mode;       /* permission bits, ≤ 0777 */
 	int64_t mtime_ns;
 	struct hash content; /* content hash; zero for a directory */
+	struct id list;      /* names its block list (meta_blocks_get); zero of all but a live file that is not empty */
 	const char *target;  /* of a link, else "" */
 	int64_t created_at;  /* the clock of its first version */
 	struct id changed_by; /* device */
@@ -80,6 +81,7 @@ struct version {
 	uint32_t mode;
 	int64_t mtime_ns;
 	struct hash content;
+	struct id list;
 	const char *target;
 	struct id changed_by;
 	bool deleted;

@@ -276,8 +276,12 @@ file_constraints(void **state)
 static struct version
 a_version(unsigned file, int64_t version)
 {
-	return (struct version){ .file = id_no(file), .version = version, .path = "d/n", .kind = KIND_FILE, .size = version * 2, .mode = 0640,
+	struct version v = { .file = id_no(file), .version = version, .path = "d/n", .kind = KIND_FILE, .size = version * 2, .mode = 0640,
 		.mtime_ns = -version, .content = hash_no((unsigned)version), .target = "t", .changed_by = id_no(8), .deleted = version == 30 };
+
+	if (!v.deleted) /* what has none comes back with none */
+		v.list = id_no((unsigned)version);
+	return v;
 }
 
 /* ${a} must be what a_version(10, ${version}) is. */
@@ -294,6 +298,7 @@ assert_version(const struct version *a, int64_t version)
 	assert_int_equal(a->mode, b->mode);
 	assert_int_equal(a->mtime_ns, b->mtime_ns);
 	assert_hash(&a->content, &b->content);
+	assert_id(&a->list, &b->list);
 	assert_string_equal(a->target, b->target);
 	assert_id(&a->changed_by, &b->changed_by);
 	assert_int_equal(a->deleted, b->deleted);
@@ -351,8 +356,7 @@ static void
 blocks(void **state)
 {
 	static const uint8_t zeros[100];
-	struct hash h = hash_no(1), g = hash_no(2);
-	struct id nobody = id_no(77);
+	struct id h = id_no(1), g = id_no(2), nobody = id_no(77);
 	struct meta_tx *tx;
 	const uint8_t *p;
 	size_t len;

@@ -75,13 +75,13 @@ chunks_come_and_go(void **state)
 }
 
 static void
-name_content(struct meta_tx *tx, unsigned n, const struct hash *content, enum kind kind, bool deleted)
+name_list(struct meta_tx *tx, unsigned n, const struct id *list, enum kind kind, bool deleted)
 {
 	struct version v = { .file = id_no(n),
 		.version = 100 + n,
 		.path = "a",
 		.kind = kind,
-		.content = *content,
+		.list = *list,
 		.target = "",
 		.changed_by = id_no(1),
 		.deleted = deleted };
@@ -90,24 +90,27 @@ name_content(struct meta_tx *tx, unsigned n, const struct hash *content, enum ki
 }
 
 static void
-contents_are_named(void **state)
+lists_are_named(void **state)
 {
-	struct hash a = hash_no(1), b = hash_no(2), c = hash_no(3);
+	struct id a = id_no(1), b = id_no(2), c = id_no(3), none = { { 0 } };
 	struct meta_tx *tx;
 	bool named;
 
 	add_basics(*state);
 	tx = writer(*state);
-	name_content(tx, 1, &a, KIND_FILE, false);
-	name_content(tx, 2, &b, KIND_FILE, true);
-	name_content(tx, 3, &c, KIND_LINK, false);
-	ok(meta_content_named(tx, P1, &a, &named, ERR));
+	name_list(tx, 1, &a, KIND_FILE, false);
+	name_list(tx, 2, &b, KIND_FILE, true);
+	name_list(tx, 3, &c, KIND_LINK, false);
+	name_list(tx, 4, &none, KIND_FILE, false);
+	ok(meta_list_named(tx, P1, &a, &named, ERR));
 	assert_true(named);
-	ok(meta_content_named(tx, P1, &b, &named, ERR)); /* tombstones name nothing */
+	ok(meta_list_named(tx, P1, &b, &named, ERR)); /* tombstones name nothing */
 	assert_false(named);
-	ok(meta_content_named(tx, P1, &c, &named, ERR)); /* nor do links */
+	ok(meta_list_named(tx, P1, &c, &named, ERR)); /* nor do links */
 	assert_false(named);
-	ok(meta_content_named(tx, P2, &a, &named, ERR));
+	ok(meta_list_named(tx, P2, &a, &named, ERR));
+	assert_false(named);
+	ok(meta_list_named(tx, P1, &none, &named, ERR)); /* an empty file has none */
 	assert_false(named);
 	commit(tx);
 }
@@ -116,7 +119,7 @@ static void
 pages_in_order(void **state)
 {
 	static const uint8_t text[] = "packed", other[] = "other";
-	struct hash contents[3] = { hash_no(1), hash_no(2), hash_no(3) }, at = { 0 }, next;
+	struct id lists[3] = { id_no(1), id_no(2), id_no(3) }, at = { 0 }, next;
 	struct blocks_row *rows;
 	struct meta_tx *tx;
 	const uint8_t *p;
@@ -126,7 +129,7 @@ pages_in_order(void **state)
 	tx = writer(*state);
 	for (size_t i = 0; i < 3; i++)
 		for (uint32_t page = 0; page < 300; page += 100)
-			ok(meta_blocks_add(tx, P1, &contents[i], page, text, sizeof text, ERR));
+			ok(meta_blocks_add(tx, P1, &lists[i], page, text, sizeof text, ERR));
 	commit(tx);
 
 	tx = writer(*state);
@@ -136,28 +139,28 @@ pages_in_order(void **state)
 	assert_int_equal(rows[1].len, sizeof text);
 	assert_memory_equal(rows[1].packed, text, sizeof text);
 	assert_int_equal(rows[3].page, 0);
-	at = rows[3].content;
+	at = rows[3].list;
 	ok(meta_blocks_list(tx, P1, &at, 0, 10, &rows, &n, ERR));
 	assert_int_equal(n, 5);
 	assert_int_equal(rows[0].page, 100);
 
-	ok(meta_content_after(tx, P1, NULL, &next, ERR));
+	ok(meta_list_after(tx, P1, NULL, &next, ERR));
 	n = 1;
-	while (meta_content_after(tx, P1, &next, &next, ERR) == ERR_OK)
+	while (meta_list_after(tx, P1, &next, &next, ERR) == ERR_OK)
 		n++;
 	assert_int_equal(n, 3);
-	answers(meta_content_after(tx, P2, NULL, &next, ERR), ERR_NOT_FOUND);
+	answers(meta_list_after(tx, P2, NULL, &next, ERR), ERR_NOT_FOUND);
 
-	ok(meta_blocks_replace(tx, P1, &contents[0], 100, other, sizeof other, ERR));
-	answers(meta_blocks_replace(tx, P1, &contents[0], 101, other, sizeof other, ERR), ERR_NOT_FOUND);
-	ok(meta_blocks_get(tx, P1, &contents[0], 100, &p, &len, ERR));
+	ok(meta_blocks_replace(tx, P1, &lists[0], 100, other, sizeof other, ERR));
+	answers(meta_blocks_replace(tx, P1, &lists[0], 101, other, sizeof other, ERR), ERR_NOT_FOUND);
+	ok(meta_blocks_get(tx, P1, &lists[0], 100, &p, &len, ERR));
 	assert_int_equal(len, sizeof other);
 	assert_memory_equal(p, other, len);
-	ok(meta_blocks_drop(tx, P1, &contents[0], 100, ERR));
-	answers(meta_blocks_get(tx, P1, &contents[0], 0, &p, &len, ERR), ERR_NOT_FOUND);
-	answers(meta_blocks_get(tx, P1, &contents[0], 100, &p, &len, ERR), ERR_NOT_FOUND);
-	ok(meta_blocks_get(tx, P1, &contents[0], 200, &p, &len, ERR));
-	ok(meta_blocks_get(tx, P1, &contents[1], 0, &p, &len, ERR));
+	ok(meta_blocks_drop(tx, P1, &lists[0], 100, ERR));
+	answers(meta_blocks_get(tx, P1, &lists[0], 0, &p, &len, ERR), ERR_NOT_FOUND);
+	answers(meta_blocks_get(tx, P1, &lists[0], 100, &p, &len, ERR), ERR_NOT_FOUND);
+	ok(meta_blocks_get(tx, P1, &lists[0], 200, &p, &len, ERR));
+	ok(meta_blocks_get(tx, P1, &lists[1], 0, &p, &len, ERR));
 	commit(tx);
 }
 
@@ -246,7 +249,7 @@ objects_are_named(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(chunks_come_and_go),
-	cmocka_unit_test(contents_are_named),
+	cmocka_unit_test(lists_are_named),
 	cmocka_unit_test(pages_in_order),
 	cmocka_unit_test(transfers_lease),
 	cmocka_unit_test(objects_are_named),

@@ -28,15 +28,15 @@ fill(PGconn *pg)
 	sql(pg, "INSERT INTO device_grants (device_id, project_id, role) SELECT d.id, p.id, 1 FROM devices d, projects p");
 	sql(pg, "INSERT INTO sync_checkpoints (project_id, device_id, epoch, clock, updated_at)"
 	        " SELECT project_id, device_id, decode(md5('e'), 'hex'), 1, 1 FROM device_grants");
-	sql(pg, "INSERT INTO file_index (project_id, id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by,"
+	sql(pg, "INSERT INTO file_index (project_id, id, dir, name, kind, version, size, mode, mtime_ns, content, list, target, created_at, changed_by,"
 	        " deleted_at) SELECT decode(md5('p' || (1 + n % 2)), 'hex'), decode(md5('f' || n), 'hex'), 'dir' || n / 100, 'file' || n, 0, n, 1,"
-	        " 0, 1, sha256(n::text::bytea), '', 1, decode(md5('d1'), 'hex'), CASE n % 10 WHEN 0 THEN n ELSE 0 END FROM"
+	        " 0, 1, sha256(n::text::bytea), decode(md5('l' || n), 'hex'), '', 1, decode(md5('d1'), 'hex'), CASE n % 10 WHEN 0 THEN n ELSE 0 END FROM"
 	        " generate_series(1, 20000) n");
-	sql(pg, "INSERT INTO file_versions (project_id, file_id, version, path, kind, size, mode, mtime_ns, content, target, changed_by, deleted)"
-	        " SELECT project_id, id, version + v, dir || '/' || name, kind, size, mode, mtime_ns, content, '', changed_by, 0"
+	sql(pg, "INSERT INTO file_versions (project_id, file_id, version, path, kind, size, mode, mtime_ns, content, list, target, changed_by, deleted)"
+	        " SELECT project_id, id, version + v, dir || '/' || name, kind, size, mode, mtime_ns, content, list, '', changed_by, 0"
 	        " FROM file_index, generate_series(0, 1) v");
-	sql(pg, "INSERT INTO file_blocks (project_id, content, page, packed)"
-	        " SELECT project_id, content, page, 'x' FROM file_index, generate_series(0, 1) page");
+	sql(pg, "INSERT INTO file_blocks (project_id, list, page, packed)"
+	        " SELECT project_id, list, page, 'x' FROM file_index, generate_series(0, 1) page");
 	sql(pg, "INSERT INTO chunks (project_id, id, stored_len, raw_len, block_count, created_at) SELECT project_id, content, 1, 1, 1, 1"
 	        " FROM file_index");
 	sql(pg, "INSERT INTO file_transfers (id, project_id, device_id, state, path, size, chunk_count, bytes_done, created_at, expires_at, ended_at)"

@@ -102,7 +102,7 @@ plans(void **state)
 	check_seek(h, "n >= $2", "PRIMARY KEY (transfer_id=? AND n>?)");
 	check_seek(h, "AND version < $3 ORDER BY version DESC", "PRIMARY KEY (project_id=? AND file_id=? AND version<?)");
 	check_seek(h, "GROUP BY file_id", "PRIMARY KEY (project_id=? AND file_id>?)");
-	check_seek(h, "FROM file_versions WHERE project_id = $1 AND content = $2", "COVERING INDEX file_versions_content (project_id=? AND content=?");
+	check_seek(h, "FROM file_versions WHERE project_id = $1 AND list = $2", "COVERING INDEX file_versions_list (project_id=? AND list=?");
 	check_seek(h, "created_at > $2 ORDER", "INDEX conflicts_order (project_id=? AND created_at>?)");
 	check_seek(h, "created_at > $2 AND resolved_at = 0 ORDER", "INDEX conflicts_open (project_id=? AND created_at>?)");
 	check_seek(h, "FROM delete_hours", "PRIMARY KEY (project_id=? AND device_id=?)");

@@ -321,7 +321,7 @@ fill(struct meta_tx *tx, const struct id *project, unsigned n)
 	ok(meta_conflict_add(tx, project, &conflict, ERR));
 	ok(meta_version_add(tx, project, &v, ERR));
 	ok(meta_history_walk_put(tx, project, &w, ERR));
-	ok(meta_blocks_add(tx, project, &f.content, 0, (const uint8_t *)"x", 1, ERR));
+	ok(meta_blocks_add(tx, project, &f.id, 0, (const uint8_t *)"x", 1, ERR));
 	ok(meta_chunk_add(tx, project, &c, ERR));
 	ok(meta_transfer_add(tx, project, &t, ERR));
 	ok(meta_transfer_chunk_add(tx, &t.id, &tc, 5, ERR));
@@ -364,7 +364,7 @@ filled(struct meta_tx *tx, const struct id *project, unsigned n)
 	count += meta_file_at(tx, project, "d/f", &out.file, NULL) == ERR_OK;
 	count += meta_version_get(tx, project, &id, 10, &out.version, NULL) == ERR_OK;
 	count += meta_conflict_get(tx, project, &id, &out.conflict, NULL) == ERR_OK;
-	count += meta_blocks_get(tx, project, &h, 0, &p, &len, NULL) == ERR_OK;
+	count += meta_blocks_get(tx, project, &id, 0, &p, &len, NULL) == ERR_OK;
 	count += meta_chunk_get(tx, project, &h, &out.chunk, NULL) == ERR_OK;
 	count += meta_transfer_get(tx, project, &id, &out.transfer, NULL) == ERR_OK;
 	count += meta_transfer_blocks_get(tx, &id, 0, &p, &len, NULL) == ERR_OK;

@@ -62,7 +62,7 @@ struct file
 a_file(unsigned n, const char *dir, const char *name, int64_t version)
 {
 	return (struct file){ .id = id_no(n), .dir = dir, .name = name, .kind = KIND_FILE, .version = version, .size = INT64_C(1) << 43,
-		.mode = 0751, .mtime_ns = -1, .content = hash_no(n), .target = "", .created_at = 1, .changed_by = id_no(n + 7) };
+		.mode = 0751, .mtime_ns = -1, .content = hash_no(n), .list = id_no(n + 50), .target = "", .created_at = 1, .changed_by = id_no(n + 7) };
 }
 
 void
@@ -89,6 +89,7 @@ assert_file(const struct file *a, const struct file *b)
 	assert_int_equal(a->mode, b->mode);
 	assert_int_equal(a->mtime_ns, b->mtime_ns);
 	assert_hash(&a->content, &b->content);
+	assert_id(&a->list, &b->list);
 	assert_string_equal(a->target, b->target);
 	assert_int_equal(a->created_at, b->created_at);
 	assert_id(&a->changed_by, &b->changed_by);

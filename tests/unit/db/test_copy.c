@@ -56,7 +56,7 @@ plant_all(struct db *db)
 	    "$1, $1, 'a/b', 'n' || $3, 0, $3, $3, 420, -$3, $2, '', $3, $1, 0");
 	PLANT("file_versions", "project_id, file_id, version, path, kind, size, mode, mtime_ns, content, target, changed_by, deleted",
 	    "$1, $1, $3, 'p', 2, 0, 511, 0, $2, 't', $1, 0");
-	PLANT("file_blocks", "project_id, content, page, packed", "$1, $2, $3, $2");
+	PLANT("file_blocks", "project_id, list, page, packed", "$1, $1, $3, $2");
 	PLANT("chunks", "project_id, id, stored_len, raw_len, block_count, created_at, used_at", "$1, $2, $3, $3, 1, $3, $3");
 	PLANT("conflicts", "project_id, copy_id, file_id, file_version, device_id, created_at, resolved_at, resolved_by, resolution",
 	    "$1, $1, $1, $3, $1, $3, 0, $1, 0");

@@ -202,6 +202,48 @@ server_set(void **state)
 		assert_int_equal(number(f, tables[i]), 0);
 }
 
+#define LISTS_HAVE_IDS 14 /* migrations before that */
+#define FILE_ROW(name, size, deleted) \
+	"INSERT INTO file_index (project_id, id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by," \
+	" deleted_at) VALUES ($1, $3, '', " name ", 0, 3 + length(" name "), " #size ", 420, 1, $2, '', 1, $1, " \
+	"CASE " #deleted " WHEN 0 THEN 0 ELSE 3 + length(" name ") END)"
+
+/* A database from before block lists had ids: who has bytes has a list, which is the one of its content. */
+static void
+lists_get_ids(void **state)
+{
+	static const char *const old[] = {
+		"INSERT INTO projects (id, name, epoch, clock, horizon, digest, file_count, total_bytes, created_at) VALUES ($1, 'p', $1, 9, 0, $2, 0, 0, 1)",
+		FILE_ROW("'a'", 5, 0), FILE_ROW("'empty'", 0, 0), FILE_ROW("'gone'", 5, 3),
+		"INSERT INTO file_versions (project_id, file_id, version, path, kind, size, mode, mtime_ns, content, target, changed_by, deleted)"
+		" SELECT $1, id, version, name, kind, size, mode, mtime_ns, content, '', $1, CASE deleted_at WHEN 0 THEN 0 ELSE 1 END"
+		" FROM file_index WHERE content = $2",
+		"INSERT INTO file_blocks (project_id, content, page, packed) VALUES ($1, $2, 0, $2)",
+	};
+	static const char live[] = "SELECT count(*) FROM file_index f JOIN file_versions v ON v.file_id = f.id JOIN file_blocks b ON b.list = v.list"
+				   " WHERE v.list = f.list AND v.size = 5 AND v.deleted = 0 AND b.packed = v.content";
+	struct db_migrations before = { .list = db_server_migrations.list, .n = LISTS_HAVE_IDS };
+	struct id project = id_new(), ids[] = { id_new(), id_new(), id_new() };
+	struct hash content = hash_of("x", 1);
+	struct fixture *f = *state;
+	struct db_tx *tx;
+
+	assert_string_equal(db_server_migrations.list[LISTS_HAVE_IDS].name, "20261127_150_lists");
+	ok(db_migrate(f->db, &before, 100, ERR));
+	tx = begin(f, DB_WRITE);
+	for (size_t i = 0; i < ARRAY_LEN(old); i++) {
+		const struct db_value values[] = { DB_ID(&project), DB_HASH(&content), DB_ID(&ids[i % 3]) };
+
+		ok(db_run_values(tx, NULL, ERR, old[i], values, strstr(old[i], "$3") ? 3 : 2));
+	}
+	ok(db_commit(&tx, ERR));
+	ok(db_migrate(f->db, &db_server_migrations, 200, ERR));
+	assert_int_equal(number(f, live), 1);
+	assert_int_equal(number(f, "SELECT count(*) FROM file_index WHERE list IS NULL"), 2);
+	assert_int_equal(number(f, "SELECT count(*) FROM file_versions WHERE list IS NULL"), 2);
+	assert_int_equal(number(f, "SELECT count(*) FROM file_blocks"), 1);
+}
+
 int
 main(void)
 {
@@ -214,6 +256,7 @@ main(void)
 		T(at_once),
 		T(killed),
 		T(server_set),
+		T(lists_get_ids),
 	};
 
 	if (!engine_choose())

@@ -346,6 +346,59 @@ copies_cost_nothing(void **state)
 	rig_assert_text(r, "copy3", "text");
 }
 
+/* How many block lists the project has. */
+static size_t
+lists(struct rig *r)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct id list;
+	size_t n = 0;
+
+	assert_ok(r, meta_begin(r->meta, META_READ, &tx, &r->err));
+	while (meta_list_after(tx, &r->project, n ? &list : NULL, &list, &r->err) == ERR_OK)
+		n++;
+	return n;
+}
+
+static bool
+has_list(struct rig *r, const char *path, struct id list)
+{
+	struct file f = rig_at(r, path);
+
+	return id_eq(&f.list, &list);
+}
+
+/* A list is written with new bytes, and stays with them; what has none names none. */
+static void
+bytes_have_one_list(void **state)
+{
+	struct rig *r = *state;
+	struct op copy = { .kind = OP_PUT, .path = "copy", .entry = KIND_FILE, .source = CONTENT_FROM }, again = put_text(r, "f", "text");
+	struct file f;
+
+	rig_do(r, again);
+	f = rig_at(r, "f");
+	assert_false(id_is_zero(&f.list));
+	again.mode = 0600, again.has_mode = true;
+	assert_false(rig_do(r, on(again, f.version)).unchanged);
+	assert_true(has_list(r, "f", f.list));
+	copy.from_file = f.id;
+	copy.from_version = f.version;
+	rig_do(r, copy);
+	assert_true(has_list(r, "copy", f.list));
+	assert_int_equal(lists(r), 1);
+	rig_do(r, on(put_text(r, "f", "other"), rig_at(r, "f").version));
+	assert_false(has_list(r, "f", f.list));
+	assert_int_equal(lists(r), 2);
+	rig_do(r, restore_at(r, "f", f.version));
+	assert_true(has_list(r, "f", f.list));
+	rig_do(r, put_text(r, "empty", ""));
+	assert_true(has_list(r, "empty", (struct id){ { 0 } }));
+	assert_int_equal(lists(r), 2);
+	rig_assert_text(r, "f", "text");
+	rig_assert_text(r, "copy", "text");
+}
+
 int
 main(void)
 {
@@ -353,7 +406,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_file_is_put_and_read), T(defaults), T(an_empty_file), T(the_same_state_again_changes_nothing), T(bases),
 		T(mode_and_mtime_alone), T(parents), T(later_operations_see_earlier_ones), T(deleting),
-		T(another_kind_is_another_file), T(restoring), T(copies_cost_nothing),
+		T(another_kind_is_another_file), T(restoring), T(copies_cost_nothing), T(bytes_have_one_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@ struct state {
 	bool used;
 	unsigned file;
 	int64_t version;
-	struct hash content;
+	struct id list;
 	unsigned n;
 	uint32_t seeds[BLOCKS];
 };
@@ -91,9 +91,9 @@ send_blocks(struct rig *r, const struct id *transfer, uint32_t number, const uin
 	return id;
 }
 
-/* Where the blocks of a content lie now. */
+/* Where the blocks of a list lie now. */
 static void
-places(struct rig *r, const struct hash *content, struct extent out[BLOCKS])
+places(struct rig *r, const struct id *list_id, struct extent out[BLOCKS])
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	AUTO(arena_freep) struct arena *a = arena_new(64 * KIB);
@@ -103,7 +103,7 @@ places(struct rig *r, const struct hash *content, struct extent out[BLOCKS])
 	size_t len;
 
 	assert_ok(r, meta_begin(r->meta, META_READ, &tx, &r->err));
-	assert_ok(r, meta_blocks_get(tx, &r->project, content, 0, &packed, &len, &r->err));
+	assert_ok(r, meta_blocks_get(tx, &r->project, list_id, 0, &packed, &len, &r->err));
 	assert_ok(r, blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, &list, &r->err));
 	for (uint32_t i = 0; i < list.extent_count; i++)
 		for (uint32_t k = 0; k < list.extents[i].count; k++)
@@ -111,7 +111,19 @@ places(struct rig *r, const struct hash *content, struct extent out[BLOCKS])
 			    (struct extent){ .chunk = list.extents[i].chunk, .first = list.extents[i].first + k, .count = 1 };
 }
 
-static int64_t
+/* The list that the new version has. */
+static struct id
+list_of(struct rig *r, const struct op_result *made)
+{
+	AUTO(meta_abort) struct meta_tx *tx = NULL;
+	struct version v;
+
+	assert_ok(r, meta_begin(r->meta, META_READ, &tx, &r->err));
+	assert_ok(r, meta_version_get(tx, &r->project, &made->file, made->version, &v, &r->err));
+	return v.list;
+}
+
+static struct op_result
 commit_extents(struct rig *r, const char *path, int64_t base, const struct extent *extents, const uint32_t *seeds, unsigned n,
     const struct id *transfer)
 {
@@ -127,16 +139,16 @@ commit_extents(struct rig *r, const char *path, int64_t base, const struct exten
 		.has_base = base != 0,
 		.base = base };
 
-	return rig_do(r, op).version;
+	return rig_do(r, op);
 }
 
 static struct state *
-remember(struct model *m, unsigned file, const uint32_t *seeds, unsigned n, int64_t version)
+remember(struct model *m, unsigned file, const uint32_t *seeds, unsigned n, struct op_result made)
 {
 	struct state *s = &m->states[m->states_n++];
 
 	assert_true(m->states_n < VERSIONS);
-	*s = (struct state){ .used = true, .file = file, .version = version, .n = n, .content = content_of_seeds(seeds, n) };
+	*s = (struct state){ .used = true, .file = file, .version = made.version, .n = n, .list = list_of(m->r, &made) };
 	memcpy(s->seeds, seeds, n * sizeof *seeds);
 	m->now[file] = s;
 	return s;
@@ -170,7 +182,7 @@ edit(struct model *m, unsigned file)
 	struct hash chunk;
 
 	memcpy(seeds, was->seeds, sizeof seeds);
-	places(m->r, &was->content, extents);
+	places(m->r, &was->list, extents);
 	for (unsigned i = 0; i < BLOCKS; i++) {
 		if (dice(m, 5) == 0 || (i == BLOCKS - 1 && n == 0)) {
 			fresh[n] = seeds[i] = ++m->next_seed;
@@ -230,9 +242,9 @@ model_prune(struct model *m)
 /* ---- looking -------------------------------------------------------------------------------------------------------- */
 
 static void
-reads_back(struct rig *r, const struct hash *content, const uint32_t *seeds, unsigned n)
+reads_back(struct rig *r, const struct id *list, const uint32_t *seeds, unsigned n)
 {
-	struct file f = { .kind = KIND_FILE, .content = *content, .size = (int64_t)n * LEN };
+	struct file f = { .kind = KIND_FILE, .list = *list, .size = (int64_t)n * LEN };
 	struct content_out *c;
 	uint8_t want[LEN], got[LEN];
 	size_t len;
@@ -252,7 +264,7 @@ all_read_back(struct model *m)
 {
 	for (size_t i = 0; i < m->states_n; i++)
 		if (m->states[i].used)
-			reads_back(m->r, &m->states[i].content, m->states[i].seeds, m->states[i].n);
+			reads_back(m->r, &m->states[i].list, m->states[i].seeds, m->states[i].n);
 }
 
 static struct gc_report
@@ -362,14 +374,17 @@ leased(void **state)
 	struct rig *r = *state;
 	struct id t = rig_transfer(r);
 	struct extent extents[4];
-	struct hash chunk = send_blocks(r, &t, 0, SEEDS, 4), content = content_of_seeds(SEEDS, 4);
+	struct hash chunk = send_blocks(r, &t, 0, SEEDS, 4);
+	struct op_result made;
+	struct id list;
 
 	domain_grace(r->d, 0);
 	assert_int_equal(collect(r).chunks_kept, 1);
 	spread(&chunk, extents);
-	commit_extents(r, "a", 0, extents, SEEDS, 4, &t);
+	made = commit_extents(r, "a", 0, extents, SEEDS, 4, &t);
+	list = list_of(r, &made);
 	collect(r);
-	reads_back(r, &content, SEEDS, 4);
+	reads_back(r, &list, SEEDS, 4);
 }
 
 /* What nothing names yet stays for a grace; then it goes, row and object. */
@@ -379,15 +394,18 @@ grace(void **state)
 	struct rig *r = *state;
 	struct id t = rig_transfer(r), none = { 0 };
 	struct extent extents[4];
-	struct hash chunk = send_blocks(r, &t, 0, SEEDS, 4), content = content_of_seeds(SEEDS, 4);
+	struct hash chunk = send_blocks(r, &t, 0, SEEDS, 4);
+	struct op_result made;
+	struct id list;
 	struct gc_report report;
 
 	assert_ok(r, transfer_abandon(r->d, &r->project, &r->device.id, &t, &r->err));
 	report = collect(r);
 	assert_int_equal(report.chunks_waiting, 1);
 	spread(&chunk, extents);
-	commit_extents(r, "a", 0, extents, SEEDS, 4, &none);
-	reads_back(r, &content, SEEDS, 4);
+	made = commit_extents(r, "a", 0, extents, SEEDS, 4, &none);
+	list = list_of(r, &made);
+	reads_back(r, &list, SEEDS, 4);
 	rig_do(r, del_at(r, "a"));
 	prune(r, INT64_MAX);
 	report = collect(r);
@@ -535,7 +553,7 @@ a_reader_goes_on(void **state)
 	for (unsigned i = 0; i < 6; i++)
 		edit(&m, 0);
 	prune(r, m.now[0]->version);
-	f.content = m.now[0]->content;
+	f.list = m.now[0]->list;
 	assert_ok(r, content_open(r->d, &r->project, &f, &c, &r->err));
 	for (unsigned i = 0; i < BLOCKS; i++) {
 		fill(want, LEN, m.now[0]->seeds[i]);
