@@ -48,6 +48,16 @@ put_content(struct apply *ap, const struct op *op, const struct content *ct, con
 	return ERR_OK;
 }
 
+/* The same bytes again, with another mode or time: the list that the file has will do. */
+static void
+keep_list(const struct file *current, struct content *ct)
+{
+	if (!current || current->kind != KIND_FILE || current->size != ct->size || !hash_eq(&current->content, &ct->hash))
+		return;
+	ct->list = current->list;
+	ct->first = NULL;
+}
+
 /* Whether a put would change nothing. */
 static bool
 put_is_there(const struct op *op, const struct content *ct, const struct file *f)
@@ -141,22 +151,14 @@ put_allowed(struct apply *ap, const struct op *op, const struct file *current, s
 	return rc;
 }
 
-/* The same bytes again, with another mode or time: the list that the file has will do. */
-static bool
-has_bytes(const struct file *f, const struct content *ct)
-{
-	return f && f->kind == KIND_FILE && f->size == ct->size && hash_eq(&f->content, &ct->hash);
-}
-
 static err_code
 put_write(struct apply *ap, const struct op *op, const struct content *ct, const struct file *current, struct op_result *r,
     struct err *err)
 {
 	const struct file *same = current && current->kind == op->entry ? current : NULL;
-	bool had = has_bytes(same, ct);
 	struct place at;
 	struct file f, gone;
-	err_code rc = had ? ERR_OK : pages_write(ap, ct, err);
+	err_code rc = pages_write(ap, ct, err);
 
 	if (!rc && current && !same)
 		rc = tombstone(ap, current, &gone, err);
@@ -164,8 +166,6 @@ put_write(struct apply *ap, const struct op *op, const struct content *ct, const
 		return rc;
 	place_of(op->path, &at);
 	f = put_state(ap, op, ct, same, &at);
-	if (had)
-		f.list = same->list;
 	rc = apply_change(ap, same, &f, err);
 	if (!rc)
 		result_ok(r, &f, false);
@@ -190,6 +190,7 @@ op_put(struct apply *ap, size_t i, struct op_result *r, struct err *err)
 		rc = conflict_check(ap, op, r, err);
 	if (rc || r->code)
 		return rc;
+	keep_list(current, &ct);
 	if (current && put_is_there(op, &ct, current)) {
 		result_ok(r, current, true);
 		return conflict_record(ap, op, r, err);

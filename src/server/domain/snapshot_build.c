@@ -13,7 +13,6 @@
 #define PIECE_FULL (64 * KIB)
 #define TREE_PAGE 256 /* rows: one block of the transaction's arena, which stays, and stays in the processor's cache */
 #define LIST_ARENA_MAX (64 * KIB)
-#define ONE_PAGE_MAX ((int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX)) /* a larger file has a list of more than one page */
 
 struct build {
 	struct domain *d;
@@ -42,34 +41,24 @@ flush(struct build *b, struct err *err)
  * people and scripts, who have no use for them.
  */
 static err_code
-list_of(struct build *b, const struct file *f, struct blocklist *out, bool *has, struct err *err)
+list_of(struct build *b, const struct file *f, struct blocklist *out, struct err *err)
 {
-	const uint8_t *packed;
-	size_t len;
-	err_code rc;
-
-	*has = false;
-	if (b->form != SNAPSHOT_NDJSON || f->kind != KIND_FILE || f->size == 0 || f->size > ONE_PAGE_MAX)
+	out->block_count = 0;
+	if (b->form != SNAPSHOT_NDJSON)
 		return ERR_OK;
-	rc = meta_blocks_get(b->tx, b->project, &f->list, 0, &packed, &len, err);
-	if (rc)
-		return rc;
 	arena_reset(b->arena);
-	rc = blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, b->arena, out, err);
-	*has = !rc && blocklist_bytes(out) == (uint64_t)f->size;
-	return rc;
+	return small_list(b->tx, b->project, f, b->arena, out, err);
 }
 
 static err_code
 add_file(struct build *b, const struct file *f, struct err *err)
 {
 	struct blocklist list;
-	bool has;
-	err_code rc = list_of(b, f, &list, &has, err);
+	err_code rc = list_of(b, f, &list, err);
 
 	if (rc)
-		return err_wrap(err, "%s", f->name);
-	b->encoder->file(b->encoder->ctx, b->text, b->form, f, has ? &list : NULL, b->count == 0);
+		return rc;
+	b->encoder->file(b->encoder->ctx, b->text, b->form, f, list.block_count > 0 ? &list : NULL, b->count == 0);
 	b->count++;
 	return b->text->len >= PIECE_FULL ? flush(b, err) : ERR_OK;
 }

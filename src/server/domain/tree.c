@@ -10,8 +10,7 @@
 
 static const struct blocklist NO_LIST;
 
-/* The block list of a file whose whole content is one page; anything else is asked for page by page. */
-static err_code
+err_code
 small_list(struct meta_tx *tx, const struct id *project, const struct file *f, struct arena *a, struct blocklist *out,
     struct err *err)
 {

@@ -94,6 +94,13 @@ mem_key_of_ids(struct mem_key *k, const struct id *a, const struct id *b)
 }
 
 void
+mem_key_of_row(struct mem_key *k, const struct id *a, const struct id *b, int64_t n)
+{
+	mem_key_of_ids(k, a, b);
+	mem_key_i64(k, n);
+}
+
+void
 mem_key_of_hash(struct mem_key *k, const struct id *id, const struct hash *h)
 {
 	mem_key_of_id(k, id);

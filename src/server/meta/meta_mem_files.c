@@ -346,13 +346,6 @@ mem_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, 
 
 /* ---- versions ---------------------------------------------------------------------------------------------------------- */
 
-static void
-version_key(struct mem_key *k, const struct id *project, const struct id *file, int64_t version)
-{
-	mem_key_of_ids(k, project, file);
-	mem_key_i64(k, version);
-}
-
 static struct version
 version_out(struct meta_tx *tx, const struct version *row)
 {
@@ -373,7 +366,7 @@ mem_version_add(struct meta_tx *tx, const struct id *project, const struct versi
 	rc = mem_need_project(tx, project, err);
 	if (rc)
 		return rc;
-	version_key(&k, project, &v->file, v->version);
+	mem_key_of_row(&k, project, &v->file, v->version);
 	if (mem_get(tx, MEM_VERSION, &k))
 		return err_set(err, ERR_EXISTS, "the version exists");
 	row = mem_keep(tx, v, sizeof *v);
@@ -390,7 +383,7 @@ mem_version_get(struct meta_tx *tx, const struct id *project, const struct id *f
 	const struct version *row;
 	struct mem_key k;
 
-	version_key(&k, project, file, version);
+	mem_key_of_row(&k, project, file, version);
 	row = mem_get(tx, MEM_VERSION, &k);
 	if (!row)
 		return err_set(err, ERR_NOT_FOUND, "no such version");
@@ -408,7 +401,7 @@ mem_version_list(struct meta_tx *tx, const struct id *project, const struct id *
 
 	(void)err;
 	mem_key_of_ids(&prefix, project, file);
-	version_key(&k, project, file, before);
+	mem_key_of_row(&k, project, file, before);
 	*out = NULL;
 	*n = 0;
 	for (size_t pos = mem_table_seek(t, &k); pos > 0 && *n < limit; pos--) {
@@ -423,13 +416,6 @@ mem_version_list(struct meta_tx *tx, const struct id *project, const struct id *
 
 /* ---- block lists ------------------------------------------------------------------------------------------------------- */
 
-static void
-blocks_key(struct mem_key *k, const struct id *project, const struct id *list, uint32_t page)
-{
-	mem_key_of_ids(k, project, list);
-	mem_key_i64(k, page);
-}
-
 err_code
 mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page, const uint8_t *packed,
     size_t len, struct err *err)
@@ -441,7 +427,7 @@ mem_blocks_add(struct meta_tx *tx, const struct id *project, const struct id *li
 	rc = mem_need_project(tx, project, err);
 	if (rc)
 		return rc;
-	blocks_key(&k, project, list, page);
+	mem_key_of_row(&k, project, list, page);
 	if (mem_get(tx, MEM_BLOCKS, &k))
 		return ERR_OK;
 	row = (struct mem_bytes){ .p = mem_keep(tx, packed, len), .len = len };
@@ -456,7 +442,7 @@ mem_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *li
 	const struct mem_bytes *row;
 	struct mem_key k;
 
-	blocks_key(&k, project, list, page);
+	mem_key_of_row(&k, project, list, page);
 	row = mem_get(tx, MEM_BLOCKS, &k);
 	if (!row)
 		return err_set(err, ERR_NOT_FOUND, "no such page of a block list");
@@ -471,7 +457,7 @@ mem_blocks_has(struct meta_tx *tx, const struct id *project, const struct id *li
 	struct mem_key k;
 
 	(void)err;
-	blocks_key(&k, project, list, 0);
+	mem_key_of_row(&k, project, list, 0);
 	*has = mem_get(tx, MEM_BLOCKS, &k) != NULL;
 	return ERR_OK;
 }

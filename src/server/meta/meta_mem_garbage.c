@@ -77,13 +77,6 @@ mem_list_named(struct meta_tx *tx, const struct id *project, const struct id *li
 	return ERR_OK;
 }
 
-static void
-page_key(struct mem_key *k, const struct id *project, const struct id *list, int64_t page)
-{
-	mem_key_of_ids(k, project, list);
-	mem_key_i64(k, page);
-}
-
 /* What the key of a row of MEM_BLOCKS says besides the project: the list, and its page as mem_key_i64 writes it. */
 static void
 page_of(const struct mem_table *t, size_t pos, struct blocks_row *out)
@@ -110,7 +103,7 @@ mem_list_after(struct meta_tx *tx, const struct id *project, const struct id *af
 
 	mem_key_of_id(&prefix, project);
 	if (after)
-		page_key(&k, project, after, INT64_MAX);
+		mem_key_of_row(&k, project, after, INT64_MAX);
 	else
 		k = prefix;
 	pos = mem_table_after(t, &k);
@@ -130,7 +123,7 @@ mem_blocks_list(struct meta_tx *tx, const struct id *project, const struct id *l
 
 	(void)err;
 	mem_key_of_id(&prefix, project);
-	page_key(&k, project, list, page);
+	mem_key_of_row(&k, project, list, page);
 	*out = NULL;
 	*n = 0;
 	for (size_t pos = mem_table_after(t, &k); *n < limit && mem_table_at(t, pos, &prefix); pos++) {
@@ -151,7 +144,7 @@ mem_blocks_replace(struct meta_tx *tx, const struct id *project, const struct id
 	struct mem_bytes row;
 	struct mem_key k;
 
-	page_key(&k, project, list, page);
+	mem_key_of_row(&k, project, list, page);
 	if (!mem_get(tx, MEM_BLOCKS, &k))
 		return err_set(err, ERR_NOT_FOUND, "no such page of a block list");
 	row = (struct mem_bytes){ .p = mem_keep(tx, packed, len), .len = len };

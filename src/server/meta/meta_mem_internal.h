@@ -84,6 +84,7 @@ void *mem_grow(struct meta_tx *tx, void *array, size_t n, size_t size);
 /** Keys of the common shapes. */
 void mem_key_of_id(struct mem_key *k, const struct id *id);
 void mem_key_of_ids(struct mem_key *k, const struct id *a, const struct id *b);
+void mem_key_of_row(struct mem_key *k, const struct id *a, const struct id *b, int64_t n); /* of MEM_VERSION, MEM_BLOCKS */
 void mem_key_of_hash(struct mem_key *k, const struct id *id, const struct hash *h);
 
 void mem_path_key(struct mem_key *k, const struct id *project, const char *dir, const char *name); /* of MEM_FILE_PATH */

@@ -110,6 +110,12 @@ sql_read_bytes(struct row *r, void *out)
 	b->p = row_bytes(r, &b->len);
 }
 
+void
+sql_read_id(struct row *r, void *out)
+{
+	row_id(r, out);
+}
+
 err_code
 sql_one(struct meta_tx *tx, struct db_stmt *st, sql_read_fn *read, void *out, const char *what, struct err *err)
 {

@@ -20,12 +20,6 @@ static const char *const wrong[WRONG_COUNT] = {
 			     " WHERE s.project_id = $1 AND s.epoch = p.epoch AND s.clock > p.clock" LIMIT,
 };
 
-static void
-read_id(struct row *r, void *out)
-{
-	row_id(r, out);
-}
-
 err_code
 meta_check_wrong(struct meta_tx *tx, const struct id *project, enum meta_wrong which, struct id **ids, size_t *n, struct err *err)
 {
@@ -37,7 +31,7 @@ meta_check_wrong(struct meta_tx *tx, const struct id *project, enum meta_wrong w
 	*n = 0;
 	rc = sql_query(tx, &st, err, wrong[which], DB_ID(project));
 	if (!rc)
-		rc = sql_all(tx, st, read_id, sizeof **ids, &array, n, err);
+		rc = sql_all(tx, st, sql_read_id, sizeof **ids, &array, n, err);
 	*ids = array;
 	return rc;
 }

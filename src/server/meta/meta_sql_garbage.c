@@ -69,12 +69,6 @@ sql_list_named(struct meta_tx *tx, const struct id *project, const struct id *li
 	return rc ? rc : sql_any(st, named, err);
 }
 
-static void
-read_id(struct row *r, void *out)
-{
-	row_id(r, out);
-}
-
 err_code
 sql_list_after(struct meta_tx *tx, const struct id *project, const struct id *after, struct id *out, struct err *err)
 {
@@ -84,7 +78,7 @@ sql_list_after(struct meta_tx *tx, const struct id *project, const struct id *af
 
 	rc = sql_query(
 	    tx, &st, err, sql, DB_ID(project), DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0));
-	return rc ? rc : sql_one(tx, st, read_id, out, "block list", err);
+	return rc ? rc : sql_one(tx, st, sql_read_id, out, "block list", err);
 }
 
 static void
@@ -150,7 +144,7 @@ sql_transfer_open_list(struct meta_tx *tx, const struct id *project, const struc
 	rc = sql_query(tx, &st, err, sql, DB_ID(project),
 	    DB_BYTES(after ? after->b : (const uint8_t *)"", after ? sizeof after->b : 0), DB_I64(limit));
 	if (!rc)
-		rc = sql_all(tx, st, read_id, sizeof **out, &array, n, err);
+		rc = sql_all(tx, st, sql_read_id, sizeof **out, &array, n, err);
 	*out = array;
 	return rc;
 }

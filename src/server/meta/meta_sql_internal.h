@@ -62,6 +62,7 @@ err_code sql_project_stored(struct meta_tx *tx, const struct id *id, int64_t del
 
 /** Readers of rows that more than one file needs. */
 sql_read_fn sql_read_bytes; /* of one column, into a struct sql_bytes */
+sql_read_fn sql_read_id;    /* of one column, into a struct id */
 sql_read_fn sql_read_chunk; /* of SQL_CHUNK_COLUMNS, into a struct chunk */
 sql_read_fn sql_read_file;  /* of SQL_FILE_COLUMNS, SQL_BENEATH_COLUMNS, into a struct file */
 #define SQL_FILE_COLUMNS \
