@@ -165,7 +165,7 @@ send_page(struct push *p, const struct item *it, struct list_pos *pos, uint32_t 
 	l.extent_count = cut_extents(it, pos, count, extents);
 	packed = xmalloc(blocklist_extents_len(&l));
 	blocklist_extents_pack(&l, packed);
-	return remote_transfer_blocks(p->env->remote, &it->transfer, first, packed, blocklist_extents_len(&l), err);
+	return upload_over(remote_transfer_blocks(p->env->remote, &it->transfer, first, packed, blocklist_extents_len(&l), err), err);
 }
 
 bool

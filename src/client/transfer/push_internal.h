@@ -253,6 +253,8 @@ bool upload_same_file(const struct item *it);
 err_code upload_begin(struct push *p, struct item *it, struct err *err);
 /** upload_has(it, chunk): whether the server has told that this chunk has arrived. */
 bool upload_has(const struct item *it, const struct hash *chunk);
+/** upload_over(rc, err): ${rc} of a request of its transfer.  TRANSFER_GONE also when the server does not know it any more. */
+err_code upload_over(err_code rc, struct err *err);
 /** upload_forget(p, it, err): in a transaction of the state: the item is recorded, and its upload is over. */
 err_code upload_forget(struct push *p, struct item *it, struct err *err);
 /** upload_drop(p, it, err): its transfer is over, and no more the journal's; the next one begins anew. */

@@ -286,6 +286,12 @@ upload_begin(struct push *p, struct item *it, struct err *err)
 }
 
 err_code
+upload_over(err_code rc, struct err *err)
+{
+	return rc == ERR_NOT_FOUND ? err_set(err, ERR_TRANSFER_GONE, "the upload is not known to the server any more") : rc;
+}
+
+err_code
 upload_forget(struct push *p, struct item *it, struct err *err)
 {
 	return it->upload ? state_upload_remove(p->env->state, &it->upload->row.transfer, err) : ERR_OK;

@@ -107,15 +107,6 @@ send_shared(struct push *p, struct parcel *parcel, const uint8_t *bytes, size_t 
 	return rc ? rc : remote_chunk_put(p->env->remote, &transfer, parcel->n, bytes, len, err);
 }
 
-/* An upload of weeks outlives its transfer; one that the server does not know is as much over. */
-static err_code
-send_own(struct push *p, struct parcel *parcel, const uint8_t *bytes, size_t len, struct err *err)
-{
-	err_code rc = remote_chunk_put(p->env->remote, &parcel->transfer, parcel->n, bytes, len, err);
-
-	return rc == ERR_NOT_FOUND ? err_set(err, ERR_TRANSFER_GONE, "the upload is not known to the server any more") : rc;
-}
-
 static void
 send_one(struct push *p, struct parcel *parcel)
 {
@@ -126,7 +117,7 @@ send_one(struct push *p, struct parcel *parcel)
 	err_code rc;
 
 	if (parcel->own_transfer)
-		rc = send_own(p, parcel, bytes, len, &err);
+		rc = upload_over(remote_chunk_put(p->env->remote, &parcel->transfer, parcel->n, bytes, len, &err), &err);
 	else
 		rc = send_shared(p, parcel, bytes, len, &err);
 	if (rc == ERR_OK)

@@ -14,7 +14,7 @@ struct mem_transfer {
 	uint32_t block_count, extent_count;
 	struct remote_arrived chunks[MEM_TRANSFER_CHUNKS_MAX]; /* by number */
 	size_t chunk_count;
-	bool open;
+	bool open, forgotten;
 };
 
 static struct remote_mem *
@@ -105,6 +105,24 @@ number_take(struct mem_transfer *t, uint32_t n, const struct hash *id, struct er
 	return ERR_OK;
 }
 
+/* NULL: there is none. */
+static struct mem_transfer *
+transfer_at(struct remote_mem *m, const struct id *id)
+{
+	struct mem_transfer *t = map_get(m->transfers, id->b, 16);
+
+	return t && !t->forgotten ? t : NULL;
+}
+
+static err_code
+transfer_open(struct remote_mem *m, const struct id *transfer, struct mem_transfer **out, struct err *err)
+{
+	*out = transfer_at(m, transfer);
+	if (!*out)
+		return err_set(err, ERR_NOT_FOUND, "no such transfer");
+	return (*out)->open ? ERR_OK : err_set(err, ERR_TRANSFER_GONE, "the transfer has ended");
+}
+
 static err_code
 mem_chunk_put_call(struct remote *r, const struct id *transfer, uint32_t n, const uint8_t *p, size_t len, struct err *err)
 {
@@ -118,14 +136,13 @@ mem_chunk_put_call(struct remote *r, const struct id *transfer, uint32_t n, cons
 	pthread_mutex_lock(&m->mu);
 	m->chunk_puts++;
 	m->bytes_up += len;
-	t = map_get(m->transfers, transfer->b, 16);
 	if (m->chunk_puts == m->do_at && m->do_what)
 		m->do_what(m->do_arg);
 	if (m->put_fails && m->chunk_puts >= m->put_fails_at)
 		rc = err_set(err, m->put_fails, "as the test wants it");
-	else if (!t || !t->open)
-		rc = err_set(err, ERR_TRANSFER_GONE, "no such transfer");
 	else
+		rc = transfer_open(m, transfer, &t, err);
+	if (!rc)
 		rc = chunk_keep(m, p, len, &id, err);
 	if (!rc)
 		rc = number_take(t, n, &id, err);
@@ -257,7 +274,7 @@ mem_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, str
 	*out = (struct remote_transfer){ .chunks = arena_must(a, MEM_TRANSFER_PAGE * sizeof *out->chunks) };
 	pthread_mutex_lock(&m->mu);
 	m->transfers_asked++;
-	t = map_get(m->transfers, transfer->b, 16);
+	t = transfer_at(m, transfer);
 	for (size_t i = 0; t && i < t->chunk_count; i++) {
 		if (t->chunks[i].n < from)
 			continue;
@@ -272,15 +289,31 @@ mem_transfer_get(struct remote *r, const struct id *transfer, uint32_t from, str
 	return t ? ERR_OK : err_set(err, ERR_NOT_FOUND, "no such transfer");
 }
 
-void
-mem_transfers_end(struct remote_mem *m)
+static void
+transfers_end(struct remote_mem *m, bool forgotten)
 {
 	size_t pos = 0, len;
 	const void *key;
 	void *value;
 
-	while (map_next(m->transfers, &pos, &key, &len, &value))
-		((struct mem_transfer *)value)->open = false;
+	while (map_next(m->transfers, &pos, &key, &len, &value)) {
+		struct mem_transfer *t = value;
+
+		t->open = false;
+		t->forgotten = forgotten;
+	}
+}
+
+void
+mem_transfers_end(struct remote_mem *m)
+{
+	transfers_end(m, false);
+}
+
+void
+mem_transfers_forget(struct remote_mem *m)
+{
+	transfers_end(m, true);
 }
 
 /* A page that is sent again replaces itself and what came after it. */
@@ -307,8 +340,12 @@ mem_transfer_blocks(struct remote *r, const struct id *transfer, uint64_t first,
 	err_code rc = blocklist_extents_unpack(packed, len, BLOCKLIST_UPLOAD_MAX, a, &l, err);
 
 	pthread_mutex_lock(&m->mu);
-	t = map_get(m->transfers, transfer->b, 16);
-	if (!rc && (!t || !t->open || !list_cut(t, first)))
+	m->list_puts++;
+	if (m->list_puts == m->do_at_page && m->do_what)
+		m->do_what(m->do_arg);
+	if (!rc)
+		rc = transfer_open(m, transfer, &t, err);
+	if (!rc && !list_cut(t, first))
 		rc = err_set(err, ERR_BLOCKLIST_INVALID, "not the page that comes next");
 	if (!rc) {
 		t->block_count += l.block_count;
@@ -329,7 +366,7 @@ mem_transfer_delete(struct remote *r, const struct id *transfer, struct err *err
 
 	(void)err;
 	pthread_mutex_lock(&m->mu);
-	t = map_get(m->transfers, transfer->b, 16);
+	t = transfer_at(m, transfer);
 	if (t && t->open) {
 		t->open = false;
 		m->transfers_deleted++;
@@ -529,7 +566,7 @@ static err_code
 op_list(struct remote_mem *m, const struct wire_op *op, struct arena *a, struct blocklist *l, struct wire_commit_answer *out,
     struct err *err)
 {
-	struct mem_transfer *t = op->has_transfer ? map_get(m->transfers, op->transfer.b, 16) : NULL;
+	struct mem_transfer *t = op->has_transfer ? transfer_at(m, &op->transfer) : NULL;
 	bool missing = false;
 	size_t count = 0;
 

@@ -34,7 +34,7 @@ struct remote_mem {
 	struct id epoch;
 
 	/* what happened */
-	unsigned commits, chunk_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, extents_asked, copies;
+	unsigned commits, chunk_puts, list_puts, chunk_gets, fetches, transfers_made, transfers_deleted, transfers_asked, lists_asked, extents_asked, copies;
 	size_t ops_max;        /* of one commit */
 	uint64_t bytes_up, bytes_down;
 	char log[MEM_LOG_MAX]; /* "put a;move b;delete c;" in the order in which they were applied */
@@ -48,6 +48,7 @@ struct remote_mem {
 	err_code extents_fail; /* a list's extents alone are not given, but this */
 	void (*bend_extents)(struct blocklist *page, uint64_t from); /* lie about them */
 	unsigned do_at;        /* when the do_at-th chunk comes, call do_what(do_arg) */
+	unsigned do_at_page;   /* the same when the do_at_page-th page of a block list comes */
 	void (*do_what)(void *arg);
 	void *do_arg;
 	bool no_copies;        /* no version can be copied from */
@@ -63,6 +64,7 @@ struct mem_file *mem_file_at(struct remote_mem *m, const char *path); /* live, o
 /** mem_chunk_put(m, p, len): as if it had been sent. */
 struct hash mem_chunk_put(struct remote_mem *m, const uint8_t *p, size_t len);
 void mem_transfers_end(struct remote_mem *m); /* they have expired */
+void mem_transfers_forget(struct remote_mem *m); /* nothing is known of them */
 void mem_chunks_drop(struct remote_mem *m); /* the garbage collector went too far */
 /** mem_file_add(m, path, l): a file that is made of ${l}; its entry is filled in. */
 struct mem_file *mem_file_add(struct remote_mem *m, const char *path, const struct blocklist *l);

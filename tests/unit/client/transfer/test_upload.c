@@ -469,19 +469,52 @@ end_transfers(void *arg)
 }
 
 static void
-test_transfer_ends_meanwhile(void **ctx)
+forget_transfers(void *arg)
 {
-	struct rig *r = *ctx;
+	struct rig *r = arg;
+
+	mem_transfers_forget(r->server);
+}
+
+/* It ends while its chunks are on their way, or before its list. */
+static void
+ends_meanwhile(struct rig *r, unsigned chunk, unsigned page, void (*what)(void *arg))
+{
 	uint8_t *p = rig_bytes(r, LARGE, 5);
 
 	rig_write(r, "f", p, LARGE);
-	r->server->do_at = 5;
-	r->server->do_what = end_transfers;
+	r->server->do_at = chunk;
+	r->server->do_at_page = page;
+	r->server->do_what = what;
 	r->server->do_arg = r;
 	push_path(r, "f");
 	assert_is(r, "f", p, LARGE);
 	assert_int_equal(r->server->transfers_made, 2);
 	assert_int_equal(uploads(r, NULL), 0);
+}
+
+static void
+test_transfer_ends_at_a_chunk(void **ctx)
+{
+	ends_meanwhile(*ctx, 5, 0, end_transfers);
+}
+
+static void
+test_transfer_ends_at_its_list(void **ctx)
+{
+	ends_meanwhile(*ctx, 0, 1, end_transfers);
+}
+
+static void
+test_transfer_unknown_at_a_chunk(void **ctx)
+{
+	ends_meanwhile(*ctx, 5, 0, forget_transfers);
+}
+
+static void
+test_transfer_unknown_at_its_list(void **ctx)
+{
+	ends_meanwhile(*ctx, 0, 1, forget_transfers);
 }
 
 /* What had arrived is gone: it is not believed a second time. */
@@ -648,7 +681,8 @@ main(void)
 		T(test_copy_of_what_is_gone), T(test_renamed_and_edited), T(test_found_by_its_name), T(test_wrong_base),
 		T(test_base_chunks_missing), T(test_base_chunks_missing_large), T(test_base_chunks_missing_unnamed), T(test_resumes),
 		T(test_resumes_often), T(test_resumes_what_has_not_changed), T(test_resumes_under_another_name), T(test_resumes_along_a_base),
-		T(test_transfer_expired), T(test_transfer_ends_meanwhile), T(test_arrived_chunks_missing), T(test_upload_given_up),
+		T(test_transfer_expired), T(test_transfer_ends_at_a_chunk), T(test_transfer_ends_at_its_list), T(test_transfer_unknown_at_a_chunk),
+		T(test_transfer_unknown_at_its_list), T(test_arrived_chunks_missing), T(test_upload_given_up),
 		T(test_two_names_one_inode), T(test_changes_while_sent), T(test_number_is_not_trusted), T(test_wrong_extent_is_refused),
 		T(test_holes),
 	};
