@@ -198,8 +198,8 @@ struct db_migrations {
 };
 
 /**
- * db_migrate(db, set, now_us, err): apply what is missing, each in a transaction of its own, and record name, SHA-256 and time in
- * schema_migrations.
+ * db_migrate(db, set, now_us, err): apply what is missing, all in one transaction, and record name, SHA-256 and time in
+ * schema_migrations.  Logs that it begins and ends where the database is not new.
  *
  * Errors     DB with reason "newer_schema": the database has a migration that ${set} has not; with reason "changed_migration": one was
  *            applied with another text.  Nothing is changed then.

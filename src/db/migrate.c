@@ -1,9 +1,11 @@
 /*
- * Migrations.  Each is applied and recorded in one transaction, so a killed one is either done or not begun.  The record keeps
- * the hash of the text before its tokens are replaced: it is the same on every engine.
+ * Migrations.  All that are missing are applied and recorded in one transaction: a killed one leaves the schema that was there, never one
+ * between two versions, and a new database costs one flush.  The record keeps the hash of the text before its tokens are replaced: it is
+ * the same on every engine.
  */
 #include "db/db_internal.h"
 
+#include "base/log.h"
 #include "base/sbuf.h"
 
 #include <assert.h>
@@ -120,24 +122,33 @@ records_check(struct db *db, const struct db_migrations *set, size_t *n, struct 
 
 /* The record first: where it is there already, someone has applied this one. */
 static err_code
-apply(struct db *db, const struct db_migration *m, int64_t now_us, struct err *err)
+apply(struct db *db, struct db_tx *tx, const struct db_migration *m, int64_t now_us, struct err *err)
 {
 	static const char record[] = "INSERT INTO schema_migrations (name, sha256, applied_at) VALUES ($1, $2, $3)"
 				     " ON CONFLICT (name) DO NOTHING";
 	AUTO(sbuf_fini) struct sbuf sql = SBUF(SCRIPT_LEN_MAX);
-	AUTO(db_abort) struct db_tx *tx = NULL;
 	struct hash h = migration_hash(m);
 	int64_t added = 0;
 	err_code rc;
 
 	rc = expand(db, m->sql, &sql, err);
 	if (!rc)
-		rc = db_begin(db, DB_WRITE, &tx, err);
-	if (!rc)
 		rc = db_run(tx, &added, err, record, DB_TEXT(m->name), DB_HASH(&h), DB_I64(now_us));
-	if (rc || !added)
-		return rc;
-	rc = db_script(tx, sbuf_str(&sql), err);
+	if (!rc && added)
+		rc = db_script(tx, sbuf_str(&sql), err);
+	return rc ? err_wrap(err, "migration %s", m->name) : ERR_OK;
+}
+
+static err_code
+apply_missing(struct db *db, const struct db_migrations *set, int64_t now_us, struct err *err)
+{
+	AUTO(db_abort) struct db_tx *tx = NULL;
+	err_code rc = db_begin(db, DB_WRITE, &tx, err);
+
+	for (size_t i = 0; !rc && i < set->n; i++) {
+		assert(i == 0 || strcmp(set->list[i - 1].name, set->list[i].name) < 0);
+		rc = apply(db, tx, &set->list[i], now_us, err);
+	}
 	return rc ? rc : db_commit(&tx, err);
 }
 
@@ -163,11 +174,13 @@ db_migrate(struct db *db, const struct db_migrations *set, int64_t now_us, struc
 	rc = make_record_table(db, err);
 	if (!rc)
 		rc = records_check(db, set, &applied, err);
-	for (size_t i = 0; !rc && i < set->n; i++) {
-		assert(i == 0 || strcmp(set->list[i - 1].name, set->list[i].name) < 0);
-		rc = apply(db, &set->list[i], now_us, err);
-		if (rc)
-			return err_wrap(err, "migration %s", set->list[i].name);
-	}
+	if (rc || applied == set->n)
+		return rc;
+	if (applied > 0) /* a million files take the better part of a minute */
+		log_event(LOG_INFO, "the database is changed to what this version keeps; do not be afraid to wait, or to stop it",
+		    LOG_U64("migrations", set->n - applied));
+	rc = apply_missing(db, set, now_us, err);
+	if (!rc && applied > 0)
+		log_event(LOG_INFO, "the database is changed", LOG_U64("migrations", set->n - applied));
 	return rc;
 }

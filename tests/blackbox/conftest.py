@@ -13,7 +13,7 @@ import urllib.request
 import pytest
 
 from api import Api, Project
-from devices import BIN, Device
+from devices import BIN, Device, leaks, run_drayd
 from engine import Engine
 
 PATIENCE = 120  # seconds until a test gives up; nothing waits for it to pass
@@ -50,7 +50,7 @@ class Drayd:
 
     def start(self, *args, env=None):
         (self.data / "server.json").unlink(missing_ok=True)
-        env = {**os.environ, **self.env, **(env or {})}
+        env = {**os.environ, **leaks(), **self.env, **(env or {})}
         with self.log.open("ab") as log:
             self.proc = subprocess.Popen([self.bin / "drayd", "serve", "--data", self.data, "--listen", self.listen, *args], env=env,
                                          stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -99,8 +99,7 @@ class Drayd:
         assert not TROUBLE.search(self.log.read_text(errors="replace")), self.said()
 
     def drayd(self, *args):
-        run = subprocess.run([self.bin / "drayd", *map(str, args), "--data", self.data], capture_output=True, text=True, timeout=60,
-                             env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0", **self.env})
+        run = run_drayd(*args, "--data", self.data, env=self.env, bin=self.bin)
         assert run.returncode == 0, run.stderr
         return run.stdout
 

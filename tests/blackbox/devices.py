@@ -11,19 +11,33 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("DRAY_BIN", ROOT / "build/debug"))
-# The search for leaks takes as long as the rest of a short command: one in so many is searched, all of them in a full campaign.
+# The search for leaks takes as long as the rest of a short command: one process in so many is searched, all of them in a full campaign.
 LEAKS_EVERY = 1 if os.environ.get("DRAY_CAMPAIGN") == "full" else 8
-commands = itertools.count()
+processes = itertools.count()
+if LEAKS_EVERY > 1:
+    os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=0")
 
 
-def run_dray(*args, env=None, bin=BIN, **more):
+def leaks():
+    """The environment of the next process: is it searched?"""
+    return {"ASAN_OPTIONS": f"detect_leaks={int(next(processes) % LEAKS_EVERY == 0)}"}
+
+
+def run_program(program, *args, env=None, bin=BIN, **more):
     """One command to its end; a sanitizer that speaks up fails the test whatever the exit status."""
-    leaks = {"ASAN_OPTIONS": f"detect_leaks={int(next(commands) % LEAKS_EVERY == 0)}"}
-    run = subprocess.run([bin / "dray", *map(str, args)], capture_output=True, text=True, errors="surrogateescape",
-                         env={**os.environ, **leaks, **(env or {})}, timeout=600, **more)
+    run = subprocess.run([bin / program, *map(str, args)], capture_output=True, text=True, errors="surrogateescape",
+                         env={**os.environ, **leaks(), **(env or {})}, timeout=600, **more)
     assert "runtime error" not in run.stderr and "Sanitizer" not in run.stderr, run.stderr
-    assert run.returncode in (0, 1, 2, 3), f"dray {args}: {run.returncode}\n{run.stderr}"
+    assert run.returncode in (0, 1, 2, 3), f"{program} {args}: {run.returncode}\n{run.stderr}"
     return run
+
+
+def run_dray(*args, **more):
+    return run_program("dray", *args, **more)
+
+
+def run_drayd(*args, **more):
+    return run_program("drayd", *args, **more)
 
 
 class Device:

@@ -11,21 +11,14 @@ import pytest
 
 import engine
 from conftest import Drayd
-from devices import BIN, Device, assert_same, fill
+from devices import BIN, Device, assert_same, fill, run_drayd
 from waiting import wait_for
 
 MIB = 1 << 20
 
 
-def drayd(*args, env=None, **more):
-    run = subprocess.run([BIN / "drayd", *map(str, args)], capture_output=True, text=True, timeout=300, env={**os.environ, **(env or {})},
-                         **more)
-    assert "runtime error" not in run.stderr and "Sanitizer" not in run.stderr, run.stderr
-    return run
-
-
 def backup(server, to, expect=0):
-    run = drayd("backup", to, "--data", server.data, "--json", env=server.env)
+    run = run_drayd("backup", to, "--data", server.data, "--json", env=server.env)
     assert run.returncode == expect, run.stdout + run.stderr
     return json.loads(run.stdout)
 
@@ -39,7 +32,7 @@ class Restored(Drayd):
         folder.mkdir()
         self.db = engine.Engine(self.data)
         self.bin, self.env, self.listen, self.proc = BIN, self.db.env, listen, None
-        run = drayd("restore", of, "--data", self.data, "--json", env={**self.env, **(env or {})})
+        run = run_drayd("restore", of, "--data", self.data, "--json", env={**self.env, **(env or {})})
         assert run.returncode == 0, run.stderr
         self.said_at_restore = json.loads(run.stdout)
         self.start()
@@ -212,12 +205,12 @@ def test_bad_chunks_are_named(own_server, tmp_path, restored):
     said = backup(own_server, tmp_path / "backup", expect=1)
     assert {(b["chunk"], b["what"]) for b in said["bad"]} == bad
     assert said["copied"] == said["chunks"] - 2
-    run = drayd("backup", tmp_path / "backup", "--data", own_server.data, env=own_server.env)
+    run = run_drayd("backup", tmp_path / "backup", "--data", own_server.data, env=own_server.env)
     assert run.returncode == 1 and f"chunk {rotten.name[33:]} of project {project} is damaged" in run.stderr
     # A backup that rots is noticed by the restore, in the same way.
     left = next(p for p in chunk_files(tmp_path / "backup") if p.stat().st_size > MIB)
     left.write_bytes(left.read_bytes()[:-1])
-    run = drayd("restore", tmp_path / "backup", "--data", tmp_path / "new", "--json", env=engine.Engine(tmp_path / "new").env)
+    run = run_drayd("restore", tmp_path / "backup", "--data", tmp_path / "new", "--json", env=engine.Engine(tmp_path / "new").env)
     assert run.returncode == 1 and left.name[33:] in {b["chunk"] for b in json.loads(run.stdout)["bad"]}
 
 
@@ -256,24 +249,24 @@ def test_killed_at_any_moment(own_server, tmp_path, restored):
 def test_wrong_places(own_server, tmp_path):
     """Each is refused with what to do, and nothing is made or changed."""
     env = own_server.env
-    run = drayd("backup", own_server.data, "--data", own_server.data, env=env)
+    run = run_drayd("backup", own_server.data, "--data", own_server.data, env=env)
     assert run.returncode == 2 and "needs one of its own" in run.stderr, run.stderr
-    run = drayd("backup", tmp_path / "backup", "--data", tmp_path / "no such")
+    run = run_drayd("backup", tmp_path / "backup", "--data", tmp_path / "no such")
     assert run.returncode == 1 and not (tmp_path / "no such").exists() and not (tmp_path / "backup").exists(), run.stderr
     (tmp_path / "empty").mkdir()
-    run = drayd("backup", tmp_path / "backup", "--data", tmp_path / "empty")
+    run = run_drayd("backup", tmp_path / "backup", "--data", tmp_path / "empty")
     assert run.returncode == 1 and "not the data directory of a server" in run.stderr and list((tmp_path / "empty").iterdir()) == []
-    run = drayd("restore", tmp_path / "empty", "--data", tmp_path / "new")
+    run = run_drayd("restore", tmp_path / "empty", "--data", tmp_path / "new")
     assert run.returncode == 1 and "is no backup" in run.stderr and not (tmp_path / "new").exists()
     backup(own_server, tmp_path / "backup")
-    run = drayd("restore", tmp_path / "backup", "--data", own_server.data, env=env)
+    run = run_drayd("restore", tmp_path / "backup", "--data", own_server.data, env=env)
     assert run.returncode in (1, 2) and ("has data already" in run.stderr or "is using" in run.stderr), run.stderr
     own_server.stop()
-    run = drayd("restore", tmp_path / "backup", "--data", own_server.data, env=env)
+    run = run_drayd("restore", tmp_path / "backup", "--data", own_server.data, env=env)
     assert run.returncode == 2 and "has data already" in run.stderr, run.stderr
-    run = drayd("serve", "--data", tmp_path / "backup", "--listen", "127.0.0.1:0")
+    run = run_drayd("serve", "--data", tmp_path / "backup", "--listen", "127.0.0.1:0")
     assert run.returncode == 2 and "is a backup" in run.stderr, run.stderr
-    run = drayd("restore", tmp_path / "backup", "--data", tmp_path / "backup")
+    run = run_drayd("restore", tmp_path / "backup", "--data", tmp_path / "backup")
     assert run.returncode == 2 and "has data already" in run.stderr, run.stderr
     own_server.start()
 
@@ -283,13 +276,13 @@ def test_an_older_schema_is_not_backed_up(own_server, tmp_path):
     """Its server has not been started in this version: rows of another shape are not copied."""
     own_server.stop()
     own_server.db.run(("DELETE FROM schema_migrations WHERE name = (SELECT max(name) FROM schema_migrations)",))
-    run = drayd("backup", tmp_path / "backup", "--data", own_server.data)
+    run = run_drayd("backup", tmp_path / "backup", "--data", own_server.data)
     assert run.returncode == 1 and "start this version of the server on it once" in run.stderr, run.stderr
     assert not (tmp_path / "backup" / "backup.db").exists()
     own_server.db.run(("INSERT INTO schema_migrations SELECT 'x', sha256, applied_at FROM schema_migrations LIMIT 1",))
-    assert "older" in drayd("backup", tmp_path / "backup", "--data", own_server.data).stderr
+    assert "older" in run_drayd("backup", tmp_path / "backup", "--data", own_server.data).stderr
 
 
 def test_shown_on_a_terminal(own_server, tmp_path):
-    run = drayd("backup", tmp_path / "backup", "--data", own_server.data, env=own_server.env)
+    run = run_drayd("backup", tmp_path / "backup", "--data", own_server.data, env=own_server.env)
     assert run.returncode == 0 and run.stdout == "Backed up 0 chunks, 0 B: 0 copied, 0 B; 0 were there already.\n", run.stdout

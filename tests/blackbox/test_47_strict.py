@@ -22,7 +22,7 @@ import pytest
 import strict
 from api import Chunk, Project, content_hash, put_op
 from conftest import Drayd
-from devices import BIN
+from devices import BIN, run_drayd
 from ledger import Ledger
 from strict_states import FULL, LIBRARY, SEED, Recording, Wrong, disks, look_again, marks, same_as_the_disk, sha, states, until_shown  # noqa: F401
 
@@ -225,8 +225,7 @@ def record_server(folder, rng, fault=None):
 
 def fsck(data):
     """What is wrong with it."""
-    run = subprocess.run([BIN / "drayd", "fsck", "--json", "--data", data], capture_output=True, text=True, timeout=300,
-                         env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    run = run_drayd("fsck", "--json", "--data", data)
     assert run.returncode in (0, 3), run.stdout + run.stderr
     return json.loads(run.stdout)["findings"]
 

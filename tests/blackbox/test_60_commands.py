@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from devices import BIN, assert_same, fill, run_dray, tree_of
+from devices import BIN, assert_same, fill, run_dray, run_drayd, tree_of
 from proxy import Fault, Proxy
 from waiting import wait_for
 
@@ -452,8 +452,8 @@ def test_a_data_directory_that_is_none(tmp_path):
     (tmp_path / "other").mkdir()
     for name in "missing", "other":
         for command in ["project", "list"], ["device", "list", "--project", "0" * 32], ["gc"]:
-            run = subprocess.run([BIN / "drayd", *command, "--data", tmp_path / name], capture_output=True, text=True, timeout=PATIENCE)
+            run = run_drayd(*command, "--data", tmp_path / name)
             assert run.returncode == 1 and name in run.stderr and "Check the path." in run.stderr, run.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "other"] and not list((tmp_path / "other").iterdir())
-    run = subprocess.run([BIN / "drayd", "project", "create", "first", "--data", tmp_path / "other"], capture_output=True, text=True, timeout=PATIENCE)
+    run = run_drayd("project", "create", "first", "--data", tmp_path / "other")
     assert run.returncode == 0 and (tmp_path / "other/owner.token").exists(), run.stderr

@@ -13,16 +13,13 @@ import pytest
 
 import engine
 from conftest import Drayd
-from devices import BIN, Device, fill, unrecorded
+from devices import BIN, Device, fill, run_drayd, unrecorded
 
 MIB = 1 << 20
 
 
 def fsck(server, *args, data=None):
-    run = subprocess.run([BIN / "drayd", "fsck", "--data", data or server.data, *args], capture_output=True, text=True, timeout=300,
-                         env={**os.environ, **server.env})
-    assert "runtime error" not in run.stderr and "Sanitizer" not in run.stderr, run.stderr
-    return run
+    return run_drayd("fsck", "--data", data or server.data, *args, env=server.env)
 
 
 def findings(server, *args, data=None):

@@ -56,18 +56,20 @@ grows(void **state)
 	assert_int_equal(number(*state, first_at), 100);
 }
 
-/* What fails midway is not begun; what came before it stays; the repaired one is applied. */
+/* What fails midway is not begun, nor what came with it; the schema stays what it was; the repaired one is applied. */
 static void
 half(void **state)
 {
-	struct db_migrations bad = SET(ONE, BAD), good = SET(ONE, TWO);
+	struct db_migrations one = SET(ONE), bad = SET(ONE, BAD), good = SET(ONE, TWO);
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		answers(db_migrate(((struct fixture *)*state)->db, &bad, 100, ERR), ERR_DB);
 		assert_non_null(strstr(unit_err.msg, "20261122_020_two"));
 		assert_int_equal(number(*state, rows_of_two), -1);
-		assert_int_equal(number(*state, records), 1);
-		assert_int_equal(number(*state, "SELECT count(*) FROM one"), 0);
+		assert_int_equal(number(*state, records), i < 2 ? 0 : 1);
+		assert_int_equal(number(*state, "SELECT count(*) FROM one"), i < 2 ? -1 : 0);
+		if (i == 1)
+			ok(db_migrate(((struct fixture *)*state)->db, &one, 100, ERR));
 	}
 	ok(db_migrate(((struct fixture *)*state)->db, &good, 200, ERR));
 	assert_int_equal(number(*state, rows_of_two), 2);
@@ -152,7 +154,7 @@ killed_child(const char *path)
 	_exit(0);
 }
 
-/* Wherever the kill hits, the next start finds each migration done or not begun, and finishes. */
+/* Wherever the kill hits, the next start finds all migrations done or none begun, and finishes. */
 static void
 killed(void **state)
 {
@@ -162,6 +164,7 @@ killed(void **state)
 
 	for (unsigned i = 0; i < 24; i++) {
 		struct fixture g = { .db = NULL };
+		bool done;
 		int status;
 		pid_t pid;
 
@@ -174,9 +177,9 @@ killed(void **state)
 		(void)kill(pid, SIGKILL);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		open_db(&g, (struct open_opts){ .wait_ms = 0 });
-		assert_int_equal(number(&g, rows_of_two) == 2, number(&g, "SELECT 1 FROM schema_migrations WHERE name LIKE '%two'") == 1);
-		assert_int_equal(number(&g, "SELECT count(*) FROM slow2") == 20000,
-		    number(&g, "SELECT 1 FROM schema_migrations WHERE name LIKE '%slow'") == 1);
+		done = number(&g, records) > 0;
+		assert_int_equal(number(&g, rows_of_two), done ? 2 : -1);
+		assert_int_equal(number(&g, "SELECT count(*) FROM slow2"), done ? 20000 : -1);
 		ok(db_migrate(g.db, &set, 200, ERR));
 		assert_int_equal(number(&g, rows_of_two), 2);
 		assert_int_equal(number(&g, "SELECT count(*) FROM slow2"), 20000);
