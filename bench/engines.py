@@ -1,6 +1,8 @@
 """Where a server's metadata is, for rows that run once for each of BENCH_ENGINES: "sqlite,postgres" by default."""
 import os
 import pathlib
+import re
+import subprocess
 import sys
 
 from rig import ROOT, cpu_s
@@ -22,6 +24,10 @@ class Sqlite(Engine):
     def pids(self):
         return []
 
+    def lookups(self, connections, seconds):
+        """There is no line to it."""
+        return None
+
     def close(self):
         pass
 
@@ -39,6 +45,12 @@ class Postgres(Engine):
         postmaster = self.cluster.proc.pid
         children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
         return [postmaster, *map(int, children.split())]
+
+    def lookups(self, connections, seconds):
+        """Transactions a second of one prepared look-up each: what the engine itself does over so many lines, beside nobody but pgbench."""
+        run = subprocess.run([bindir() / "pgbench", "--no-vacuum", "--protocol=prepared", "--file=-", f"--client={connections}", f"--time={seconds}",
+                              self.cluster.url], input="SELECT clock FROM projects", capture_output=True, text=True, check=True)
+        return float(re.search(r"tps = ([\d.]+)", run.stdout).group(1))
 
     def close(self):
         self.cluster.close()

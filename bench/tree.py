@@ -184,6 +184,8 @@ def bench_changes(b):
     rate, n = load(b.server.port, none, fleet)
     cpu_us = (b.cpu_s() - before) / n * 1e6
     row(f"  the same, {LOAD_CONNECTIONS} connections, {b.of}", rate, "req/s", load(b.nginx.port, "/same", fleet)[0], "nginx", ">= 20,000")
+    if lookups := b.engine.lookups(CONNECTIONS, SECONDS):
+        row("  the same", rate, "req/s", lookups, "pgbench, one look-up each")
     row("  CPU time of the server for one", cpu_us, "us", target="<= 300 us")
     b.plan_row("no change", "none", ms / 1000)
     changed = min(b.files // 100, 1000)

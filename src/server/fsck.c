@@ -71,7 +71,7 @@ check_token(struct fsck *f, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	char token[TOKEN_LEN + 1];
-	struct device device;
+	struct token_row row;
 	struct hash hash;
 	struct err why;
 	err_code rc = data_token_read(&f->data, token, &why);
@@ -83,7 +83,7 @@ check_token(struct fsck *f, struct err *err)
 		rc = meta_begin(f->chunks.meta, META_READ, &tx, err);
 		if (rc)
 			return rc;
-		rc = meta_device_by_token(tx, &hash, &device, err);
+		rc = meta_token_get(tx, &hash, NULL, &row, err);
 		if (!rc || rc != ERR_NOT_FOUND)
 			return rc;
 	}

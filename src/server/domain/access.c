@@ -1,6 +1,6 @@
 /*
- * One decision for every request (I12).  Both look-ups are made whatever the first one says, so a project that exists and is not
- * the caller's costs, and answers, the same as one that does not.
+ * One decision for every request (I12).  Project and grant are both looked up whatever the one says, so a project that exists and is
+ * not the caller's costs, and answers, the same as one that does not.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,6 +13,13 @@ struct finding {
 	enum role role;
 	bool known;
 };
+
+static void
+found_at_project(struct finding *f, bool exists, enum role granted)
+{
+	f->role = f->device.kind == DEVICE_OWNER ? ROLE_WRITER : granted;
+	f->known = exists && f->role != ROLE_NONE;
+}
 
 static err_code
 look_at_project(struct meta_tx *tx, const struct id *project, struct finding *f, struct project *p, struct err *err)
@@ -27,9 +34,30 @@ look_at_project(struct meta_tx *tx, const struct id *project, struct finding *f,
 	rc = meta_grant_get(tx, &f->device.id, project, &granted, err);
 	if (rc)
 		return rc;
-	f->role = f->device.kind == DEVICE_OWNER ? ROLE_WRITER : granted;
-	f->known = exists && f->role != ROLE_NONE;
+	found_at_project(f, exists, granted);
 	return ERR_OK;
+}
+
+static err_code
+look_by_token(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct finding *f, struct err *err)
+{
+	struct token_row row;
+	err_code rc = meta_token_get(tx, token_hash, project, &row, err);
+
+	if (rc)
+		return rc;
+	f->device = row.device;
+	if (project)
+		found_at_project(f, row.project, row.role);
+	return ERR_OK;
+}
+
+static err_code
+look_by_id(struct meta_tx *tx, const struct id *device, const struct id *project, struct finding *f, struct project *p, struct err *err)
+{
+	err_code rc = meta_device_get(tx, device, &f->device, err);
+
+	return rc || !project ? rc : look_at_project(tx, project, f, p, err);
 }
 
 /* Who is asked about: by a token's hash, or by the id of one who has shown his token before. */
@@ -42,12 +70,9 @@ static err_code
 look(struct meta_tx *tx, const struct who *who, const struct id *project, struct finding *f, struct err *err)
 {
 	struct project p;
-	err_code rc = who->token_hash ? meta_device_by_token(tx, who->token_hash, &f->device, err)
-	                              : meta_device_get(tx, who->device, &f->device, err);
+	err_code rc = who->token_hash ? look_by_token(tx, who->token_hash, project, f, err) : look_by_id(tx, who->device, project, f, &p, err);
 
-	if (rc == ERR_NOT_FOUND)
-		return err_set(err, ERR_TOKEN_INVALID, "the token is not known");
-	return rc || !project ? rc : look_at_project(tx, project, f, &p, err);
+	return rc == ERR_NOT_FOUND ? err_set(err, ERR_TOKEN_INVALID, "the token is not known") : rc;
 }
 
 static err_code
@@ -143,9 +168,7 @@ access_again(struct domain *d, const struct id *device, const struct id *project
 	*out = (struct project){ .name = "" };
 	rc = meta_begin(d->meta, META_READ, &tx, err);
 	if (!rc)
-		rc = meta_device_get(tx, device, &f.device, err);
-	if (!rc && project)
-		rc = look_at_project(tx, project, &f, out, err);
+		rc = look_by_id(tx, device, project, &f, out, err);
 	out->name = ""; /* the row's text goes with the transaction */
 	return rc ? rc : decide(&f, project ? ACCESS_READER : ACCESS_DEVICE, project, err);
 }

@@ -196,11 +196,11 @@ err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const 
 
 struct tree_page;
 /**
- * small_list(tx, project, f, a, out, err): the block list of a file whose whole content is one page; block_count 0: it has none, or a longer one,
- * which is asked for page by page.
+ * small_lists(tx, project, rows, n, a, out, err): the block lists of those of ${n} files whose whole content is one page.  block_count 0: it has
+ * none, or a longer one, which is asked for page by page.
  */
-err_code small_list(struct meta_tx *tx, const struct id *project, const struct file *f, struct arena *a, struct blocklist *out,
-    struct err *err);
+err_code small_lists(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, struct arena *a,
+    struct blocklist *out, struct err *err);
 /** tree_page_fill(…): what a page of ${n} rows becomes in the caller's arena; rows past ${limit} only say that there is more. */
 err_code tree_page_fill(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, unsigned limit,
     bool want_extents, struct arena *a, struct tree_page *out, struct err *err);

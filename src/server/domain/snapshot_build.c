@@ -12,7 +12,7 @@
 #define PIECE_MAX (8 * MIB)   /* of encoded text before it is handed on: the longest single file object is far smaller */
 #define PIECE_FULL (64 * KIB)
 #define TREE_PAGE 256 /* rows: one block of the transaction's arena, which stays, and stays in the processor's cache */
-#define LIST_ARENA_MAX (64 * KIB)
+#define LISTS_ARENA_MAX (META_LISTS_MAX * 64 * KIB)
 
 struct build {
 	struct domain *d;
@@ -23,7 +23,7 @@ struct build {
 	struct pack *pack;
 	struct handover *handover;
 	struct sbuf *text; /* the piece at hand */
-	struct arena *arena; /* one block list */
+	struct arena *arena; /* block lists of META_LISTS_MAX files */
 	int64_t count;
 	char after_dir[FILE_PATH_MAX], after_name[NAME_LEN_MAX + 1];
 };
@@ -41,26 +41,30 @@ flush(struct build *b, struct err *err)
  * people and scripts, who have no use for them.
  */
 static err_code
-list_of(struct build *b, const struct file *f, struct blocklist *out, struct err *err)
+lists_of(struct build *b, const struct file *rows, size_t n, struct blocklist *out, struct err *err)
 {
-	out->block_count = 0;
-	if (b->form != SNAPSHOT_NDJSON)
-		return ERR_OK;
-	arena_reset(b->arena);
-	return small_list(b->tx, b->project, f, b->arena, out, err);
+	if (b->form == SNAPSHOT_NDJSON) {
+		arena_reset(b->arena);
+		return small_lists(b->tx, b->project, rows, n, b->arena, out, err);
+	}
+	for (size_t i = 0; i < n; i++)
+		out[i].block_count = 0;
+	return ERR_OK;
 }
 
 static err_code
-add_file(struct build *b, const struct file *f, struct err *err)
+add_some(struct build *b, const struct file *rows, size_t n, struct err *err)
 {
-	struct blocklist list;
-	err_code rc = list_of(b, f, &list, err);
+	struct blocklist lists[META_LISTS_MAX];
+	err_code rc = lists_of(b, rows, n, lists, err);
 
-	if (rc)
-		return rc;
-	b->encoder->file(b->encoder->ctx, b->text, b->form, f, list.block_count > 0 ? &list : NULL, b->count == 0);
-	b->count++;
-	return b->text->len >= PIECE_FULL ? flush(b, err) : ERR_OK;
+	for (size_t i = 0; !rc && i < n; i++) {
+		b->encoder->file(b->encoder->ctx, b->text, b->form, &rows[i], lists[i].block_count > 0 ? &lists[i] : NULL, b->count == 0);
+		b->count++;
+		if (b->text->len >= PIECE_FULL)
+			rc = flush(b, err);
+	}
+	return rc;
 }
 
 static void
@@ -85,8 +89,8 @@ add_files(struct build *b, struct err *err)
 		rc = meta_file_tree(b->tx, b->project, b->after_dir, b->after_name, TREE_PAGE, &rows, &n, err);
 		if (!rc && n > 0)
 			remember_place(b, &rows[n - 1]);
-		for (size_t i = 0; !rc && i < n; i++)
-			rc = add_file(b, &rows[i], err);
+		for (size_t i = 0; !rc && i < n; i += META_LISTS_MAX)
+			rc = add_some(b, rows + i, MIN(n - i, META_LISTS_MAX), err);
 	}
 	return rc;
 }
@@ -135,7 +139,7 @@ snapshot_build(struct domain *d, const struct id *project, enum snapshot_form fo
 	b->project = project;
 	b->encoder = encoder;
 	b->form = form;
-	b->arena = arena_new(LIST_ARENA_MAX);
+	b->arena = arena_new(LISTS_ARENA_MAX);
 	rc = pack_open(d, coding, &b->pack, err);
 	if (rc)
 		return rc;

@@ -10,25 +10,61 @@
 
 static const struct blocklist NO_LIST;
 
-err_code
-small_list(struct meta_tx *tx, const struct id *project, const struct file *f, struct arena *a, struct blocklist *out,
-    struct err *err)
+static bool
+has_small_list(const struct file *f)
 {
-	const uint8_t *packed;
-	size_t len;
-	err_code rc;
+	return f->kind == KIND_FILE && f->size > 0 && !f->deleted_at && f->size <= (int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX);
+}
 
-	*out = NO_LIST;
-	if (f->kind != KIND_FILE || f->size == 0 || f->deleted_at || f->size > (int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX))
-		return ERR_OK;
-	rc = meta_blocks_get(tx, project, &f->list, 0, &packed, &len, err);
-	if (!rc)
-		rc = blocklist_unpack(packed, len, BLOCKLIST_PAGE_BLOCKS, a, out, err);
+static err_code
+list_unpack(const struct file *f, const struct packed_page *page, struct arena *a, struct blocklist *out, struct err *err)
+{
+	err_code rc = page->p ? blocklist_unpack(page->p, page->len, BLOCKLIST_PAGE_BLOCKS, a, out, err)
+	                      : err_set(err, ERR_NOT_FOUND, "no such page of a block list");
+
 	if (rc)
 		return err_wrap(err, "block list of %s", f->name);
 	if (blocklist_bytes(out) != (uint64_t)f->size)
 		*out = NO_LIST;
 	return ERR_OK;
+}
+
+/* Of up to META_LISTS_MAX files that have one, at rows[which[0]], rows[which[1]], … */
+static err_code
+lists_read(struct meta_tx *tx, const struct id *project, const struct file *rows, const size_t *which, size_t n, struct arena *a,
+    struct blocklist *out, struct err *err)
+{
+	struct packed_page pages[META_LISTS_MAX];
+	struct id lists[META_LISTS_MAX];
+	err_code rc;
+
+	if (n == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < n; i++)
+		lists[i] = rows[which[i]].list;
+	rc = meta_blocks_first(tx, project, lists, n, pages, err);
+	for (size_t i = 0; !rc && i < n; i++)
+		rc = list_unpack(&rows[which[i]], &pages[i], a, &out[which[i]], err);
+	return rc;
+}
+
+err_code
+small_lists(struct meta_tx *tx, const struct id *project, const struct file *rows, size_t n, struct arena *a, struct blocklist *out,
+    struct err *err)
+{
+	size_t which[META_LISTS_MAX], some = 0;
+	err_code rc = ERR_OK;
+
+	for (size_t i = 0; !rc && i < n; i++) {
+		out[i] = NO_LIST;
+		if (has_small_list(&rows[i]))
+			which[some++] = i;
+		if (some == META_LISTS_MAX || i + 1 == n) {
+			rc = lists_read(tx, project, rows, which, some, a, out, err);
+			some = 0;
+		}
+	}
+	return rc;
 }
 
 err_code
@@ -45,11 +81,10 @@ tree_page_fill(struct meta_tx *tx, const struct id *project, const struct file *
 		lists = arena_array(a, out->n, sizeof *lists);
 	if (!out->files || (want_extents && !lists))
 		return no_memory(err);
-	for (size_t i = 0; !rc && i < out->n; i++) {
+	for (size_t i = 0; !rc && i < out->n; i++)
 		rc = file_copy(a, &rows[i], &out->files[i], err);
-		if (!rc && want_extents)
-			rc = small_list(tx, project, &rows[i], a, &lists[i], err);
-	}
+	if (!rc && want_extents)
+		rc = small_lists(tx, project, rows, out->n, a, lists, err);
 	out->lists = lists;
 	return rc;
 }

@@ -81,8 +81,16 @@ err_code meta_project_total(struct meta_tx *tx, const struct id *project, const 
 
 err_code meta_device_add(struct meta_tx *tx, const struct device *d, struct err *err);
 err_code meta_device_get(struct meta_tx *tx, const struct id *id, struct device *out, struct err *err);
-/** By the SHA-256 of its token; revoked devices are found too. */
-err_code meta_device_by_token(struct meta_tx *tx, const struct hash *token_hash, struct device *out, struct err *err);
+
+/** Whose a token is, and what he may do in a project. */
+struct token_row {
+	struct device device;
+	bool project; /* it exists */
+	enum role role;
+};
+/** By the SHA-256 of the token; revoked devices are found too.  ${project} NULL: none.  All at once, since every request asks it. */
+err_code meta_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct token_row *out,
+    struct err *err);
 err_code meta_device_revoke(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err);
 err_code meta_device_seen(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err);
 /** Replaces; ROLE_NONE takes the grant away. */
@@ -224,6 +232,15 @@ err_code meta_blocks_add(struct meta_tx *tx, const struct id *project, const str
     const uint8_t *packed, size_t len, struct err *err);
 err_code meta_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page,
     const uint8_t **packed, size_t *len, struct err *err);
+
+#define META_LISTS_MAX 16 /* lists of one question */
+struct packed_page {
+	const uint8_t *p; /* NULL: there is no such list */
+	size_t len;
+};
+/** meta_blocks_first(tx, project, lists, n, out, err): page 0 of each of ${n} lists, in their order: one question to the database for all. */
+err_code meta_blocks_first(struct meta_tx *tx, const struct id *project, const struct id *lists, size_t n, struct packed_page *out,
+    struct err *err);
 /** meta_blocks_has(…): whether page 0 is there. */
 err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const struct id *list, bool *has, struct err *err);
 

@@ -1,4 +1,6 @@
 /* Files, versions, block lists and chunks in memory. */
+#include <assert.h>
+
 #include "server/meta/meta_mem_internal.h"
 
 /* ---- files ------------------------------------------------------------------------------------------------------------- */
@@ -448,6 +450,21 @@ mem_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *li
 		return err_set(err, ERR_NOT_FOUND, "no such page of a block list");
 	*packed = arena_memdup(tx->arena, row->p, row->len);
 	*len = row->len;
+	return ERR_OK;
+}
+
+err_code
+mem_blocks_first(struct meta_tx *tx, const struct id *project, const struct id *lists, size_t n, struct packed_page *out, struct err *err)
+{
+	assert(n > 0 && n <= META_LISTS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		err_code rc = mem_blocks_get(tx, project, &lists[i], 0, &out[i].p, &out[i].len, err);
+
+		if (rc && rc != ERR_NOT_FOUND)
+			return rc;
+		if (rc)
+			out[i] = (struct packed_page){ .p = NULL };
+	}
 	return ERR_OK;
 }
 

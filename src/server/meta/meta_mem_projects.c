@@ -294,15 +294,6 @@ mem_device_get(struct meta_tx *tx, const struct id *id, struct device *out, stru
 }
 
 err_code
-mem_device_by_token(struct meta_tx *tx, const struct hash *token_hash, struct device *out, struct err *err)
-{
-	struct mem_key k = { .len = 0 };
-
-	mem_key_hash(&k, token_hash);
-	return device_out(tx, mem_get(tx, MEM_DEVICE_TOKEN, &k), out, err);
-}
-
-err_code
 mem_device_revoke(struct meta_tx *tx, const struct id *id, int64_t now_us, struct err *err)
 {
 	struct device d;
@@ -368,6 +359,22 @@ mem_grant_get(struct meta_tx *tx, const struct id *device, const struct id *proj
 	g = mem_get(tx, MEM_GRANT, &k);
 	*out = g ? g->role : ROLE_NONE;
 	return ERR_OK;
+}
+
+err_code
+mem_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct token_row *out, struct err *err)
+{
+	struct mem_key k = { .len = 0 };
+	const struct project *row;
+	err_code rc;
+
+	mem_key_hash(&k, token_hash);
+	*out = (struct token_row){ .role = ROLE_NONE };
+	rc = device_out(tx, mem_get(tx, MEM_DEVICE_TOKEN, &k), &out->device, err);
+	if (rc || !project)
+		return rc;
+	out->project = project_row(tx, project, &row, NULL) == ERR_OK;
+	return mem_grant_get(tx, &out->device.id, project, &out->role, err);
 }
 
 static err_code

@@ -1,4 +1,6 @@
 /* Files, versions, block lists and chunks over SQL.  Every listing is a range of one index, in its order. */
+#include <assert.h>
+
 #include "server/meta/meta_sql_internal.h"
 
 /* ---- files ------------------------------------------------------------------------------------------------------------- */
@@ -331,6 +333,48 @@ sql_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *li
 	*packed = b.p;
 	*len = b.len;
 	return ERR_OK;
+}
+
+struct first_page {
+	struct id list;
+	struct packed_page page;
+};
+
+static void
+read_first_page(struct row *r, void *out)
+{
+	struct first_page *f = out;
+
+	row_id(r, &f->list);
+	f->page.p = row_bytes(r, &f->page.len);
+}
+
+err_code
+sql_blocks_first(struct meta_tx *tx, const struct id *project, const struct id *lists, size_t n, struct packed_page *out, struct err *err)
+{
+	static const char sql[] = "SELECT list, packed FROM file_blocks WHERE project_id = $1 AND page = 0"
+				  " AND list IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+	struct db_value values[1 + META_LISTS_MAX] = { DB_ID(project) };
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	struct first_page *found;
+	void *array = NULL;
+	size_t found_n = 0;
+	err_code rc;
+
+	assert(n > 0 && n <= META_LISTS_MAX);
+	for (size_t i = 0; i < META_LISTS_MAX; i++)
+		values[1 + i] = DB_ID(&lists[MIN(i, n - 1)]);
+	rc = db_query_values(sql_db(tx), &st, err, sql, values, ARRAY_LEN(values));
+	if (!rc)
+		rc = sql_all(tx, st, read_first_page, sizeof *found, &array, &found_n, err);
+	found = array;
+	for (size_t i = 0; !rc && i < n; i++) {
+		out[i] = (struct packed_page){ .p = NULL };
+		for (size_t k = 0; k < found_n; k++)
+			if (id_eq(&found[k].list, &lists[i]))
+				out[i] = found[k].page;
+	}
+	return rc;
 }
 
 err_code

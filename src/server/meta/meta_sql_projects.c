@@ -191,15 +191,28 @@ sql_device_get(struct meta_tx *tx, const struct id *id, struct device *out, stru
 	return rc ? rc : sql_one(tx, st, read_device, out, "device", err);
 }
 
-err_code
-sql_device_by_token(struct meta_tx *tx, const struct hash *token_hash, struct device *out, struct err *err)
+static void
+read_token_row(struct row *r, void *out)
 {
-	static const char sql[] = "SELECT " DEVICE_COLUMNS " FROM devices d WHERE d.token_hash = $1";
+	struct token_row *t = out;
+
+	read_device(r, &t->device);
+	t->project = row_i64(r) != 0;
+	t->role = (enum role)row_i64(r); /* NULL reads as 0, which is ROLE_NONE */
+}
+
+err_code
+sql_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct token_row *out, struct err *err)
+{
+	static const char sql[] = "SELECT " DEVICE_COLUMNS ", CASE WHEN EXISTS (SELECT 1 FROM projects WHERE id = $2) THEN 1 ELSE 0 END,"
+				  " (SELECT role FROM device_grants WHERE device_id = d.id AND project_id = $2)"
+				  " FROM devices d WHERE d.token_hash = $1";
+	static const struct id none;
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc;
 
-	rc = sql_query(tx, &st, err, sql, DB_HASH(token_hash));
-	return rc ? rc : sql_one(tx, st, read_device, out, "device", err);
+	rc = sql_query(tx, &st, err, sql, DB_HASH(token_hash), DB_ID(project ? project : &none));
+	return rc ? rc : sql_one(tx, st, read_token_row, out, "device", err);
 }
 
 err_code

@@ -352,11 +352,28 @@ versions(void **state)
 
 /* ---- block lists and chunks -------------------------------------------------------------------------------------------- */
 
+static const uint8_t zeros[100];
+
+/* Those of the lists that ${there} has a bit for have a first page, of zeros. */
+static void
+assert_first_pages(struct meta_tx *tx, const struct id *lists, size_t n, unsigned there)
+{
+	struct packed_page out[META_LISTS_MAX];
+
+	ok(meta_blocks_first(tx, P1, lists, n, out, ERR));
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(out[i].p != NULL, (there >> i) & 1);
+		if (out[i].p) {
+			assert_int_equal(out[i].len, sizeof zeros);
+			assert_memory_equal(out[i].p, zeros, sizeof zeros);
+		}
+	}
+}
+
 static void
 blocks(void **state)
 {
-	static const uint8_t zeros[100];
-	struct id h = id_no(1), g = id_no(2), nobody = id_no(77);
+	struct id h = id_no(1), g = id_no(2), nobody = id_no(77), many[META_LISTS_MAX];
 	struct meta_tx *tx;
 	const uint8_t *p;
 	size_t len;
@@ -380,6 +397,11 @@ blocks(void **state)
 	assert_memory_equal(p, "three", 5);
 	answers(meta_blocks_get(tx, P1, &h, 1, &p, &len, ERR), ERR_NOT_FOUND);
 	answers(meta_blocks_get(tx, P2, &h, 0, &p, &len, ERR), ERR_NOT_FOUND);
+	assert_first_pages(tx, (const struct id[]){ h, g, nobody, h }, 4, 1 | 8);
+	assert_first_pages(tx, &nobody, 1, 0);
+	for (size_t i = 0; i < META_LISTS_MAX; i++)
+		many[i] = i % 3 == 1 ? h : g;
+	assert_first_pages(tx, many, META_LISTS_MAX, 0x2492);
 	ok(meta_blocks_has(tx, P1, &h, &has, ERR));
 	assert_true(has);
 	ok(meta_blocks_has(tx, P1, &g, &has, ERR)); /* has no page 0 */

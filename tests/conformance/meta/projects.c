@@ -174,6 +174,7 @@ static void
 device_add(void **state)
 {
 	struct device d = a_device(1), other = a_device(2), out;
+	struct token_row row;
 	struct hash no_token = hash_no(77);
 	struct id nobody = id_no(77);
 	struct meta_tx *tx = writer(*state);
@@ -188,11 +189,11 @@ device_add(void **state)
 	tx = reader(*state);
 	ok(meta_device_get(tx, &d.id, &out, ERR));
 	assert_device(&out, &d);
-	ok(meta_device_by_token(tx, &d.token_hash, &out, ERR));
-	assert_device(&out, &d);
+	ok(meta_token_get(tx, &d.token_hash, NULL, &row, ERR));
+	assert_device(&row.device, &d);
 	answers(meta_device_get(tx, &nobody, &out, ERR), ERR_NOT_FOUND);
-	answers(meta_device_by_token(tx, &no_token, &out, ERR), ERR_NOT_FOUND);
-	answers(meta_device_by_token(tx, &other.token_hash, &out, ERR), ERR_NOT_FOUND);
+	answers(meta_token_get(tx, &no_token, NULL, &row, ERR), ERR_NOT_FOUND);
+	answers(meta_token_get(tx, &other.token_hash, NULL, &row, ERR), ERR_NOT_FOUND);
 	meta_abort(&tx);
 }
 
@@ -200,6 +201,7 @@ static void
 device_change(void **state)
 {
 	struct device d = a_device(1), out;
+	struct token_row row;
 	struct id nobody = id_no(77);
 	struct meta_tx *tx = writer(*state);
 
@@ -215,8 +217,8 @@ device_change(void **state)
 	tx = reader(*state);
 	ok(meta_device_get(tx, &d.id, &out, ERR));
 	assert_device(&out, &d);
-	ok(meta_device_by_token(tx, &d.token_hash, &out, ERR));
-	assert_device(&out, &d);
+	ok(meta_token_get(tx, &d.token_hash, NULL, &row, ERR));
+	assert_device(&row.device, &d);
 	meta_abort(&tx);
 }
 
@@ -227,6 +229,20 @@ assert_role(struct meta_tx *tx, const struct id *device, const struct id *projec
 
 	ok(meta_grant_get(tx, device, project, &role, ERR));
 	assert_int_equal(role, want);
+}
+
+/* The same by the token of a device that there is. */
+static void
+assert_token(struct meta_tx *tx, const struct id *device, const struct id *project, bool exists, enum role want)
+{
+	struct token_row row;
+	struct device d;
+
+	ok(meta_device_get(tx, device, &d, ERR));
+	ok(meta_token_get(tx, &d.token_hash, project, &row, ERR));
+	assert_device(&row.device, &d);
+	assert_int_equal(row.project, exists);
+	assert_int_equal(row.role, want);
 }
 
 static void
@@ -248,6 +264,10 @@ grants(void **state)
 	assert_role(tx, DEV, P1, ROLE_WRITER);
 	assert_role(tx, DEV, P2, ROLE_NONE);
 	assert_role(tx, &nobody, P1, ROLE_NONE);
+	assert_token(tx, DEV, P1, true, ROLE_WRITER);
+	assert_token(tx, DEV, P2, true, ROLE_NONE);
+	assert_token(tx, DEV, &nobody, false, ROLE_NONE);
+	assert_token(tx, DEV, NULL, false, ROLE_NONE);
 	meta_abort(&tx);
 	tx = writer(*state);
 	answers(meta_grant_set(tx, &(struct grant){ nobody, *P1, ROLE_READER }, ERR), ERR_NOT_FOUND);
