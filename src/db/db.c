@@ -22,11 +22,17 @@ db_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err)
 	err_code rc;
 
 	*tx = NULL;
-	if (mode == DB_READ)
-		return db->ops->read_begin(db, tx, err);
-	rc = writer_begin(db->writer, err);
-	if (!rc)
-		*tx = db->writer->tx;
+	if (mode == DB_WRITE) {
+		rc = writer_begin(db->writer, err);
+		if (!rc)
+			*tx = db->writer->tx;
+	} else {
+		rc = db->ops->read_begin(db, mode == DB_READ_ONE, tx, err);
+	}
+	if (!rc) {
+		(*tx)->one = mode == DB_READ_ONE;
+		(*tx)->asked = false;
+	}
 	return rc;
 }
 
@@ -59,6 +65,8 @@ db_abort(struct db_tx **tx)
 err_code
 db_query_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const char *sql, const struct db_value *values, size_t n)
 {
+	assert(!tx->one || !tx->asked);
+	tx->asked = true;
 	return tx->ops->query(tx, sql, values, n, st, err);
 }
 

@@ -24,7 +24,11 @@ struct db_tx;
 struct db_stmt;
 struct db_migrations;
 
-enum db_mode { DB_READ, DB_WRITE };
+enum db_mode {
+	DB_READ,
+	DB_READ_ONE, /* one statement alone, which is of one instant by itself: it costs an engine behind a line one message instead of three */
+	DB_WRITE
+};
 
 /* ---- open and close --------------------------------------------------------------------------------------------------- */
 
@@ -64,7 +68,7 @@ err_code db_checkpoint(struct db *db, bool truncate, struct err *err);
 
 /* ---- transactions ------------------------------------------------------------------------------------------------------- */
 
-/** db_begin(db, mode, tx, err): a reader sees the instant of this call; a writer waits for those before it. */
+/** db_begin(db, mode, tx, err): a reader sees the instant of this call, one of DB_READ_ONE that of its statement; a writer waits for those before it. */
 err_code db_begin(struct db *db, enum db_mode mode, struct db_tx **tx, struct err *err);
 
 /**

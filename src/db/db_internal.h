@@ -8,8 +8,8 @@
 struct db_ops {
 	void (*free)(struct db *db);
 	err_code (*checkpoint)(struct db *db, bool truncate, struct err *err);
-	/** read_begin, read_end: a transaction that reads.  Those that write go by db->writer. */
-	err_code (*read_begin)(struct db *db, struct db_tx **tx, struct err *err);
+	/** read_begin, read_end: a transaction that reads; ${one}: DB_READ_ONE.  Those that write go by db->writer. */
+	err_code (*read_begin)(struct db *db, bool one, struct db_tx **tx, struct err *err);
 	void (*read_end)(struct db_tx *tx);
 
 	/** query: prepared or found in the cache, bound, not yet run. */
@@ -53,6 +53,7 @@ struct db_tx {
 	struct db *db;
 	enum db_mode mode;
 	unsigned busy;      /* statements that are lent out */
+	bool one, asked;    /* DB_READ_ONE; a statement has been asked */
 	struct err failure; /* the first error of this transaction; code ERR_OK: none */
 };
 

@@ -148,7 +148,7 @@ void pg_unlisten(struct db_listener *l);
 /* ---- postgres_tx.c ------------------------------------------------------------------------------------------------------ */
 
 extern const struct writer_ops pg_writer;
-err_code pg_read_begin(struct db *db, struct db_tx **tx, struct err *err);
+err_code pg_read_begin(struct db *db, bool one, struct db_tx **tx, struct err *err);
 void pg_read_end(struct db_tx *tx);
 
 /* ---- postgres_stmt.c ---------------------------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  * the writers of several processes on one database take turns as well.  READ COMMITTED: the statements after the lock see
  * all that was committed before it was given, and nobody else writes until this transaction has ended (docs/adr/0008).
  *
- * Readers.  REPEATABLE READ from the first statement, which begin sends along: the instant is that of db_begin.
+ * Readers.  REPEATABLE READ from the first statement, which begin sends along: the instant is that of db_begin.  Who asks one statement alone
+ * needs no transaction around it: begin only looks whether the connection still stands.
  *
  * Lost connections.
  *   at begin         nothing has been done: it is made again, within the deadline
@@ -22,6 +23,16 @@
 #include <sys/socket.h>
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------- */
+
+/* Nothing is sent; but what the server has said meanwhile, its farewell at last, is here. */
+static err_code
+begin_alone(struct pg_conn *c, int64_t deadline_ms, struct err *err)
+{
+	c->base.failure.code = ERR_OK;
+	if (!pg_lost(c))
+		(void)PQconsumeInput(c->pg);
+	return pg_lost(c) ? pg_connect_until(c, deadline_ms, err) : ERR_OK;
+}
 
 static err_code
 begin_once(struct pg_conn *c, struct err *err)
@@ -256,9 +267,10 @@ pg_read_end(struct db_tx *tx)
 }
 
 err_code
-pg_read_begin(struct db *base, struct db_tx **tx, struct err *err)
+pg_read_begin(struct db *base, bool one, struct db_tx **tx, struct err *err)
 {
 	struct pg *db = (struct pg *)base;
+	int64_t deadline_ms = clock_mono_ms() + db->wait_ms;
 	struct pool_item *item;
 	struct pg_conn *c;
 	err_code rc;
@@ -267,7 +279,7 @@ pg_read_begin(struct db *base, struct db_tx **tx, struct err *err)
 	if (rc)
 		return rc;
 	c = item ? pg_conn_of_item(item) : pg_conn_new(db, DB_READ);
-	rc = begin_until(c, clock_mono_ms() + db->wait_ms, err);
+	rc = one ? begin_alone(c, deadline_ms, err) : begin_until(c, deadline_ms, err);
 	if (rc)
 		pool_give(&db->readers, &c->item);
 	else

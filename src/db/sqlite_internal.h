@@ -65,7 +65,7 @@ err_code conn_exec(struct conn *c, const char *sql, struct err *err);
 
 /* sqlite_tx.c */
 extern const struct writer_ops sqlite_writer;
-err_code sqlite_read_begin(struct db *db, struct db_tx **tx, struct err *err);
+err_code sqlite_read_begin(struct db *db, bool one, struct db_tx **tx, struct err *err);
 void sqlite_read_end(struct db_tx *tx);
 err_code sqlite_checkpoint(struct db *db, bool truncate, struct err *err);
 

@@ -118,7 +118,7 @@ check(struct domain *d, const struct who *who, enum access need, const struct id
 	struct finding f = { .role = ROLE_NONE };
 	err_code rc;
 
-	rc = meta_begin(d->meta, META_READ, &tx, err);
+	rc = meta_begin(d->meta, who->token_hash ? META_READ_ONE : META_READ, &tx, err);
 	if (!rc)
 		rc = look(tx, who, project, &f, err);
 	if (!rc)

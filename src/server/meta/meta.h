@@ -26,7 +26,11 @@
 struct meta;
 struct meta_tx;
 
-enum meta_mode { META_READ, META_WRITE };
+enum meta_mode {
+	META_READ,
+	META_READ_ONE, /* one look-up by key alone, as meta_token_get or meta_project_get, with nothing around it that it would have to agree with */
+	META_WRITE
+};
 
 void meta_free(struct meta *m);
 

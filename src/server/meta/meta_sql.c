@@ -182,12 +182,13 @@ sql_any(struct db_stmt *st, bool *any, struct err *err)
 static err_code
 sql_begin(struct meta *meta, enum meta_mode mode, struct meta_tx **tx, struct err *err)
 {
+	static const enum db_mode DB_MODE[] = { [META_READ] = DB_READ, [META_READ_ONE] = DB_READ_ONE, [META_WRITE] = DB_WRITE };
 	struct sql *m = (struct sql *)meta;
 	struct db_tx *db;
 	struct sql_tx *t;
 	err_code rc;
 
-	rc = db_begin(m->db, mode == META_WRITE ? DB_WRITE : DB_READ, &db, err);
+	rc = db_begin(m->db, DB_MODE[mode], &db, err);
 	if (rc)
 		return rc;
 	t = xcalloc(1, sizeof *t);
