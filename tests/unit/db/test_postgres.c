@@ -62,6 +62,41 @@ lost_while_idle(void **state)
 	}
 }
 
+static err_code
+ask_one(struct db_tx *tx, int64_t id, struct err *err)
+{
+	static const char sql[] = "SELECT v FROM t WHERE id = $1";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+	bool row;
+
+	rc = db_query(tx, &st, err, sql, DB_I64(id));
+	return rc ? rc : db_step(st, &row, err);
+}
+
+/* One statement alone: as above before it is asked, as below when the session is lost after its begin. */
+static void
+lost_alone(void **state)
+{
+	struct fixture *f = *state;
+	struct db_tx *tx;
+
+	put_one(f, 1);
+	for (int i = 0; i < 3; i++) {
+		tx = begin(f, DB_READ_ONE);
+		ok(ask_one(tx, 1, ERR));
+		db_abort(&tx);
+		end_sessions(f);
+	}
+	tx = begin(f, DB_READ_ONE);
+	end_sessions(f);
+	answers(ask_one(tx, 1, ERR), ERR_UNAVAILABLE);
+	db_abort(&tx);
+	tx = begin(f, DB_READ_ONE);
+	ok(ask_one(tx, 1, ERR));
+	db_abort(&tx);
+}
+
 static void
 lost_midway(void **state)
 {
@@ -100,18 +135,6 @@ reader_ends(void **state)
 	for (int i = 0; i < 500 && strcmp(n, "0") != 0; i++)
 		schema_sql(&f->schema, sql, n, sizeof n);
 	assert_string_equal(n, "0");
-}
-
-static err_code
-ask_one(struct db_tx *tx, int64_t id, struct err *err)
-{
-	static const char sql[] = "SELECT v FROM t WHERE id = $1";
-	AUTO(db_resetp) struct db_stmt *st = NULL;
-	err_code rc;
-	bool row;
-
-	rc = db_query(tx, &st, err, sql, DB_I64(id));
-	return rc ? rc : db_step(st, &row, err);
 }
 
 /* With statements under way that nobody has waited for, whatever comes next. */
@@ -525,6 +548,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(processes_take_turns), /* first: others change DRAY_FAULT */
 		TN(lost_while_idle),
+		TN(lost_alone),
 		TN(lost_midway),
 		TN(reader_ends),
 		TN(lost_under_way),
