@@ -20,17 +20,26 @@
 #include "base/fault.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 /* ---- beginning ------------------------------------------------------------------------------------------------------------- */
 
-/* Nothing is sent; but what the server has said meanwhile, its farewell at last, is here. */
+static bool
+has_said(const struct pg_conn *c)
+{
+	struct pollfd p = { .fd = PQsocket(c->pg), .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Nothing is sent; but what the server has said meanwhile is here, and last that it has gone, if it has. */
 static err_code
 begin_alone(struct pg_conn *c, int64_t deadline_ms, struct err *err)
 {
 	c->base.failure.code = ERR_OK;
-	if (!pg_lost(c))
-		(void)PQconsumeInput(c->pg);
+	while (!pg_lost(c) && has_said(c) && PQconsumeInput(c->pg))
+		continue;
 	return pg_lost(c) ? pg_connect_until(c, deadline_ms, err) : ERR_OK;
 }
 
