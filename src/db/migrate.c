@@ -176,8 +176,8 @@ db_migrate(struct db *db, const struct db_migrations *set, int64_t now_us, struc
 		rc = records_check(db, set, &applied, err);
 	if (rc || applied == set->n)
 		return rc;
-	if (applied > 0) /* a million files take the better part of a minute */
-		log_event(LOG_INFO, "the database is changed to what this version keeps; do not be afraid to wait, or to stop it",
+	if (applied > 0)
+		log_event(LOG_INFO, "the database of an older version is changed; with very many files that takes a minute, and a stop undoes it",
 		    LOG_U64("migrations", set->n - applied));
 	rc = apply_missing(db, set, now_us, err);
 	if (!rc && applied > 0)
