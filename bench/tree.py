@@ -6,6 +6,7 @@ memory has not.
 """
 import concurrent.futures
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -25,7 +26,7 @@ LOAD_CONNECTIONS = 64  # of many devices
 FLEET = 1500  # devices that ask in turn: each may learn nothing 50 times at once and 20 times a second
 IDLE = 1000
 LARGE = 4 << 20  # an answer
-BUFFER = bytearray(b"\1" * (160 << 20))
+LARGE_MAX = 160 << 20
 PLAN = {10_000: {"list": 0.5, "none": 0.1, "one percent": 0.03, "snapshot": 0.1}, 100_000: {"list": 0.5}}  # seconds, of the original plan
 
 
@@ -57,12 +58,19 @@ http {{ access_log off; sendfile on; keepalive_requests 100000000; default_type 
         self.process.wait()
 
 
+@functools.cache
+def touched():
+    """Memory for a large answer: making a hundred MB of it while one comes would be a fifth of a second of nobody's work but this process's."""
+    return memoryview(bytearray(b"\1" * LARGE_MAX))
+
+
 class Line:
     """One keep-alive connection."""
 
     def __init__(self, port, token=None):
         self.conn = http.client.HTTPConnection("127.0.0.1", int(port))
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.large = touched()
 
     def get(self, target, **headers):
         start = time.monotonic()
@@ -75,8 +83,7 @@ class Line:
         return took, body
 
     def read_large(self, answer):
-        """Into memory that has been touched before: making a hundred MB of it would be a fifth of a second of nobody's work but this process's."""
-        body = memoryview(BUFFER)[:answer.length]
+        body = self.large[:answer.length]
         at = 0
         while at < len(body):
             if not (got := answer.readinto(body[at:])):

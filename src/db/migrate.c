@@ -1,6 +1,6 @@
 /*
  * Migrations.  All that are missing are applied and recorded in one transaction: a killed one leaves the schema that was there, never one
- * between two versions, and a new database costs one flush.  The record keeps the hash of the text before its tokens are replaced: it is
+ * between two versions, and a new database costs two flushes.  The record keeps the hash of the text before its tokens are replaced: it is
  * the same on every engine.
  */
 #include "db/db_internal.h"

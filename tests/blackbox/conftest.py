@@ -99,7 +99,7 @@ class Drayd:
         assert not TROUBLE.search(self.log.read_text(errors="replace")), self.said()
 
     def drayd(self, *args):
-        run = run_drayd(*args, "--data", self.data, env=self.env, bin=self.bin)
+        run = run_drayd(*args, "--data", self.data, env=self.env, bin=self.bin, timeout=60)
         assert run.returncode == 0, run.stderr
         return run.stdout
 

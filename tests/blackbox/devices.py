@@ -23,10 +23,10 @@ def leaks():
     return {"ASAN_OPTIONS": f"detect_leaks={int(next(processes) % LEAKS_EVERY == 0)}"}
 
 
-def run_program(program, *args, env=None, bin=BIN, **more):
+def run_program(program, *args, env=None, bin=BIN, timeout=600, **more):
     """One command to its end; a sanitizer that speaks up fails the test whatever the exit status."""
     run = subprocess.run([bin / program, *map(str, args)], capture_output=True, text=True, errors="surrogateescape",
-                         env={**os.environ, **leaks(), **(env or {})}, timeout=600, **more)
+                         env={**os.environ, **leaks(), **(env or {})}, timeout=timeout, **more)
     assert "runtime error" not in run.stderr and "Sanitizer" not in run.stderr, run.stderr
     assert run.returncode in (0, 1, 2, 3), f"{program} {args}: {run.returncode}\n{run.stderr}"
     return run
@@ -36,8 +36,8 @@ def run_dray(*args, **more):
     return run_program("dray", *args, **more)
 
 
-def run_drayd(*args, **more):
-    return run_program("drayd", *args, **more)
+def run_drayd(*args, timeout=300, **more):
+    return run_program("drayd", *args, timeout=timeout, **more)
 
 
 class Device:

@@ -452,8 +452,8 @@ def test_a_data_directory_that_is_none(tmp_path):
     (tmp_path / "other").mkdir()
     for name in "missing", "other":
         for command in ["project", "list"], ["device", "list", "--project", "0" * 32], ["gc"]:
-            run = run_drayd(*command, "--data", tmp_path / name)
+            run = run_drayd(*command, "--data", tmp_path / name, timeout=PATIENCE)
             assert run.returncode == 1 and name in run.stderr and "Check the path." in run.stderr, run.stderr
     assert list(tmp_path.iterdir()) == [tmp_path / "other"] and not list((tmp_path / "other").iterdir())
-    run = run_drayd("project", "create", "first", "--data", tmp_path / "other")
+    run = run_drayd("project", "create", "first", "--data", tmp_path / "other", timeout=PATIENCE)
     assert run.returncode == 0 and (tmp_path / "other/owner.token").exists(), run.stderr

@@ -43,19 +43,16 @@ flush(struct build *b, struct err *err)
 static err_code
 lists_of(struct build *b, const struct file *rows, size_t n, struct blocklist *out, struct err *err)
 {
-	if (b->form == SNAPSHOT_NDJSON) {
-		arena_reset(b->arena);
-		return small_lists(b->tx, b->project, rows, n, b->arena, out, err);
-	}
-	for (size_t i = 0; i < n; i++)
-		out[i].block_count = 0;
-	return ERR_OK;
+	if (b->form != SNAPSHOT_NDJSON)
+		return ERR_OK;
+	arena_reset(b->arena);
+	return small_lists(b->tx, b->project, rows, n, b->arena, out, err);
 }
 
 static err_code
 add_some(struct build *b, const struct file *rows, size_t n, struct err *err)
 {
-	struct blocklist lists[META_LISTS_MAX];
+	struct blocklist lists[META_LISTS_MAX] = { 0 }; /* of no blocks */
 	err_code rc = lists_of(b, rows, n, lists, err);
 
 	for (size_t i = 0; !rc && i < n; i++) {
