@@ -145,9 +145,11 @@ progress_file(const struct transfer_env *env)
 }
 
 unsigned
-transfer_parallel(const struct transfer_env *env)
+transfer_parallel(const struct transfer_env *env, uint64_t pieces)
 {
-	return env->parallel ? MIN(env->parallel, PARALLEL_MAX) : PARALLEL_DEFAULT;
+	unsigned most = env->parallel ? MIN(env->parallel, PARALLEL_MAX) : PARALLEL_DEFAULT;
+
+	return pieces < most ? MAX((unsigned)pieces, 1U) : most;
 }
 
 bool

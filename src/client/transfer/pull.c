@@ -142,14 +142,17 @@ page_wait(struct pull *p, uint32_t *span)
 
 /* ---- from end to end --------------------------------------------------------------------------------------------------------------- */
 
+/* What is there to do, and how many threads it is worth: each of its blocks may be in a chunk of its own. */
 static void
-expect(const struct transfer_env *env, const struct pull_file *files, size_t n)
+expect(struct pull *p, const struct pull_file *files, size_t n)
 {
 	uint64_t bytes = 0;
 
 	for (size_t i = 0; i < n; i++)
 		bytes += (uint64_t)files[i].want->size;
-	progress_expect(env, n, bytes);
+	progress_expect(p->env, n, bytes);
+	p->parallel = transfer_parallel(p->env, n + bytes / BLOCK_LEN_MAX);
+	p->copiers = (unsigned)MIN(n + bytes / (SPAN_BLOCKS * BLOCK_LEN_MAX), COPIERS);
 }
 
 static unsigned
@@ -170,7 +173,7 @@ run(struct pull *p, const struct pull_file *files, size_t n)
 {
 	pthread_t fetchers[PARALLEL_MAX], copiers[COPIERS];
 	unsigned fetching = start(p, "fetch", fetcher_main, fetchers, p->parallel);
-	unsigned copying = start(p, "copy", copier_main, copiers, COPIERS);
+	unsigned copying = start(p, "copy", copier_main, copiers, p->copiers);
 
 	if (fetching > 0 && copying > 0)
 		plan_all(p, files, n);
@@ -198,7 +201,7 @@ err_code
 pull_run(const struct transfer_env *env, const struct pull_file *files, size_t n, pull_open open_temp, pull_ready ready,
     struct err *err)
 {
-	struct pull p = { .env = env, .open_temp = open_temp, .ready = ready, .parallel = transfer_parallel(env) };
+	struct pull p = { .env = env, .open_temp = open_temp, .ready = ready };
 	err_code rc;
 
 	if (n == 0)
@@ -213,7 +216,7 @@ pull_run(const struct transfer_env *env, const struct pull_file *files, size_t n
 	cond_init(&p.can_fetch);
 	cond_init(&p.can_copy);
 	cond_init(&p.can_plan);
-	expect(env, files, n);
+	expect(&p, files, n);
 	run(&p, files, n);
 	list_flush(&p);
 	cond_fini(&p.can_fetch);

@@ -4,9 +4,9 @@
  *
  *   plan   the thread that called pull_run: files whose extents are told become needs at once; of the others the block list is read,
  *          in pages, and each block is looked up among those that this disk has.
- *   copy   COPIERS threads: what a page's file needs and this disk has (the temporary of an earlier attempt, older versions, copies)
+ *   copy   up to COPIERS threads: what a page's file needs and this disk has (the temporary of an earlier attempt, older versions, copies)
  *          is verified and put in its place; what is missing becomes needs, grouped by chunk into jobs.
- *   fetch  as many threads as requests at once: get what a job names, verify it, put it in its place.
+ *   fetch  as many threads as requests at once, but no more than there are blocks: get what a job names, verify it, put it in its place.
  *
  * A stage waits only for those after it, so none can wait for itself.  Whoever lands the last piece of a file hands it over.
  *
@@ -131,7 +131,7 @@ struct pull {
 	const struct transfer_env *env;
 	pull_open open_temp;
 	pull_ready ready;
-	unsigned parallel;
+	unsigned parallel, copiers; /* set before they are started */
 	bool bare;                  /* there was no file here before: nothing to look for on this disk */
 	bool no_lean;               /* the planner's: the server does not give a list's extents alone */
 	bool no_fetch;              /* atomic: the server does not have blocks/fetch */

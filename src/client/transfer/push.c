@@ -251,6 +251,32 @@ commit_loop(struct push *p)
 	}
 }
 
+static uint64_t
+chunks_most(const struct plan_op *op)
+{
+	return 1 + (uint64_t)op->local->size / CHUNK_RAW_MAX;
+}
+
+/* An edit of one file, which is most of what is ever pushed, is not worth ten threads. */
+static void
+count_threads(struct push *p)
+{
+	uint64_t items = 0, chunks = 0;
+
+	for (const struct item *it = p->retry.head; it; it = it->next) {
+		items++;
+		chunks += chunks_most(it->op);
+	}
+	for (size_t i = p->next_op; i < p->n; i++) {
+		if (!in_files(&p->ops[i]))
+			continue;
+		items++;
+		chunks += chunks_most(&p->ops[i]);
+	}
+	p->packers = (unsigned)MIN(items, PACKERS);
+	p->parallel = transfer_parallel(p->env, chunks);
+}
+
 /* Start the threads; those that could be started are in ${threads}. */
 static unsigned
 start_threads(struct push *p, pthread_t *threads)
@@ -258,8 +284,8 @@ start_threads(struct push *p, pthread_t *threads)
 	struct err err;
 	unsigned n = 0;
 
-	p->packing = PACKERS;
-	for (unsigned i = 0; i < PACKERS; i++) {
+	p->packing = p->packers;
+	for (unsigned i = 0; i < p->packers; i++) {
 		if (thread_start("pack", packer_main, p, &threads[n], &err)) {
 			push_fail(p, &err);
 			return n;
@@ -286,6 +312,7 @@ file_phase(struct push *p)
 		p->next_op++;
 	if (all_started(p))
 		return;
+	count_threads(p);
 	n = start_threads(p, threads);
 	commit_loop(p);
 	mutex_lock(&p->mu);
@@ -341,7 +368,7 @@ push_fini(struct push *p)
 err_code
 push_run(const struct transfer_env *env, const struct plan_op *ops, size_t n, push_done done, struct err *err)
 {
-	struct push p = { .env = env, .ops = ops, .n = n, .done = done, .parallel = transfer_parallel(env) };
+	struct push p = { .env = env, .ops = ops, .n = n, .done = done };
 	struct err ignored;
 	err_code rc;
 

@@ -1,6 +1,6 @@
 #pragma once
 /**
- * Inside of a push.  Two packers read and hash files and fill parcels (chunks); senders send them; the thread that called push_run
+ * Inside of a push.  Packers read and hash files and fill parcels (chunks); senders send them; the thread that called push_run
  * commits what has arrived and tells the caller.
  *
  * Memory     (PACKERS + parallel + 2) chunk builders of CHUNK_LEN_MAX, and 4 MiB for each packer: 12 × 4.06 + 2 × 4 = 57 MiB with
@@ -118,7 +118,7 @@ struct push {
 	const struct plan_op *ops;
 	size_t n;
 	push_done done;
-	unsigned parallel;
+	unsigned packers, parallel;   /* set before they are started */
 	struct step *steps;           /* the committer's: of the batch at hand */
 	size_t step_count, step_cap;
 	struct err *held;             /* the committer's: the server holds deletions, and why; NULL: it does not */

@@ -10,7 +10,7 @@
 struct parcel *
 parcel_take(struct push *p)
 {
-	unsigned max = PACKERS + p->parallel + 2; /* those being filled, those being sent, and two so that nobody waits */
+	unsigned max = p->packers + p->parallel + 2; /* those being filled, those being sent, and two so that nobody waits */
 	struct parcel *parcel = NULL;
 
 	mutex_lock(&p->mu);

@@ -24,8 +24,8 @@ struct transfer_progress {
 	} watched[WATCHED_MAX];
 };
 
-/** transfer_parallel(env): requests at once, within bounds. */
-unsigned transfer_parallel(const struct transfer_env *env);
+/** transfer_parallel(env, pieces): requests at once, within bounds: for as many pieces there is no use of more. */
+unsigned transfer_parallel(const struct transfer_env *env, uint64_t pieces);
 
 static inline bool
 transfer_cancelled(const struct transfer_env *env)
