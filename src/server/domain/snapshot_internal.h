@@ -1,5 +1,5 @@
 #pragma once
-/** Building a snapshot (snapshot_build.c) and compressing it (snapshot_pack.c) beside that (snapshot_handover.c), for snapshot.c. */
+/** Building a snapshot (snapshot_build.c) and compressing it (snapshot_pack.c), in threads side by side (snapshot_relay.c), for snapshot.c. */
 
 #include "server/domain/domain_internal.h"
 #include "server/domain/snapshot.h"
@@ -26,16 +26,18 @@ void pack_free(struct pack *p);
 void pack_freep(struct pack **p);
 
 /**
- * Text into a pack, packed by a thread of its own once there is more than a piece of it.  ${pack} is borrowed; the caller does not
- * touch it between the first handover_piece and handover_last or handover_free.
+ * What one thread makes is taken by another, in order, so that both together take as long as the longer of the two.  The slots it passes
+ * through are the caller's, numbered from 0; the giver fills slot 0 first.
  *
- * handover_new lends the first piece, to be filled with up to ${piece_max} bytes.  handover_piece hands over *text, which is full, and lends
- * the next one.  handover_last hands over what the caller has and waits until all is packed.
- * Errors     those of pack_add, maybe of an earlier piece; then all that is left is handover_free, which waits for the thread to end.
- * Memory     four pieces.
+ * relay_give hands over the giver's slot and lends the next one, when there is one.  relay_last hands over the slot and waits until all is
+ * taken; after it, what ${take} works with is the giver's again.  ${take} is called in a thread of its own, or by the giver where the
+ * system has no room for a thread.
+ * Errors     those of ${take}, maybe for an earlier slot; then nothing more is taken, and all that is left is relay_free, which waits for the
+ *            thread to end.
  */
-struct handover;
-struct handover *handover_new(struct pack *pack, size_t piece_max, struct sbuf **text);
-err_code handover_piece(struct handover *h, struct sbuf **text, struct err *err);
-err_code handover_last(struct handover *h, struct err *err);
-void handover_free(struct handover *h);
+struct relay;
+typedef err_code relay_take(void *ctx, unsigned slot, struct err *err);
+struct relay *relay_new(const char *name, unsigned slots, relay_take *take, void *ctx);
+err_code relay_give(struct relay *r, unsigned *slot, struct err *err);
+err_code relay_last(struct relay *r, struct err *err);
+void relay_free(struct relay *r);

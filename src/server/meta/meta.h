@@ -237,7 +237,7 @@ err_code meta_blocks_add(struct meta_tx *tx, const struct id *project, const str
 err_code meta_blocks_get(struct meta_tx *tx, const struct id *project, const struct id *list, uint32_t page,
     const uint8_t **packed, size_t *len, struct err *err);
 
-#define META_LISTS_MAX 16 /* lists of one question */
+#define META_LISTS_MAX 64 /* lists of one question */
 struct packed_page {
 	const uint8_t *p; /* NULL: there is no such list */
 	size_t len;

@@ -356,7 +356,7 @@ static const uint8_t zeros[100];
 
 /* Those of the lists that ${there} has a bit for have a first page, of zeros. */
 static void
-assert_first_pages(struct meta_tx *tx, const struct id *lists, size_t n, unsigned there)
+assert_first_pages(struct meta_tx *tx, const struct id *lists, size_t n, uint64_t there)
 {
 	struct packed_page out[META_LISTS_MAX];
 
@@ -401,7 +401,7 @@ blocks(void **state)
 	assert_first_pages(tx, &nobody, 1, 0);
 	for (size_t i = 0; i < META_LISTS_MAX; i++)
 		many[i] = i % 3 == 1 ? h : g;
-	assert_first_pages(tx, many, META_LISTS_MAX, 0x2492);
+	assert_first_pages(tx, many, META_LISTS_MAX, 0x2492492492492492);
 	ok(meta_blocks_has(tx, P1, &h, &has, ERR));
 	assert_true(has);
 	ok(meta_blocks_has(tx, P1, &g, &has, ERR)); /* has no page 0 */

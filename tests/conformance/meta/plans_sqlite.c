@@ -15,6 +15,13 @@ plans_is_control(const char *sql)
 	return strstr(sql, "schema_migrations") != NULL; /* once a start, a handful of rows */
 }
 
+/* A table is read from end to end; not one of the numbers that a statement counts to. */
+static bool
+is_scan(const char *detail)
+{
+	return strncmp(detail, "SCAN ", 5) == 0 && strcmp(detail, "SCAN CONSTANT ROW") != 0 && strcmp(detail, "SCAN numbers") != 0;
+}
+
 static void
 check_plan(sqlite3 *h, const char *sql)
 {
@@ -27,7 +34,7 @@ check_plan(sqlite3 *h, const char *sql)
 	while (sqlite3_step(st) == SQLITE_ROW) {
 		const char *detail = (const char *)sqlite3_column_text(st, 3);
 
-		if (strncmp(detail, "SCAN ", 5) == 0 || strstr(detail, "TEMP B-TREE") || strstr(detail, "AUTOMATIC"))
+		if (is_scan(detail) || strstr(detail, "TEMP B-TREE") || strstr(detail, "AUTOMATIC"))
 			fail_msg("%s\n  plan: %s", sql, detail);
 	}
 	sqlite3_finalize(st);

@@ -136,9 +136,9 @@ expected(struct rig *r, enum snapshot_form form)
 	assert_ok(r, meta_begin(r->meta, META_READ, &tx, &r->err));
 	assert_ok(r, meta_file_tree(tx, &r->project, "", "", 100000, &rows, &n, &r->err));
 	for (size_t i = 0; i < n; i++) {
-		struct blocklist one = { .block_count = 1 };
+		struct blocklist list = { .block_count = (uint32_t)((rows[i].size + BLOCK_LEN_MAX - 1) / BLOCK_LEN_MAX) };
 
-		line(NULL, &sb, form, &rows[i], form == SNAPSHOT_NDJSON && rows[i].size ? &one : NULL, i == 0);
+		line(NULL, &sb, form, &rows[i], form == SNAPSHOT_NDJSON && rows[i].size ? &list : NULL, i == 0);
 	}
 	meta_abort(&tx);
 	tail(NULL, &sb, form);
@@ -176,6 +176,31 @@ every_form_and_coding_is_the_tree(void **state)
 			if (coding != SNAPSHOT_PLAIN)
 				assert_true(s.row.stored_len < s.row.raw_len / 4);
 		}
+}
+
+/* The longest lists that are told, of the longest paths. */
+static void
+lists_of_a_page(void **state)
+{
+	enum { FILES = 600 };
+	static uint8_t bytes[CHUNK_RAW_MAX];
+	static char dir[NAME_LEN_MAX + 1];
+	struct rig *r = *state;
+	struct op *ops = xcalloc(FILES, sizeof *ops);
+	struct snapshot_out s;
+	struct made m;
+
+	memset(bytes, 'x', sizeof bytes);
+	memset(dir, 'd', NAME_LEN_MAX);
+	m = rig_upload(r, bytes, sizeof bytes);
+	for (int i = 0; i < FILES; i++) {
+		ops[i] = put_file(arena_printf(r->a, "%s/%s/%s/%s/%s/%d", dir, dir, dir, dir, dir, i), &m);
+		ops[i].make_parents = true;
+	}
+	rig_commit(r, ops, FILES);
+	free(ops);
+	s = open_snapshot(r, SNAPSHOT_NDJSON, SNAPSHOT_PLAIN);
+	assert_string_equal(text_of(r, &s, SNAPSHOT_PLAIN), expected(r, SNAPSHOT_NDJSON));
 }
 
 static void
@@ -310,10 +335,25 @@ a_failing_store(void **state)
 	assert_string_equal(text_of(r, &s, SNAPSHOT_ZSTD), expected(r, SNAPSHOT_JSON));
 }
 
-/* ---- more text than the pieces that lie between the builder and the thread that packs ---------------------------------------------- */
+static void
+a_small_one_starts_no_thread(void **state)
+{
+	struct rig *r = *state;
 
-#define LARGE_FILES 300u
-#define LARGE_LINE 5000u /* 1.5 MB: some 23 pieces */
+	rig_do(r, put_text(r, "small", "x"));
+	threads_started = 0;
+	for (int coding = 0; coding < 3; coding++) {
+		struct snapshot_out s = open_snapshot(r, SNAPSHOT_NDJSON, (enum snapshot_coding)coding);
+
+		assert_string_equal(text_of(r, &s, (enum snapshot_coding)coding), expected(r, SNAPSHOT_NDJSON));
+	}
+	assert_int_equal(threads_started, 0);
+}
+
+/* ---- more rows and more text than lie between the threads that read, encode and pack ------------------------------------------------ */
+
+#define LARGE_FILES 1300u /* more than five leaves */
+#define LARGE_LINE 1100u  /* 1.4 MB: some 22 pieces */
 
 static int
 large_setup(void **state)
@@ -376,21 +416,7 @@ a_large_one_in_every_form_and_coding(void **state)
 	for (int form = 0; form < 2; form++)
 		for (int coding = 0; coding < 3; coding++)
 			assert_large(r, (enum snapshot_form)form, (enum snapshot_coding)coding);
-	assert_int_equal(threads_started, 6);
-}
-
-static void
-a_small_one_starts_no_thread(void **state)
-{
-	struct rig *r = *state;
-
-	noise_len = 100;
-	for (int coding = 0; coding < 3; coding++) {
-		struct snapshot_out s = open_snapshot(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
-
-		assert_string_equal(text_of(r, &s, (enum snapshot_coding)coding), expected(r, SNAPSHOT_JSON));
-	}
-	assert_int_equal(threads_started, 0);
+	assert_int_equal(threads_started, 2 * 6);
 }
 
 static void
@@ -465,7 +491,7 @@ the_builder_of_a_large_one_fails(void **state)
 		assert_int_equal(object_count(r), before);
 		assert_large(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
 	}
-	assert_int_equal(threads_started, 9);
+	assert_int_equal(threads_started, 2 * 9);
 }
 
 static void *
@@ -504,10 +530,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(every_form_and_coding_is_the_tree), T(an_empty_project), T(a_cached_one_and_the_changes_make_the_tree),
 		T(when_it_is_built_anew), T(an_old_one_of_an_older_tree), T(expiry_takes_rows_and_objects), T(a_failing_store),
-		T(many_ask_and_one_builds),
+		T(many_ask_and_one_builds), T(lists_of_a_page), T(a_small_one_starts_no_thread),
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, large_setup, large_teardown)
-		T(a_large_one_in_every_form_and_coding), T(a_small_one_starts_no_thread), T(no_room_for_a_thread),
+		T(a_large_one_in_every_form_and_coding), T(no_room_for_a_thread),
 		T(every_write_of_a_large_one_fails), T(the_builder_of_a_large_one_fails),
 	};
 
