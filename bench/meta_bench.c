@@ -172,7 +172,7 @@ bench_tree(struct meta *m)
 	do {
 		struct file *out;
 
-		check(meta_file_tree(tx, &project, dir, name, 1000, &out, &n, &err));
+		check(meta_file_beneath(tx, &project, "", dir, name, 1000, &out, &n, &err));
 		if (n) {
 			(void)snprintf(dir, sizeof dir, "%s", out[n - 1].dir);
 			(void)snprintf(name, sizeof name, "%s", out[n - 1].name);

@@ -71,6 +71,18 @@ db_query_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const ch
 }
 
 err_code
+db_stream_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const char *sql, const struct db_value *values, size_t n)
+{
+	err_code rc;
+
+	assert(tx->mode == DB_READ && !tx->one && tx->busy == 0);
+	rc = db_query_values(tx, st, err, sql, values, n);
+	if (!rc && tx->ops->stream)
+		tx->ops->stream(*st);
+	return rc;
+}
+
+err_code
 db_step(struct db_stmt *st, bool *row, struct err *err)
 {
 	return st->ops->step(st, row, err);

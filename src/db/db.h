@@ -115,6 +115,16 @@ db_value_text(const char *s)
 err_code db_query_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const char *sql, const struct db_value *values,
     size_t n);
 
+/**
+ * db_stream(tx, st, err, sql, value of $1, …): as db_query, for as many rows as there are: an engine behind a line sends the next of them while those
+ * at hand are read, and keeps no more.  For DB_READ.  Until it is reset, the transaction asks nothing else.
+ */
+#define db_stream(tx, st, err, sql, ...) \
+	db_stream_values(tx, st, err, sql, (const struct db_value[]){ __VA_ARGS__ }, \
+	    ARRAY_LEN(((const struct db_value[]){ __VA_ARGS__ })))
+err_code db_stream_values(struct db_tx *tx, struct db_stmt **st, struct err *err, const char *sql, const struct db_value *values,
+    size_t n);
+
 /** db_step(st, row, err): *row: there is one to read; else the statement is done. */
 err_code db_step(struct db_stmt *st, bool *row, struct err *err);
 

@@ -16,6 +16,8 @@ struct db_ops {
 	err_code (*query)(struct db_tx *tx, const char *sql, const struct db_value *values, size_t n, struct db_stmt **st,
 	    struct err *err);
 	err_code (*step)(struct db_stmt *st, bool *row, struct err *err);
+	/** stream: the rows of what has just been asked come as they are stepped through; NULL: they do anyway. */
+	void (*stream)(struct db_stmt *st);
 	/** send: run it, and let its error come later; NULL: an engine that answers at once. */
 	err_code (*send)(struct db_stmt *st, struct err *err);
 	int64_t (*affected)(struct db_stmt *st);

@@ -97,6 +97,7 @@ static const struct db_ops pg_ops = {
 	.read_end = pg_read_end,
 	.query = pg_query,
 	.step = pg_step,
+	.stream = pg_stream,
 	.send = pg_send,
 	.affected = pg_affected,
 	.i64 = pg_i64,

@@ -2,7 +2,7 @@
 /**
  * The PostgreSQL driver, shared by its files: postgres.c (the database), postgres_conn.c (connections, settings), postgres_error.c
  * (what its errors become), postgres_tx.c (transactions), postgres_stmt.c (statements), postgres_ahead.c (those whose
- * answers nobody waits for), postgres_listen.c (what processes tell each other).
+ * answers nobody waits for), postgres_stream.c (many rows), postgres_listen.c (what processes tell each other).
  */
 
 #include <libpq-fe.h>
@@ -32,6 +32,8 @@ struct pg_stmt {
 	struct db_value values[DB_PARAMS_MAX];
 	PGresult *res;        /* NULL: not run yet */
 	int row;              /* the present one */
+	bool stream;          /* postgres_stream.c, and what follows */
+	bool declared, asked;
 	int64_t affected;
 };
 
@@ -185,3 +187,18 @@ err_code pg_run(struct pg_conn *c, const struct pg_bound *b, PGresult **res, str
 
 /** pg_await(c, err): until all that was sent ahead has been answered; before anything else that uses the connection. */
 err_code pg_await(struct pg_conn *c, struct err *err);
+
+/** pg_bind(s, b): what a statement sends. */
+void pg_bind(const struct pg_stmt *s, struct pg_bound *b);
+/** pg_types(s, types): what its values are. */
+void pg_types(const struct pg_stmt *s, Oid types[static DB_PARAMS_MAX]);
+/** pg_check_columns(s, err): that db_i64, db_text and db_bytes know what s->res has. */
+err_code pg_check_columns(struct pg_stmt *s, struct err *err);
+
+/* ---- postgres_stream.c -------------------------------------------------------------------------------------------------- */
+
+void pg_stream(struct db_stmt *st);
+/** pg_stream_step(s, row, err): pg_step of a stream. */
+err_code pg_stream_step(struct pg_stmt *s, bool *row, struct err *err);
+/** pg_stream_end(s): wherever it is, the connection is as before it. */
+void pg_stream_end(struct pg_stmt *s);

@@ -3,7 +3,7 @@
  * are the types of its parameters.  Values and columns travel in binary: numbers as int8, text and bytes as they are.
  *
  * A result is taken whole.  The statements above are bounded by their LIMIT, so that is some thousand rows at most, which go into the
- * transaction's arena anyway.
+ * transaction's arena anyway; those that are not are streams.
  */
 #include "db/postgres_internal.h"
 
@@ -50,22 +50,28 @@ name_of(const struct pg_stmt *s, char name[static 16])
 	(void)snprintf(name, 16, "s%u", s->number);
 }
 
+void
+pg_types(const struct pg_stmt *s, Oid types[static DB_PARAMS_MAX])
+{
+	static const Oid of[] = { [DB_VALUE_NULL] = 0, [DB_VALUE_I64] = OID_INT8, [DB_VALUE_TEXT] = OID_TEXT, [DB_VALUE_BYTES] = OID_BYTEA };
+
+	for (unsigned i = 0; i < s->n; i++)
+		types[i] = of[s->kinds[i]];
+}
+
 static err_code
 prepare(struct pg_conn *c, struct pg_stmt *s, struct err *err)
 {
-	static const Oid types[] = { [DB_VALUE_NULL] = 0, [DB_VALUE_I64] = OID_INT8, [DB_VALUE_TEXT] = OID_TEXT, [DB_VALUE_BYTES] = OID_BYTEA };
-	Oid param[DB_PARAMS_MAX];
+	Oid types[DB_PARAMS_MAX];
 	PGresult *res;
 	char name[16];
-	err_code rc;
+	err_code rc = pg_await(c, err);
 
-	for (unsigned i = 0; i < s->n; i++)
-		param[i] = types[s->kinds[i]];
-	rc = pg_await(c, err);
 	if (rc)
 		return rc;
 	name_of(s, name);
-	res = PQprepare(c->pg, name, s->sql, (int)s->n, param);
+	pg_types(s, types);
+	res = PQprepare(c->pg, name, s->sql, (int)s->n, types);
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)
 		return pg_fail(c, s->sql, res, err);
 	PQclear(res);
@@ -159,8 +165,8 @@ pg_query(struct db_tx *tx, const char *sql, const struct db_value *values, size_
 }
 
 /* A column of a type that db_i64, db_text and db_bytes do not know is a mistake in the statement: sum() needs a CAST, for one. */
-static err_code
-check_columns(struct pg_stmt *s, struct err *err)
+err_code
+pg_check_columns(struct pg_stmt *s, struct err *err)
 {
 	struct err own;
 
@@ -191,8 +197,8 @@ count_of(const char *digits)
 	return n;
 }
 
-static void
-bind(const struct pg_stmt *s, struct pg_bound *b)
+void
+pg_bind(const struct pg_stmt *s, struct pg_bound *b)
 {
 	b->n = (int)s->n;
 	name_of(s, b->name);
@@ -221,7 +227,7 @@ execute(struct pg_stmt *s, struct err *err)
 	struct pg_bound b;
 	err_code rc;
 
-	bind(s, &b);
+	pg_bind(s, &b);
 	rc = pg_run(s->conn, &b, &s->res, err);
 	if (rc)
 		return rc;
@@ -229,7 +235,7 @@ execute(struct pg_stmt *s, struct err *err)
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
 		return pg_fail(s->conn, s->sql, TAKE(s->res), err);
 	s->affected = count_of(PQcmdTuples(s->res));
-	return check_columns(s, err);
+	return pg_check_columns(s, err);
 }
 
 err_code
@@ -238,6 +244,8 @@ pg_step(struct db_stmt *st, bool *row, struct err *err)
 	struct pg_stmt *s = stmt_of(st);
 	err_code rc = ERR_OK;
 
+	if (s->stream)
+		return pg_stream_step(s, row, err);
 	*row = false;
 	if (!s->res)
 		rc = execute(s, err);
@@ -253,7 +261,7 @@ pg_send(struct db_stmt *st, struct err *err)
 	struct pg_stmt *s = stmt_of(st);
 	struct pg_bound b;
 
-	bind(s, &b);
+	pg_bind(s, &b);
 	return pg_ahead(s->conn, s->sql, &b, err);
 }
 
@@ -269,6 +277,8 @@ pg_reset(struct db_stmt *st)
 	struct pg_stmt *s = stmt_of(st);
 
 	assert(s->busy);
+	if (s->stream)
+		pg_stream_end(s);
 	PQclear(TAKE(s->res));
 	s->busy = false;
 	s->conn->base.busy--;

@@ -1,19 +1,16 @@
 /*
  * One read transaction from the first row to the last, so that the tree, the clock, the digest and the sums are of one instant.
- * What a page has handed out is forgotten before the next is read: a million files take the memory of a thousand.
+ * A million files take the memory of a thousand.
  *
  * Three threads side by side: this one reads rows into leaves, a second encodes leaves as text, a third packs the text.
  *
  * The transaction is held while bytes go to the store's buffers; readers keep nobody from writing, and the fsync comes after it.
  */
-#include <assert.h>
-
 #include "base/clock.h"
 #include "server/domain/snapshot_internal.h"
 
-#define TREE_PAGE 256 /* rows: one block of the transaction's arena, which stays, and stays in the processor's cache */
-
 #define LEAVES 3
+#define LEAF_ROWS 256
 #define LEAF_MAX (8 * MIB) /* of texts and lists: for each row at most a path, a target, and the list of a page of blocks */
 
 #define TEXTS 4               /* 2 and 8 take the same time, as do pieces of half and of four times the length (docs/perf/tree.md) */
@@ -24,8 +21,8 @@
 struct leaf {
 	struct arena *arena; /* what they point to */
 	size_t n;
-	struct file rows[TREE_PAGE];
-	struct blocklist lists[TREE_PAGE];
+	struct file rows[LEAF_ROWS];
+	struct blocklist lists[LEAF_ROWS];
 };
 
 struct build {
@@ -35,7 +32,6 @@ struct build {
 	enum snapshot_form form;
 
 	struct meta_tx *tx; /* the reader's, and what follows */
-	char after_dir[FILE_PATH_MAX], after_name[NAME_LEN_MAX + 1];
 	struct relay *encoding;
 	unsigned leaf;
 
@@ -106,59 +102,28 @@ kept(struct leaf *l, const char *text)
  * people and scripts, who have no use for them.
  */
 static err_code
-lists_of(struct build *b, struct leaf *l, struct err *err)
+keep_list(struct build *b, struct leaf *l, const struct packed_page *page, struct err *err)
 {
-	if (b->form != SNAPSHOT_NDJSON) /* the lists are of no blocks, as they were made */
-		return ERR_OK;
-	return small_lists(b->tx, b->project, l->rows, l->n, l->arena, l->lists, err);
+	l->lists[l->n] = (struct blocklist){ .block_count = 0 };
+	return b->form == SNAPSHOT_NDJSON ? small_list(&l->rows[l->n], page, l->arena, &l->lists[l->n], err) : ERR_OK;
 }
 
 static err_code
-fill_leaf(struct build *b, const struct file *rows, size_t n, struct err *err)
+add_file(void *ctx, const struct file *row, const struct packed_page *page, struct err *err)
 {
+	struct build *b = ctx;
 	struct leaf *l = &b->leaves[b->leaf];
+	struct file *f = &l->rows[l->n];
+	err_code rc;
 
-	l->n = n;
-	for (size_t i = 0; i < n; i++) {
-		struct file *f = &l->rows[i];
-
-		*f = rows[i];
-		f->dir = kept(l, f->dir);
-		f->name = kept(l, f->name);
-		f->target = kept(l, f->target);
-	}
-	return lists_of(b, l, err);
-}
-
-static void
-remember_place(struct build *b, const struct file *last)
-{
-	size_t dir_len = strlen(last->dir), name_len = strlen(last->name);
-
-	assert(dir_len < sizeof b->after_dir && name_len < sizeof b->after_name); /* stored paths are checked ones */
-	memcpy(b->after_dir, last->dir, dir_len + 1);
-	memcpy(b->after_name, last->name, name_len + 1);
-}
-
-static err_code
-add_files(struct build *b, struct err *err)
-{
-	for (;;) {
-		struct file *rows;
-		size_t n;
-		err_code rc;
-
-		meta_tx_trim(b->tx);
-		rc = meta_file_tree(b->tx, b->project, b->after_dir, b->after_name, TREE_PAGE, &rows, &n, err);
-		if (!rc)
-			rc = fill_leaf(b, rows, n, err);
-		if (rc || n < TREE_PAGE)
-			return rc; /* the last leaf is given when all is read */
-		remember_place(b, &rows[n - 1]);
+	*f = *row;
+	f->dir = kept(l, row->dir);
+	f->name = kept(l, row->name);
+	f->target = kept(l, row->target);
+	rc = keep_list(b, l, page, err);
+	if (!rc && ++l->n == LEAF_ROWS)
 		rc = relay_give(b->encoding, &b->leaf, err);
-		if (rc)
-			return rc;
-	}
+	return rc;
 }
 
 /* ---- from end to end --------------------------------------------------------------------------------------------- */
@@ -173,7 +138,7 @@ read_all(struct build *b, struct project *p, struct err *err)
 	if (rc)
 		return rc;
 	b->encoder->head(b->encoder->ctx, &b->texts[b->text], b->form, p);
-	rc = add_files(b, err);
+	rc = meta_file_each(b->tx, b->project, b->form == SNAPSHOT_NDJSON ? SMALL_LIST_TO : 0, add_file, b, err);
 	meta_abort(&b->tx); /* before waiting for what is left to encode and to pack, and the fsync */
 	return rc;
 }

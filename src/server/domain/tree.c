@@ -13,7 +13,7 @@ static const struct blocklist NO_LIST;
 static bool
 has_small_list(const struct file *f)
 {
-	return f->kind == KIND_FILE && f->size > 0 && !f->deleted_at && f->size <= (int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX);
+	return f->kind == KIND_FILE && f->size > 0 && !f->deleted_at && f->size <= SMALL_LIST_TO;
 }
 
 static err_code
@@ -27,6 +27,13 @@ list_unpack(const struct file *f, const struct packed_page *page, struct arena *
 	if (blocklist_bytes(out) != (uint64_t)f->size)
 		*out = NO_LIST;
 	return ERR_OK;
+}
+
+err_code
+small_list(const struct file *f, const struct packed_page *page, struct arena *a, struct blocklist *out, struct err *err)
+{
+	*out = NO_LIST;
+	return has_small_list(f) ? list_unpack(f, page, a, out, err) : ERR_OK;
 }
 
 /* Of up to META_LISTS_MAX files that have one, at rows[which[0]], rows[which[1]], … */

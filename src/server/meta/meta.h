@@ -139,10 +139,10 @@ err_code meta_file_changes(struct meta_tx *tx, const struct id *project, int64_t
 /** Live entries directly in ${dir} whose name is > after_name (byte order), by name. */
 err_code meta_file_dir(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_name, unsigned limit,
     struct file **out, size_t *n, struct err *err);
-/** Live entries after (after_dir, after_name) in (dir, name) byte order: the whole tree, a directory at a time. */
-err_code meta_file_tree(struct meta_tx *tx, const struct id *project, const char *after_dir, const char *after_name,
-    unsigned limit, struct file **out, size_t *n, struct err *err);
-/** Live entries anywhere beneath ${dir}, which is not itself among them, after (after_dir, after_name) in that order. */
+/**
+ * Live entries anywhere beneath ${dir}, which is not itself among them, after (after_dir, after_name) in (dir, name) byte order: a directory at a
+ * time, and beneath "" the whole tree.
+ */
 err_code meta_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir,
     const char *after_name, unsigned limit, struct file **out, size_t *n, struct err *err);
 
@@ -171,7 +171,7 @@ struct file_name {
 	struct id id;
 	const char *dir, *name;
 };
-/** Live entries from (dir, name) on, that one included, in the order of meta_file_tree. */
+/** Live entries from (dir, name) on, that one included, in the order of meta_file_beneath. */
 err_code meta_file_names(struct meta_tx *tx, const struct id *project, const char *dir, const char *name, unsigned limit,
     struct file_name **out, size_t *n, struct err *err);
 
@@ -245,6 +245,13 @@ struct packed_page {
 /** meta_blocks_first(tx, project, lists, n, out, err): page 0 of each of ${n} lists, in their order: one question to the database for all. */
 err_code meta_blocks_first(struct meta_tx *tx, const struct id *project, const struct id *lists, size_t n, struct packed_page *out,
     struct err *err);
+/**
+ * meta_file_each(tx, project, lists_to, fn, ctx, err): all live entries to ${fn}, in the order of meta_file_beneath, as the database finds them.  ${list}: page
+ * 0 of the block list of a file of 1 … ${lists_to} bytes.  What ${fn} is given, and all that the transaction has handed out before, is gone when it
+ * returns; it asks the transaction, which is one of META_READ, nothing.  Its error ends the walk and is the result.
+ */
+typedef err_code file_each_fn(void *ctx, const struct file *f, const struct packed_page *list, struct err *err);
+err_code meta_file_each(struct meta_tx *tx, const struct id *project, int64_t lists_to, file_each_fn *fn, void *ctx, struct err *err);
 /** meta_blocks_has(…): whether page 0 is there. */
 err_code meta_blocks_has(struct meta_tx *tx, const struct id *project, const struct id *list, bool *has, struct err *err);
 

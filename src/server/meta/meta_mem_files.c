@@ -304,21 +304,6 @@ mem_file_dir(struct meta_tx *tx, const struct id *project, const char *dir, cons
 }
 
 err_code
-mem_file_tree(struct meta_tx *tx, const struct id *project, const char *after_dir, const char *after_name, unsigned limit,
-    struct file **out, size_t *n, struct err *err)
-{
-	struct mem_key prefix, after;
-
-	(void)err;
-	mem_key_of_id(&prefix, project);
-	mem_path_key(&after, project, after_dir ? after_dir : "", after_name ? after_name : "");
-	*out = NULL;
-	*n = 0;
-	by_path(tx, &prefix, &after, NULL, limit, out, n);
-	return ERR_OK;
-}
-
-err_code
 mem_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir, const char *after_name,
     unsigned limit, struct file **out, size_t *n, struct err *err)
 {
@@ -327,17 +312,20 @@ mem_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, 
 	struct mem_key prefix, after;
 	err_code rc;
 
-	if (!*dir)
-		return mem_file_tree(tx, project, from, name, limit, out, n, err);
 	*out = NULL;
 	*n = 0;
+	mem_key_of_id(&prefix, project);
+	if (!*dir) {
+		mem_path_key(&after, project, from, name);
+		by_path(tx, &prefix, &after, NULL, limit, out, n);
+		return ERR_OK;
+	}
 	if (strcmp(from, dir) <= 0) {
 		rc = mem_file_dir(tx, project, dir, strcmp(from, dir) == 0 ? name : "", limit, out, n, err);
 		if (rc)
 			return rc;
 	}
 	beneath_first(dir, first);
-	mem_key_of_id(&prefix, project);
 	if (strcmp(from, first) < 0)
 		mem_path_key(&after, project, first, "");
 	else
@@ -466,6 +454,29 @@ mem_blocks_first(struct meta_tx *tx, const struct id *project, const struct id *
 			out[i] = (struct packed_page){ .p = NULL };
 	}
 	return ERR_OK;
+}
+
+err_code
+mem_file_each(struct meta_tx *tx, const struct id *project, int64_t lists_to, file_each_fn *fn, void *ctx, struct err *err)
+{
+	const struct mem_table *t = mem_table(tx, MEM_FILE_PATH);
+	const struct file *row;
+	struct mem_key prefix;
+	err_code rc = ERR_OK;
+
+	mem_key_of_id(&prefix, project);
+	for (size_t pos = mem_table_after(t, &prefix); !rc && (row = mem_table_at(t, pos, &prefix)); pos++) {
+		struct packed_page list = { .p = NULL };
+		struct file f;
+
+		meta_tx_trim(tx);
+		f = file_out(tx, row);
+		if (row->size > 0 && row->size <= lists_to)
+			rc = mem_blocks_first(tx, project, &row->list, 1, &list, err);
+		if (!rc)
+			rc = fn(ctx, &f, &list, err);
+	}
+	return rc;
 }
 
 err_code

@@ -166,19 +166,6 @@ sql_file_dir(struct meta_tx *tx, const struct id *project, const char *dir, cons
 	return rc;
 }
 
-err_code
-sql_file_tree(struct meta_tx *tx, const struct id *project, const char *after_dir, const char *after_name, unsigned limit,
-    struct file **out, size_t *n, struct err *err)
-{
-	void *array = NULL;
-	err_code rc;
-
-	*n = 0;
-	rc = tree_rows(tx, project, after_dir ? after_dir : "", after_name ? after_name : "", limit, &array, n, err);
-	*out = array;
-	return rc;
-}
-
 /* The second run: an index that ends elsewhere is not worth a statement of its own, so what lies behind the run is cut off. */
 static err_code
 deeper_rows(struct meta_tx *tx, const struct id *project, const char *dir, const char *after_dir, const char *after_name,
@@ -206,13 +193,13 @@ sql_file_beneath(struct meta_tx *tx, const struct id *project, const char *dir, 
 	err_code rc = ERR_OK;
 	int side;
 
-	if (!*dir)
-		return sql_file_tree(tx, project, from, name, limit, out, n, err);
 	*n = 0;
 	side = strcmp(from, dir);
-	if (side <= 0)
+	if (!*dir)
+		rc = tree_rows(tx, project, from, name, limit, &array, n, err);
+	else if (side <= 0)
 		rc = dir_rows(tx, project, dir, side == 0 ? name : "", limit, &array, n, err);
-	if (!rc && *n < limit)
+	if (!rc && *dir && *n < limit)
 		rc = deeper_rows(tx, project, dir, from, name, limit - (unsigned)*n, &array, n, err);
 	*out = array;
 	return rc;
@@ -376,6 +363,50 @@ sql_blocks_first(struct meta_tx *tx, const struct id *project, const struct id *
 	found = array;
 	for (size_t k = 0; !rc && k < found_n; k++)
 		out[found[k].of] = found[k].page;
+	return rc;
+}
+
+struct each {
+	struct file file;
+	struct packed_page list;
+};
+
+static void
+read_each(struct row *r, void *out)
+{
+	struct each *e = out;
+
+	sql_read_file(r, &e->file);
+	e->list.p = row_bytes(r, &e->list.len);
+	if (e->list.len == 0)
+		e->list.p = NULL;
+}
+
+err_code
+sql_file_each(struct meta_tx *tx, const struct id *project, int64_t lists_to, file_each_fn *fn, void *ctx, struct err *err)
+{
+	static const char sql[] =
+	    "SELECT " SQL_FILE_COLUMNS ", " SQL_BENEATH_COLUMNS ", CASE WHEN size BETWEEN 1 AND $2 THEN (SELECT packed FROM file_blocks b"
+	    " WHERE b.project_id = file_index.project_id AND b.list = file_index.list AND b.page = 0) END"
+	    " FROM file_index WHERE project_id = $1 AND deleted_at = 0 ORDER BY dir, name";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = true;
+	err_code rc;
+
+	rc = db_stream(sql_db(tx), &st, err, sql, DB_ID(project), DB_I64(lists_to));
+	while (!rc) {
+		struct row r = { .tx = tx, .st = st };
+		struct each e;
+
+		meta_tx_trim(tx);
+		rc = db_step(st, &row, err);
+		if (rc || !row)
+			break;
+		read_each(&r, &e);
+		rc = row_done(&r, err);
+		if (!rc)
+			rc = fn(ctx, &e.file, &e.list, err);
+	}
 	return rc;
 }
 

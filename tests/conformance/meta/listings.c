@@ -46,6 +46,7 @@ plant(struct fixture *f)
 	}
 	tx = writer(f);
 	for (i = 0; i < FILES; i++) {
+		tree[i].size = (int64_t)(i % 7) * 1000;
 		if (i % 3 == 1)
 			tree[i].deleted_at = tree[i].version;
 		ok(meta_file_put(tx, P1, &tree[i], ERR));
@@ -165,13 +166,6 @@ list_dir(struct meta_tx *tx, const char *dir, const struct file *last, unsigned 
 }
 
 static void
-list_tree(struct meta_tx *tx, const char *dir, const struct file *last, unsigned limit, struct file **out, size_t *n)
-{
-	(void)dir;
-	ok(meta_file_tree(tx, P1, last ? last->dir : NULL, last ? last->name : NULL, limit, out, n, ERR));
-}
-
-static void
 list_beneath(struct meta_tx *tx, const char *dir, const struct file *last, unsigned limit, struct file **out, size_t *n)
 {
 	ok(meta_file_beneath(tx, P1, dir, last ? last->dir : "", last ? last->name : "", limit, out, n, ERR));
@@ -194,11 +188,93 @@ dir_order(void **state)
 	walk_all(*state, list_dir, "nowhere", keep_in, by_dir_name);
 }
 
-static void
-tree_order(void **state)
+/** A walk that is to meet these, with the lists of those that have one, and maybe to end at one of them. */
+struct met {
+	const struct file *want;
+	size_t want_n, n, fails_at;
+	int64_t lists_to;
+};
+
+/* The page of a file's list: as many bytes as no other has. */
+static size_t
+page_len(const struct file *f)
 {
+	return 1 + f->id.b[15];
+}
+
+static err_code
+meet(void *ctx, const struct file *f, const struct packed_page *list, struct err *err)
+{
+	struct met *m = ctx;
+	bool has = f->size > 0 && f->size <= m->lists_to;
+
+	assert_true(m->n < m->want_n);
+	assert_file(f, &m->want[m->n]);
+	assert_int_equal(list->p != NULL, has);
+	if (has)
+		assert_int_equal(list->len, page_len(f));
+	return m->n++ == m->fails_at ? err_set(err, ERR_NO_SPACE, "enough") : ERR_OK;
+}
+
+static void
+meet_all(struct fixture *f, const struct file *want, size_t want_n, int64_t lists_to)
+{
+	const size_t ends[] = { 0, want_n / 2, want_n - 1, SIZE_MAX };
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		struct met m = { .want = want, .want_n = want_n, .fails_at = ends[i], .lists_to = lists_to };
+		struct meta_tx *tx = reader(f);
+		err_code rc = meta_file_each(tx, P1, lists_to, meet, &m, ERR);
+		struct project p;
+
+		assert_int_equal(rc, ends[i] == SIZE_MAX ? ERR_OK : ERR_NO_SPACE);
+		assert_int_equal(m.n, ends[i] == SIZE_MAX ? want_n : ends[i] + 1);
+		ok(meta_project_get(tx, P1, &p, ERR)); /* wherever it has ended, the transaction goes on */
+		meta_abort(&tx);
+	}
+}
+
+static void
+each(void **state)
+{
+	static struct file want[FILES];
+	struct meta_tx *tx;
+	size_t n;
+
 	plant(*state);
-	walk_all(*state, list_tree, "", keep_live, by_dir_name);
+	n = expect(want, keep_live, "", by_dir_name);
+	tx = writer(*state);
+	for (size_t i = 0; i < n; i++) {
+		if (want[i].size > 0)
+			ok(meta_blocks_add(tx, P1, &want[i].list, 0, (const uint8_t[256]){ 0 }, page_len(&want[i]), ERR));
+	}
+	commit(tx);
+	meet_all(*state, want, n, 0);
+	meet_all(*state, want, n, 3000);
+	meet_all(*state, want, n, INT64_MAX);
+}
+
+/* Around what an engine sends at a time. */
+static void
+each_of_many(void **state)
+{
+	static const unsigned upto[] = { 1, 255, 256, 257, 511, 512, 513 };
+	static char text[513][8];
+	static struct file many[513];
+	unsigned n = 0;
+
+	add_basics(*state);
+	for (size_t i = 0; i < ARRAY_LEN(upto); i++) {
+		struct meta_tx *tx = writer(*state);
+
+		for (; n < upto[i]; n++) {
+			(void)snprintf(text[n], sizeof text[n], "%04u", n);
+			many[n] = a_file(1000 + n, "", text[n], 100 + n);
+			ok(meta_file_put(tx, P1, &many[n], ERR));
+		}
+		commit(tx);
+		meet_all(*state, many, n, 0);
+	}
 }
 
 static void
@@ -244,7 +320,8 @@ change_while_paging(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(clock_order),
 	cmocka_unit_test(dir_order),
-	cmocka_unit_test(tree_order),
+	cmocka_unit_test(each),
+	cmocka_unit_test(each_of_many),
 	cmocka_unit_test(beneath),
 	cmocka_unit_test(change_while_paging),
 };

@@ -190,6 +190,8 @@ plans(void **state)
 	check_seek(pg, "WHERE project_id = $1 AND version > $2 ORDER", "file_index_changes", "((project_id = $1) AND (version > $2))");
 	check_seek(pg, "dir = $2 AND name > $3", "file_index_path", "((project_id = $1) AND (dir = $2) AND (name > $3))");
 	check_seek(pg, "(dir, name) > ($2, $3)", "file_index_path", "((project_id = $1) AND (ROW(dir, name) > ROW($2, $3)))");
+	check_seek(pg, "size BETWEEN 1 AND $2", "file_index_path", "(project_id = $1)");
+	check_seek(pg, "size BETWEEN 1 AND $2", "file_blocks_list", "((project_id = file_index.project_id) AND (list = file_index.list) AND (page = 0))");
 	check_seek(pg, "name = $3 AND deleted_at = 0", "file_index_path", "((project_id = $1) AND (dir = $2) AND (name = $3))");
 	check_seek(pg, "(dir, name) >= ($2, $3)", "file_index_path", "((project_id = $1) AND (ROW(dir, name) >= ROW($2, $3)))");
 	check_seek(pg, "kind = 1 AND name > $3", "file_index_dirs", "((project_id = $1) AND (dir = $2) AND (name > $3))");

@@ -92,6 +92,7 @@ plans(void **state)
 	check_seek(h, "WHERE project_id = $1 AND version > $2 ORDER", "INDEX file_index_changes (project_id=? AND version>?)");
 	check_seek(h, "dir = $2 AND name > $3", "INDEX file_index_path (project_id=? AND dir=? AND name>?)");
 	check_seek(h, "(dir, name) > ($2, $3)", "INDEX file_index_path (project_id=? AND (dir,name)>(?,?))");
+	check_seek(h, "size BETWEEN 1 AND $2", "INDEX file_index_path (project_id=?)");
 	check_seek(h, "name = $3 AND deleted_at = 0", "INDEX file_index_path (project_id=? AND dir=? AND name=?");
 	check_seek(h, "(dir, name) >= ($2, $3)", "COVERING INDEX file_index_path (project_id=? AND (dir,name)>(?,?))");
 	check_seek(h, "name < $3 ORDER BY name DESC", "(project_id=? AND dir=? AND name<?)");

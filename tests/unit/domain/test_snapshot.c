@@ -134,7 +134,7 @@ expected(struct rig *r, enum snapshot_form form)
 	head(NULL, &sb, form, &p);
 	built--;
 	assert_ok(r, meta_begin(r->meta, META_READ, &tx, &r->err));
-	assert_ok(r, meta_file_tree(tx, &r->project, "", "", 100000, &rows, &n, &r->err));
+	assert_ok(r, meta_file_beneath(tx, &r->project, "", "", "", 100000, &rows, &n, &r->err));
 	for (size_t i = 0; i < n; i++) {
 		struct blocklist list = { .block_count = (uint32_t)((rows[i].size + BLOCK_LEN_MAX - 1) / BLOCK_LEN_MAX) };
 
