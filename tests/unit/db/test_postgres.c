@@ -122,6 +122,83 @@ lost_midway(void **state)
 	assert_int_equal(look(f, 3), 3);
 }
 
+/* So many rows of t that a stream of them is never whole in memory. */
+#define MANY 3000
+
+static void
+put_many(struct fixture *f)
+{
+	struct db_tx *tx = begin(f, DB_WRITE);
+
+	for (int64_t id = 1; id <= MANY; id++)
+		ok(put(tx, id, id, ERR));
+	commit(tx);
+}
+
+/* A stream ends with an error; how many rows came before it. */
+static size_t
+rows_until(struct db_stmt *st, err_code want)
+{
+	bool row = true;
+	size_t n = 0;
+	err_code rc;
+
+	while ((rc = db_step(st, &row, ERR)) == ERR_OK) {
+		assert_true(row);
+		n++;
+	}
+	answers(rc, want);
+	answers(db_step(st, &row, ERR), want); /* and stays ended */
+	return n;
+}
+
+static void
+stream_fails_midway(void **state)
+{
+	static const char sql[] = "SELECT id, 1 / ($1 - id) FROM t ORDER BY id";
+	struct fixture *f = *state;
+	struct db_tx *tx;
+	struct db_stmt *st;
+
+	put_many(f);
+	tx = begin(f, DB_READ);
+	ok(db_stream(tx, &st, ERR, sql, DB_I64(1000)));
+	assert_true(rows_until(st, ERR_DB) < 1000);
+	db_reset(st);
+	db_abort(&tx);
+	tx = begin(f, DB_READ); /* the same session */
+	ok(db_stream(tx, &st, ERR, sql, DB_I64(0)));
+	db_reset(st);
+	db_abort(&tx);
+	assert_int_equal(look(f, 1), 1);
+}
+
+static void
+stream_is_lost(void **state)
+{
+	static const char sql[] = "SELECT id FROM t WHERE id > $1 ORDER BY id";
+	struct fixture *f = *state;
+	struct db_tx *tx;
+	struct db_stmt *st;
+	bool row;
+
+	put_many(f);
+	tx = begin(f, DB_READ);
+	ok(db_stream(tx, &st, ERR, sql, DB_I64(0)));
+	ok(db_step(st, &row, ERR));
+	end_sessions(f);
+	assert_true(rows_until(st, ERR_UNAVAILABLE) < MANY);
+	db_reset(st);
+	db_abort(&tx);
+	tx = begin(f, DB_READ);
+	ok(db_stream(tx, &st, ERR, sql, DB_I64(0)));
+	end_sessions(f); /* before anything was sent */
+	assert_int_equal(rows_until(st, ERR_UNAVAILABLE), 0);
+	db_reset(st);
+	db_abort(&tx);
+	assert_int_equal(look(f, 1), 1);
+}
+
 /* Nobody waits for a reader's end, but it comes: what is kept for a reader that has gone is kept for ever. */
 static void
 reader_ends(void **state)
@@ -550,6 +627,8 @@ main(void)
 		TN(lost_while_idle),
 		TN(lost_alone),
 		TN(lost_midway),
+		T(stream_fails_midway),
+		TN(stream_is_lost),
 		TN(reader_ends),
 		TN(lost_under_way),
 		TN(group_is_lost),

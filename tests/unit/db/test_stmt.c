@@ -222,6 +222,48 @@ readers_do_not_write(void **state)
 
 /* ---- the file ------------------------------------------------------------------------------------------------------------ */
 
+/* The ids of t from a stream, of which ${most} rows are taken; how many there were. */
+static size_t
+take_stream(struct db_tx *tx, size_t most)
+{
+	static const char sql[] = "SELECT id, v FROM t WHERE id > $1 ORDER BY id";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = true;
+	size_t n = 0;
+
+	ok(db_stream(tx, &st, ERR, sql, DB_I64(0)));
+	while (n < most) {
+		ok(db_step(st, &row, ERR));
+		if (!row)
+			break;
+		assert_int_equal(db_i64(st, 0), ++n);
+		assert_int_equal(db_i64(st, 1), 2 * n);
+	}
+	return n;
+}
+
+/* Whole, or given up anywhere, it leaves the transaction as it was. */
+static void
+streams(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 255, 256, 257, 512, 600 };
+	size_t rows = 0;
+	struct db_tx *tx;
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		tx = begin(*state, DB_WRITE);
+		for (; rows < sizes[i]; rows++)
+			ok(put(tx, (int64_t)rows + 1, 2 * ((int64_t)rows + 1), ERR));
+		commit(tx);
+		tx = begin(*state, DB_READ);
+		for (size_t k = 0; k < ARRAY_LEN(sizes); k++)
+			assert_int_equal(take_stream(tx, sizes[k]), MIN(sizes[k], rows));
+		db_reset(echo(tx, DB_I64(1)));
+		assert_int_equal(take_stream(tx, SIZE_MAX), rows);
+		db_abort(&tx);
+	}
+}
+
 static void
 file_is_private(void **state)
 {
@@ -297,6 +339,7 @@ main(void)
 		T(affected),
 		T(refusals),
 		T(readers_do_not_write),
+		T(streams),
 		T(file_is_private),
 		T(temporaries_in_memory),
 		T(not_a_database),
