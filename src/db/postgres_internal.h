@@ -33,7 +33,8 @@ struct pg_stmt {
 	PGresult *res;        /* NULL: not run yet */
 	int row;              /* the present one */
 	bool stream;          /* postgres_stream.c, and what follows */
-	bool declared, asked;
+	bool begun, ended;
+	unsigned asked;
 	int64_t affected;
 };
 

@@ -2,9 +2,12 @@
  * Statements with as many rows as there are: a cursor, of which the next rows are asked for before those at hand are read, so that the server finds
  * them meanwhile.
  *
- *   S1  s->asked: a FETCH is on its way.  Its result is taken before anything else is sent.
- *   S2  Fewer rows than asked for are the last, so after them nothing is asked.
- *   S3  A transaction has one stream at a time, and nothing else while it runs (db_stream), so one name does.
+ *   S1  The connection is in libpq's pipeline mode from the first step of a stream to its end.  Answers come in the order of what was sent: that of the
+ *       cursor's declaration, then those of s->asked FETCHes.
+ *   S2  Two FETCHes are under way, so the server has one to work at while the answer to the other is taken apart.
+ *   S3  Fewer rows than asked for are the last, so after them nothing is asked.
+ *   S4  A failure stops the server until the mark at the end: what was sent behind it does nothing.
+ *   S5  A transaction has one stream at a time, and nothing else while it runs (db_stream), so one name does.
  */
 #include "db/postgres_internal.h"
 
@@ -20,89 +23,127 @@ pg_stream(struct db_stmt *st)
 	struct pg_stmt *s = (struct pg_stmt *)st;
 
 	s->stream = true;
-	s->declared = s->asked = false;
+	s->begun = s->ended = false;
+	s->asked = 0;
 }
 
 static err_code
-ask(struct pg_stmt *s, struct err *err)
+fail(struct pg_stmt *s, PGresult *res, struct err *err)
 {
-	if (PQsendQueryParams(s->conn->pg, FETCH, 0, NULL, NULL, NULL, NULL, 1) != 1)
-		return pg_fail(s->conn, s->sql, NULL, err);
-	s->asked = true;
-	return ERR_OK;
+	PQclear(TAKE(s->res));
+	s->ended = true;
+	return pg_fail(s->conn, s->sql, res, err);
 }
 
-static err_code
-declare(struct pg_stmt *s, struct err *err)
+static bool
+ask(struct pg_stmt *s)
+{
+	PGconn *pg = s->conn->pg;
+
+	s->asked++;
+	return PQsendQueryParams(pg, FETCH, 0, NULL, NULL, NULL, NULL, 1) == 1 && PQsendFlushRequest(pg) == 1 && PQflush(pg) >= 0;
+}
+
+static bool
+declare(struct pg_stmt *s)
 {
 	char sql[SQL_MAX];
 	Oid types[DB_PARAMS_MAX];
 	struct pg_bound b;
-	PGresult *res;
 	int len = snprintf(sql, sizeof sql, "DECLARE stream NO SCROLL CURSOR FOR %s", s->sql);
 
 	assert(len < SQL_MAX && s->conn->ahead_n == 0); /* a reader sends nothing ahead */
 	(void)len;
 	pg_bind(s, &b);
 	pg_types(s, types);
-	res = PQexecParams(s->conn->pg, sql, b.n, types, b.value, b.len, b.binary, 1);
-	if (PQresultStatus(res) != PGRES_COMMAND_OK)
-		return pg_fail(s->conn, s->sql, res, err);
-	PQclear(res);
-	s->declared = true;
-	return ERR_OK;
+	return PQsendQueryParams(s->conn->pg, sql, b.n, types, b.value, b.len, b.binary, 1) == 1;
 }
 
-/* S1.  The result of the FETCH; what comes behind it is the end of the answer. */
+/* The next answer, and the NULL behind it. */
 static PGresult *
 answer(struct pg_stmt *s)
 {
-	PGresult *res = PQgetResult(s->conn->pg), *rest;
+	PGresult *res = PQgetResult(s->conn->pg);
 
-	while ((rest = PQgetResult(s->conn->pg)))
-		PQclear(rest);
-	s->asked = false;
+	if (res)
+		PQclear(PQgetResult(s->conn->pg));
 	return res;
+}
+
+static err_code
+begin(struct pg_stmt *s, struct err *err)
+{
+	PGresult *res;
+
+	if (PQenterPipelineMode(s->conn->pg) != 1)
+		return fail(s, NULL, err);
+	s->begun = true;
+	if (!declare(s) || !ask(s) || !ask(s))
+		return fail(s, NULL, err);
+	res = answer(s);
+	if (PQresultStatus(res) != PGRES_COMMAND_OK)
+		return fail(s, res, err);
+	PQclear(res);
+	return ERR_OK;
 }
 
 static err_code
 take(struct pg_stmt *s, struct err *err)
 {
 	bool first = !s->res;
-	err_code rc;
 
 	PQclear(TAKE(s->res));
 	s->res = answer(s);
+	s->asked--;
 	if (PQresultStatus(s->res) != PGRES_TUPLES_OK)
-		return pg_fail(s->conn, s->sql, TAKE(s->res), err);
+		return fail(s, TAKE(s->res), err);
 	s->row = -1;
-	rc = first ? pg_check_columns(s, err) : ERR_OK;
-	return !rc && PQntuples(s->res) == STREAM_ROWS ? ask(s, err) : rc; /* S2 */
+	if (PQntuples(s->res) < STREAM_ROWS)
+		s->ended = true; /* S3 */
+	else if (!ask(s))
+		return fail(s, NULL, err);
+	return first ? pg_check_columns(s, err) : ERR_OK;
 }
 
 err_code
 pg_stream_step(struct pg_stmt *s, bool *row, struct err *err)
 {
+	const struct err *failure = &s->conn->base.failure;
 	err_code rc = ERR_OK;
 
 	*row = false;
-	if (!s->declared)
-		rc = declare(s, err);
-	if (!rc && !s->res)
-		rc = ask(s, err);
-	if (!rc && s->asked && (!s->res || s->row + 1 == PQntuples(s->res)))
+	if (s->ended && !s->res) {
+		if (err)
+			*err = *failure;
+		return failure->code;
+	}
+	if (!s->begun)
+		rc = begin(s, err);
+	if (!rc && !s->ended && (!s->res || s->row + 1 == PQntuples(s->res)))
 		rc = take(s, err);
 	if (!rc)
 		*row = ++s->row < PQntuples(s->res);
 	return rc;
 }
 
+/* Up to the mark all answers are thrown away. */
 void
 pg_stream_end(struct pg_stmt *s)
 {
-	if (s->asked)
-		PQclear(answer(s));
-	if (s->declared)
-		PQclear(PQexec(s->conn->pg, "CLOSE stream")); /* fails where the transaction has failed, and that is as good */
-	s->stream = s->declared = s->asked = false;
+	PGconn *pg = s->conn->pg;
+	bool marked;
+
+	s->stream = false;
+	if (!s->begun)
+		return;
+	marked = PQsendQueryParams(pg, "CLOSE stream", 0, NULL, NULL, NULL, NULL, 1) == 1 && PQpipelineSync(pg) == 1;
+	while (marked) {
+		PGresult *res = PQgetResult(pg);
+
+		if (!res) /* one answer's end */
+			res = PQgetResult(pg);
+		marked = res && PQresultStatus(res) != PGRES_PIPELINE_SYNC;
+		PQclear(res);
+	}
+	(void)PQexitPipelineMode(pg); /* where it fails, the connection is lost */
 }
