@@ -32,9 +32,7 @@ struct pg_stmt {
 	struct db_value values[DB_PARAMS_MAX];
 	PGresult *res;        /* NULL: not run yet */
 	int row;              /* the present one */
-	bool stream;          /* postgres_stream.c, and what follows */
-	bool begun, ended;
-	unsigned asked;
+	bool stream, begun, ended; /* postgres_stream.c */
 	int64_t affected;
 };
 

@@ -3,7 +3,7 @@
  * them meanwhile.
  *
  *   S1  The connection is in libpq's pipeline mode from the first step of a stream to its end.  Answers come in the order of what was sent: that of the
- *       cursor's declaration, then those of s->asked FETCHes.
+ *       cursor's declaration, then those of the FETCHes.
  *   S2  Two FETCHes are under way, so the server has one to work at while the answer to the other is taken apart.
  *   S3  Fewer rows than asked for are the last, so after them nothing is asked.
  *   S4  A failure stops the server until the mark at the end: what was sent behind it does nothing.
@@ -24,7 +24,6 @@ pg_stream(struct db_stmt *st)
 
 	s->stream = true;
 	s->begun = s->ended = false;
-	s->asked = 0;
 }
 
 static err_code
@@ -40,7 +39,6 @@ ask(struct pg_stmt *s)
 {
 	PGconn *pg = s->conn->pg;
 
-	s->asked++;
 	return PQsendQueryParams(pg, FETCH, 0, NULL, NULL, NULL, NULL, 1) == 1 && PQsendFlushRequest(pg) == 1 && PQflush(pg) >= 0;
 }
 
@@ -94,7 +92,6 @@ take(struct pg_stmt *s, struct err *err)
 
 	PQclear(TAKE(s->res));
 	s->res = answer(s);
-	s->asked--;
 	if (PQresultStatus(s->res) != PGRES_TUPLES_OK)
 		return fail(s, TAKE(s->res), err);
 	s->row = -1;

@@ -196,7 +196,7 @@ err_code transfer_open_mine(struct meta_tx *tx, const struct id *project, const 
 
 struct tree_page;
 
-#define SMALL_LIST_TO (int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX) /* bytes: of larger files the list is more than a page */
+#define SMALL_LIST_TO ((int64_t)(BLOCKLIST_PAGE_BLOCKS * BLOCK_LEN_MAX)) /* bytes: of larger files the list is more than a page */
 /** small_list(f, page, a, out, err): of one file, from page 0 of its list, as small_lists. */
 err_code small_list(const struct file *f, const struct packed_page *page, struct arena *a, struct blocklist *out, struct err *err);
 /**
