@@ -11,9 +11,8 @@
 
 #include "base/fault.h"
 
-/* A result of a pipeline, each of which but the last is followed by a NULL; NULL when nothing more comes. */
-static PGresult *
-next_result(struct pg_conn *c)
+PGresult *
+pg_next_result(struct pg_conn *c)
 {
 	PGresult *res = PQgetResult(c->pg);
 
@@ -43,7 +42,7 @@ collect(struct pg_conn *c, PGresult **failed, const char **what, PGresult **last
 {
 	PGresult *res;
 
-	for (unsigned i = 0; (res = next_result(c)); i++) {
+	for (unsigned i = 0; (res = pg_next_result(c)); i++) {
 		ExecStatusType status = PQresultStatus(res);
 
 		if (status == PGRES_PIPELINE_SYNC) {

@@ -184,6 +184,9 @@ err_code pg_ahead(struct pg_conn *c, const char *sql, const struct pg_bound *b, 
 /** pg_run(c, b, res, err): its result, behind what has been sent ahead.  An error is of that, or of the connection; a result may be one, too. */
 err_code pg_run(struct pg_conn *c, const struct pg_bound *b, PGresult **res, struct err *err);
 
+/** pg_next_result(c): in a pipeline, where a NULL lies between results; NULL: nothing more comes. */
+PGresult *pg_next_result(struct pg_conn *c);
+
 /** pg_await(c, err): until all that was sent ahead has been answered; before anything else that uses the connection. */
 err_code pg_await(struct pg_conn *c, struct err *err);
 

@@ -14,7 +14,8 @@
 #include <assert.h>
 
 #define STREAM_ROWS 256
-#define FETCH "FETCH 256 FROM stream"
+#define TEXT_OF(n) #n
+#define FETCH_OF(n) "FETCH " TEXT_OF(n) " FROM stream"
 #define SQL_MAX 2048
 
 void
@@ -39,7 +40,7 @@ ask(struct pg_stmt *s)
 {
 	PGconn *pg = s->conn->pg;
 
-	return PQsendQueryParams(pg, FETCH, 0, NULL, NULL, NULL, NULL, 1) == 1 && PQsendFlushRequest(pg) == 1 && PQflush(pg) >= 0;
+	return PQsendQueryParams(pg, FETCH_OF(STREAM_ROWS), 0, NULL, NULL, NULL, NULL, 1) == 1 && PQsendFlushRequest(pg) == 1 && PQflush(pg) >= 0;
 }
 
 static bool
@@ -57,17 +58,6 @@ declare(struct pg_stmt *s)
 	return PQsendQueryParams(s->conn->pg, sql, b.n, types, b.value, b.len, b.binary, 1) == 1;
 }
 
-/* The next answer, and the NULL behind it. */
-static PGresult *
-answer(struct pg_stmt *s)
-{
-	PGresult *res = PQgetResult(s->conn->pg);
-
-	if (res)
-		PQclear(PQgetResult(s->conn->pg));
-	return res;
-}
-
 static err_code
 begin(struct pg_stmt *s, struct err *err)
 {
@@ -78,7 +68,7 @@ begin(struct pg_stmt *s, struct err *err)
 	s->begun = true;
 	if (!declare(s) || !ask(s) || !ask(s))
 		return fail(s, NULL, err);
-	res = answer(s);
+	res = pg_next_result(s->conn);
 	if (PQresultStatus(res) != PGRES_COMMAND_OK)
 		return fail(s, res, err);
 	PQclear(res);
@@ -91,7 +81,7 @@ take(struct pg_stmt *s, struct err *err)
 	bool first = !s->res;
 
 	PQclear(TAKE(s->res));
-	s->res = answer(s);
+	s->res = pg_next_result(s->conn);
 	if (PQresultStatus(s->res) != PGRES_TUPLES_OK)
 		return fail(s, TAKE(s->res), err);
 	s->row = -1;
@@ -135,10 +125,8 @@ pg_stream_end(struct pg_stmt *s)
 		return;
 	marked = PQsendQueryParams(pg, "CLOSE stream", 0, NULL, NULL, NULL, NULL, 1) == 1 && PQpipelineSync(pg) == 1;
 	while (marked) {
-		PGresult *res = PQgetResult(pg);
+		PGresult *res = pg_next_result(s->conn);
 
-		if (!res) /* one answer's end */
-			res = PQgetResult(pg);
 		marked = res && PQresultStatus(res) != PGRES_PIPELINE_SYNC;
 		PQclear(res);
 	}

@@ -393,7 +393,7 @@ sql_file_each(struct meta_tx *tx, const struct id *project, int64_t lists_to, fi
 	bool row = true;
 	err_code rc;
 
-	rc = db_stream(sql_db(tx), &st, err, sql, DB_ID(project), DB_I64(lists_to));
+	rc = sql_stream(tx, &st, err, sql, DB_ID(project), DB_I64(lists_to));
 	while (!rc) {
 		struct row r = { .tx = tx, .st = st };
 		struct each e;

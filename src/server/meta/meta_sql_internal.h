@@ -18,8 +18,9 @@ sql_db(struct meta_tx *tx)
 	return ((struct sql_tx *)tx)->db;
 }
 
-/** sql_query, sql_run, sql_send: db_query, db_run and db_send in a transaction of meta. */
+/** sql_query, sql_stream, sql_run, sql_send: db_query, db_stream, db_run and db_send in a transaction of meta. */
 #define sql_query(tx, st, err, sql, ...) db_query(sql_db(tx), st, err, sql, __VA_ARGS__)
+#define sql_stream(tx, st, err, sql, ...) db_stream(sql_db(tx), st, err, sql, __VA_ARGS__)
 #define sql_run(tx, affected, err, sql, ...) db_run(sql_db(tx), affected, err, sql, __VA_ARGS__)
 #define sql_send(tx, err, sql, ...) db_send(sql_db(tx), err, sql, __VA_ARGS__)
 

@@ -220,8 +220,6 @@ readers_do_not_write(void **state)
 	assert_int_equal(look(f, 1), 1);
 }
 
-/* ---- the file ------------------------------------------------------------------------------------------------------------ */
-
 /* The ids of t from a stream, of which ${most} rows are taken; how many there were. */
 static size_t
 take_stream(struct db_tx *tx, size_t most)
@@ -263,6 +261,8 @@ streams(void **state)
 		db_abort(&tx);
 	}
 }
+
+/* ---- the file ------------------------------------------------------------------------------------------------------------ */
 
 static void
 file_is_private(void **state)

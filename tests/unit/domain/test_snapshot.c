@@ -340,13 +340,15 @@ a_small_one_starts_no_thread(void **state)
 {
 	struct rig *r = *state;
 
-	rig_do(r, put_text(r, "small", "x"));
+	for (int i = 0; i < 255; i++) /* one more would be a leaf */
+		rig_do(r, put_dir(arena_printf(r->a, "dir%d", i)));
 	threads_started = 0;
-	for (int coding = 0; coding < 3; coding++) {
-		struct snapshot_out s = open_snapshot(r, SNAPSHOT_NDJSON, (enum snapshot_coding)coding);
+	for (int form = 0; form < 2; form++)
+		for (int coding = 0; coding < 3; coding++) {
+			struct snapshot_out s = open_snapshot(r, (enum snapshot_form)form, (enum snapshot_coding)coding);
 
-		assert_string_equal(text_of(r, &s, (enum snapshot_coding)coding), expected(r, SNAPSHOT_NDJSON));
-	}
+			assert_string_equal(text_of(r, &s, (enum snapshot_coding)coding), expected(r, (enum snapshot_form)form));
+		}
 	assert_int_equal(threads_started, 0);
 }
 
