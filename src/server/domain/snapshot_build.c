@@ -104,8 +104,9 @@ kept(struct leaf *l, const char *text)
 static err_code
 keep_list(struct build *b, struct leaf *l, const struct packed_page *page, struct err *err)
 {
-	l->lists[l->n] = (struct blocklist){ .block_count = 0 };
-	return b->form == SNAPSHOT_NDJSON ? small_list(&l->rows[l->n], page, l->arena, &l->lists[l->n], err) : ERR_OK;
+	if (b->form != SNAPSHOT_NDJSON) /* they stay what they were made: of no blocks */
+		return ERR_OK;
+	return small_list(&l->rows[l->n], page, l->arena, &l->lists[l->n], err);
 }
 
 static err_code
