@@ -4,6 +4,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 from rig import ROOT, cpu_s
 
@@ -24,8 +25,15 @@ class Sqlite(Engine):
     def pids(self):
         return []
 
+    def settle(self):
+        """Nothing is done later."""
+
     def lookups(self, connections, seconds):
         """There is no line to it."""
+        return None
+
+    def rows_s(self, project):
+        """Nor does anybody else send rows."""
         return None
 
     def close(self):
@@ -33,12 +41,15 @@ class Sqlite(Engine):
 
 
 class Postgres(Engine):
-    """A cluster of its own on the disk that the other rows use.  It flushes as it would in earnest."""
+    """
+    A cluster of its own on the disk that the other rows use, reached over its Unix socket.  It flushes as it would in earnest, and has the
+    buffers and the log that PostgreSQL has unless it is told otherwise.
+    """
     name = "postgres"
 
     def __init__(self):
-        self.cluster = Cluster(durable=True, where=os.environ.get("BENCH_DIR", "/var/tmp"))
-        self.env = {"DRAYD_DB": self.cluster.url}
+        self.cluster = Cluster(durable=True, where=os.environ.get("BENCH_DIR", "/var/tmp"), shared_buffers="128MB", max_wal_size="1GB")
+        self.env = {"DRAYD_DB": self.cluster.local_url}
 
     def pids(self):
         """Of its processes that there are now: their CPU time is the server's too."""
@@ -46,11 +57,26 @@ class Postgres(Engine):
         children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
         return [postmaster, *map(int, children.split())]
 
+    def settle(self):
+        """What autovacuum does within minutes of a project being filled, and would otherwise do beside what is measured."""
+        self.cluster.sql("VACUUM (ANALYZE)")
+        self.cluster.sql("CHECKPOINT")
+
     def lookups(self, connections, seconds):
         """Transactions a second of one prepared look-up each: what the engine itself does over so many lines, beside nobody but pgbench."""
         run = subprocess.run([bindir() / "pgbench", "--no-vacuum", "--protocol=prepared", "--file=-", f"--client={connections}", f"--time={seconds}",
-                              self.cluster.url], input="SELECT clock FROM projects", capture_output=True, text=True, check=True)
+                              self.cluster.local_url], input="SELECT clock FROM projects", capture_output=True, text=True, check=True)
         return float(re.search(r"tps = ([\d.]+)", run.stdout).group(1))
+
+    def rows_s(self, project):
+        """Seconds until psql, which throws them away, has been sent what a snapshot as lines is made of, in its order."""
+        rows = f"""SELECT id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by,
+          (SELECT packed FROM file_blocks b WHERE b.project_id = f.project_id AND b.list = f.list AND b.page = 0)
+          FROM file_index f WHERE f.project_id = decode('{project}', 'hex') AND f.deleted_at = 0 ORDER BY dir, name"""
+        start = time.monotonic()
+        subprocess.run([bindir() / "psql", "-Xq", "-d", self.cluster.local_url, "-c", f"SET jit = off; COPY ({rows}) TO STDOUT (FORMAT binary)"],
+                       stdout=subprocess.DEVNULL, check=True)
+        return time.monotonic() - start
 
     def close(self):
         self.cluster.close()

@@ -75,6 +75,12 @@ class Cluster:
     def url_of(self, database):
         return f"postgresql://{USER}:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def local_url(self):
+        """Over its Unix socket, for any user of this machine."""
+        self.dir.chmod(0o711)
+        return f"postgresql://{USER}:{PASSWORD.replace(' ', '%20')}@/{DATABASE}?host={self.dir}&port={self.port}"
+
     def run(self, *command, **more):
         return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True, cwd="/", **more)
 

@@ -45,7 +45,7 @@ LIBRARIES = {
     "jansson.h": {"wire"},
     "curl/curl.h": {"client/remote", "server"},
     "zstd.h": {"chunk", "server/domain"},
-    "zlib.h": {"wire", "server/domain"},
+    "isa-l/igzip_lib.h": {"server/domain"},
     "sys/epoll.h": {"server/http", "server/notify"},
 }
 

@@ -5,7 +5,7 @@ set -eu
 packages_for() {
 	case $1 in
 	build) echo gcc libc6-dev meson ninja-build pkg-config python3 \
-		libssl-dev libzstd-dev zlib1g-dev libsqlite3-dev libpq-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
+		libssl-dev libzstd-dev libisal-dev zlib1g-dev libsqlite3-dev libpq-dev libjansson-dev libcurl4-openssl-dev libcmocka-dev ;;
 	test) echo python3-pytest python3-pytest-xdist python3-hypothesis python3-requests python3-yaml python3-jsonschema \
 		python3-zstandard python3-websockets postgresql-15 man-db curl git jq zstd e2fsprogs mount ;;
 	run) echo curl jq ;;

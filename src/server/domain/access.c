@@ -7,11 +7,12 @@
 #include "server/domain/access.h"
 #include "server/domain/domain_internal.h"
 
-/* What the tables say about a token; ${known}: the project exists and the device may know it. */
+/* What the tables say about a token. */
 struct finding {
 	struct device device;
 	enum role role;
-	bool known;
+	bool known;             /* the project exists and the device may know it */
+	struct project project; /* undefined unless it exists */
 };
 
 static void
@@ -22,11 +23,11 @@ found_at_project(struct finding *f, bool exists, enum role granted)
 }
 
 static err_code
-look_at_project(struct meta_tx *tx, const struct id *project, struct finding *f, struct project *p, struct err *err)
+look_at_project(struct meta_tx *tx, const struct id *project, struct finding *f, struct err *err)
 {
 	enum role granted;
 	bool exists;
-	err_code rc = meta_project_get(tx, project, p, err);
+	err_code rc = meta_project_get(tx, project, &f->project, err);
 
 	exists = rc == ERR_OK;
 	if (rc && rc != ERR_NOT_FOUND)
@@ -47,17 +48,19 @@ look_by_token(struct meta_tx *tx, const struct hash *token_hash, const struct id
 	if (rc)
 		return rc;
 	f->device = row.device;
+	if (row.exists)
+		f->project = row.project;
 	if (project)
-		found_at_project(f, row.project, row.role);
+		found_at_project(f, row.exists, row.role);
 	return ERR_OK;
 }
 
 static err_code
-look_by_id(struct meta_tx *tx, const struct id *device, const struct id *project, struct finding *f, struct project *p, struct err *err)
+look_by_id(struct meta_tx *tx, const struct id *device, const struct id *project, struct finding *f, struct err *err)
 {
 	err_code rc = meta_device_get(tx, device, &f->device, err);
 
-	return rc || !project ? rc : look_at_project(tx, project, f, p, err);
+	return rc || !project ? rc : look_at_project(tx, project, f, err);
 }
 
 /* Who is asked about: by a token's hash, or by the id of one who has shown his token before. */
@@ -69,8 +72,7 @@ struct who {
 static err_code
 look(struct meta_tx *tx, const struct who *who, const struct id *project, struct finding *f, struct err *err)
 {
-	struct project p;
-	err_code rc = who->token_hash ? look_by_token(tx, who->token_hash, project, f, err) : look_by_id(tx, who->device, project, f, &p, err);
+	err_code rc = who->token_hash ? look_by_token(tx, who->token_hash, project, f, err) : look_by_id(tx, who->device, project, f, err);
 
 	return rc == ERR_NOT_FOUND ? err_set(err, ERR_TOKEN_INVALID, "the token is not known") : rc;
 }
@@ -130,6 +132,10 @@ check(struct domain *d, const struct who *who, enum access need, const struct id
 	out->device.name = arena_strdup(a, f.device.name);
 	if (!out->device.name)
 		return no_memory(err);
+	if (project)
+		rc = project_copy(a, &f.project, &out->project, err);
+	if (rc)
+		return rc;
 	meta_abort(&tx); /* before the next transaction begins: one thread, one transaction */
 	note_seen(d, &out->device);
 	return ERR_OK;
@@ -168,7 +174,12 @@ access_again(struct domain *d, const struct id *device, const struct id *project
 	*out = (struct project){ .name = "" };
 	rc = meta_begin(d->meta, META_READ, &tx, err);
 	if (!rc)
-		rc = look_by_id(tx, device, project, &f, out, err);
+		rc = look_by_id(tx, device, project, &f, err);
+	if (!rc)
+		rc = decide(&f, project ? ACCESS_READER : ACCESS_DEVICE, project, err);
+	if (rc || !project)
+		return rc;
+	*out = f.project;
 	out->name = ""; /* the row's text goes with the transaction */
-	return rc ? rc : decide(&f, project ? ACCESS_READER : ACCESS_DEVICE, project, err);
+	return ERR_OK;
 }

@@ -10,6 +10,7 @@ enum access { ACCESS_ANYONE, ACCESS_DEVICE, ACCESS_OWNER, ACCESS_READER, ACCESS_
 struct caller {
 	struct device device; /* zero for ACCESS_ANYONE */
 	enum role role;       /* in the project asked for; an owner is a writer everywhere */
+	struct project project; /* the one asked for, as it was when this was decided; zero without one */
 };
 
 /**

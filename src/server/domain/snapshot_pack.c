@@ -1,19 +1,19 @@
 /*
  * Three codings behind one function each: bytes in, stored bytes out.  Somebody waits for the first answer, and half of a snapshot are
- * hashes, which no level makes smaller: level 1 of zstd, and 2 of gzip, whose 3 takes longer for the same length
+ * hashes, which no level makes smaller: level 1 of zstd, and 1 of ISA-L's gzip, which takes a fraction of zlib's time
  * (docs/perf/tree.md), for those who can do no better.
  *
  * The thread beside the builder is ours (snapshot_relay.c) and not zstd's own, which copies the text and maps its memory anew each time.
  */
-#include <zlib.h>
+#include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
 #include "server/domain/snapshot_internal.h"
 
 #define OUT_LEN (64 * KIB)
 #define ZSTD_LEVEL 1
-#define GZIP_LEVEL 2
-#define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's framing */
+#define GZIP_LEVEL 1
+#define GZIP_ROOM ISAL_DEF_LVL1_DEFAULT /* what that level works in */
 
 struct pack {
 	struct domain *d;
@@ -22,8 +22,8 @@ struct pack {
 	int64_t raw_len, stored_len;
 	enum snapshot_coding coding;
 	ZSTD_CCtx *zstd;
-	z_stream gzip;
-	bool gzip_open;
+	struct isal_zstream gzip;
+	uint8_t *gzip_room; /* NULL: another coding */
 	uint8_t out[OUT_LEN];
 };
 
@@ -43,9 +43,11 @@ pack_open(struct domain *d, enum snapshot_coding coding, struct pack **out, stru
 			rc = err_set(err, ERR_NO_MEM, "no memory for the compressor");
 	}
 	if (!rc && coding == SNAPSHOT_GZIP) {
-		p->gzip_open = deflateInit2(&p->gzip, GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) == Z_OK;
-		if (!p->gzip_open)
-			rc = err_set(err, ERR_NO_MEM, "no memory for the compressor");
+		isal_deflate_init(&p->gzip);
+		p->gzip.gzip_flag = IGZIP_GZIP;
+		p->gzip.level = GZIP_LEVEL;
+		p->gzip.level_buf = p->gzip_room = xmalloc(GZIP_ROOM);
+		p->gzip.level_buf_size = GZIP_ROOM;
 	}
 	if (rc) {
 		pack_free(p);
@@ -63,8 +65,7 @@ pack_free(struct pack *p)
 	store_abandon(&p->writer);
 	sha_fini(&p->sha);
 	ZSTD_freeCCtx(p->zstd);
-	if (p->gzip_open)
-		deflateEnd(&p->gzip);
+	free(p->gzip_room);
 	free(p);
 }
 
@@ -107,15 +108,18 @@ add_zstd(struct pack *p, const void *bytes, size_t len, bool last, struct err *e
 static err_code
 add_gzip(struct pack *p, const void *bytes, size_t len, bool last, struct err *err)
 {
-	p->gzip.next_in = (z_const Bytef *)(uintptr_t)bytes; /* zlib's type is not const; it only reads */
-	p->gzip.avail_in = (uInt)len;
+	p->gzip.next_in = (uint8_t *)(uintptr_t)bytes; /* the library's type is not const; it only reads */
+	p->gzip.avail_in = (uint32_t)len;
+	p->gzip.end_of_stream = last;
 	do {
 		err_code rc;
+		int status;
 
 		p->gzip.next_out = p->out;
 		p->gzip.avail_out = sizeof p->out;
-		if (deflate(&p->gzip, last ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR)
-			return err_set(err, ERR_INTERNAL, "zlib: stream error");
+		status = isal_deflate(&p->gzip);
+		if (status != COMP_OK)
+			return err_set(err, ERR_INTERNAL, "gzip: igzip gave %d", status);
 		rc = store_bytes(p, p->out, sizeof p->out - p->gzip.avail_out, err);
 		if (rc)
 			return rc;

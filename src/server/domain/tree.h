@@ -31,6 +31,13 @@ err_code tree_changes(struct domain *d, const struct id *project, int64_t since,
     struct arena *a, struct tree_page *out, struct err *err);
 
 /**
+ * tree_nothing_since(d, p, since, out): whether ${p}, as its row was read, has had no change after ${since}: *out is then what tree_changes
+ * would give.  It is what most who ask are told, and costs nothing beyond the row, which whoever let them in has read.
+ * *out borrows the name of ${p}.
+ */
+bool tree_nothing_since(struct domain *d, const struct project *p, int64_t since, struct tree_page *out);
+
+/**
  * tree_changed_since(d, project, since): whether the project's clock is past ${since}.  Never blocks: it asks the clock that commits
  * and readers publish; the router polls it from HTTP_LATER.  True also when nothing is known (after a start, or of a project
  * that is gone), so that the asker looks: a tree_changes publishes what it has read.

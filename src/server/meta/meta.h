@@ -86,11 +86,12 @@ err_code meta_project_total(struct meta_tx *tx, const struct id *project, const 
 err_code meta_device_add(struct meta_tx *tx, const struct device *d, struct err *err);
 err_code meta_device_get(struct meta_tx *tx, const struct id *id, struct device *out, struct err *err);
 
-/** Whose a token is, and what he may do in a project. */
+/** Whose a token is, what he may do in a project, and where that is. */
 struct token_row {
 	struct device device;
-	bool project; /* it exists */
 	enum role role;
+	bool exists;            /* the project does */
+	struct project project; /* undefined unless it exists */
 };
 /** By the SHA-256 of the token; revoked devices are found too.  ${project} NULL: none.  All at once, since every request asks it. */
 err_code meta_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct token_row *out,
@@ -247,7 +248,8 @@ err_code meta_blocks_first(struct meta_tx *tx, const struct id *project, const s
     struct err *err);
 /**
  * meta_file_each(tx, project, lists_to, fn, ctx, err): all live entries to ${fn}, in the order of meta_file_beneath, as the database finds them.  ${list}: page
- * 0 of the block list of a file of 1 … ${lists_to} bytes.  What ${fn} is given, and all that the transaction has handed out before, is gone when it
+ * 0 of the block list of a file of 1 … ${lists_to} bytes.  Entries come without what a copy of the tree has no use for, the id of their list and what
+ * lies beneath: each column is a twentieth of what a database takes to send a row.  What ${fn} is given, and all that the transaction has handed out before, is gone when it
  * returns; it asks the transaction, which is one of META_READ, nothing.  Its error ends the walk and is the result.
  */
 typedef err_code file_each_fn(void *ctx, const struct file *f, const struct packed_page *list, struct err *err);

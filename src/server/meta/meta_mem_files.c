@@ -471,6 +471,8 @@ mem_file_each(struct meta_tx *tx, const struct id *project, int64_t lists_to, fi
 
 		meta_tx_trim(tx);
 		f = file_out(tx, row);
+		f.list = (struct id){ { 0 } };
+		f.beneath = (struct beneath){ .files = 0 };
 		if (row->size > 0 && row->size <= lists_to)
 			rc = mem_blocks_first(tx, project, &row->list, 1, &list, err);
 		if (!rc)

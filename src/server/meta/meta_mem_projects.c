@@ -365,7 +365,6 @@ err_code
 mem_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct token_row *out, struct err *err)
 {
 	struct mem_key k = { .len = 0 };
-	const struct project *row;
 	err_code rc;
 
 	mem_key_hash(&k, token_hash);
@@ -373,7 +372,7 @@ mem_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id
 	rc = device_out(tx, mem_get(tx, MEM_DEVICE_TOKEN, &k), &out->device, err);
 	if (rc || !project)
 		return rc;
-	out->project = project_row(tx, project, &row, NULL) == ERR_OK;
+	out->exists = mem_project_get(tx, project, &out->project, NULL) == ERR_OK;
 	return mem_grant_get(tx, &out->device.id, project, &out->role, err);
 }
 

@@ -52,10 +52,16 @@ row_id(struct row *r, struct id *out)
 	row_fixed(r, out->b, sizeof out->b);
 }
 
+bool
+row_null(const struct row *r)
+{
+	return db_column(r->st, r->col).kind == DB_VALUE_NULL;
+}
+
 void
 row_id_or_none(struct row *r, struct id *out)
 {
-	if (db_column(r->st, r->col).kind != DB_VALUE_NULL) {
+	if (!row_null(r)) {
 		row_id(r, out);
 		return;
 	}

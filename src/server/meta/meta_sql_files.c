@@ -375,8 +375,21 @@ static void
 read_each(struct row *r, void *out)
 {
 	struct each *e = out;
+	struct file *f = &e->file;
 
-	sql_read_file(r, &e->file);
+	*f = (struct file){ .deleted_at = 0 };
+	row_id(r, &f->id);
+	f->dir = row_text(r);
+	f->name = row_text(r);
+	f->kind = (enum kind)row_i64(r);
+	f->version = row_i64(r);
+	f->size = row_i64(r);
+	f->mode = (uint32_t)row_i64(r);
+	f->mtime_ns = row_i64(r);
+	row_hash(r, &f->content);
+	f->target = row_text(r);
+	f->created_at = row_i64(r);
+	row_id(r, &f->changed_by);
 	e->list.p = row_bytes(r, &e->list.len);
 	if (e->list.len == 0)
 		e->list.p = NULL;
@@ -386,8 +399,9 @@ err_code
 sql_file_each(struct meta_tx *tx, const struct id *project, int64_t lists_to, file_each_fn *fn, void *ctx, struct err *err)
 {
 	static const char sql[] =
-	    "SELECT " SQL_FILE_COLUMNS ", " SQL_BENEATH_COLUMNS ", CASE WHEN size BETWEEN 1 AND $2 THEN (SELECT packed FROM file_blocks b"
-	    " WHERE b.project_id = file_index.project_id AND b.list = file_index.list AND b.page = 0) END"
+	    "SELECT id, dir, name, kind, version, size, mode, mtime_ns, content, target, created_at, changed_by,"
+	    " CASE WHEN size BETWEEN 1 AND $2 THEN (SELECT packed FROM file_blocks b WHERE b.project_id = file_index.project_id"
+	    " AND b.list = file_index.list AND b.page = 0) END"
 	    " FROM file_index WHERE project_id = $1 AND deleted_at = 0 ORDER BY dir, name";
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	bool row = true;

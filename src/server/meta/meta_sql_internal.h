@@ -37,6 +37,7 @@ struct row {
 	int col;
 	err_code code;
 };
+bool row_null(const struct row *r); /* the next column is; it stays the next */
 int64_t row_i64(struct row *r);
 void row_id(struct row *r, struct id *out);
 void row_id_or_none(struct row *r, struct id *out); /* of a column that may be NULL: then zero */

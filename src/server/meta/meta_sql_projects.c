@@ -197,16 +197,18 @@ read_token_row(struct row *r, void *out)
 	struct token_row *t = out;
 
 	read_device(r, &t->device);
-	t->project = row_i64(r) != 0;
 	t->role = (enum role)row_i64(r); /* NULL reads as 0, which is ROLE_NONE */
+	t->exists = !row_null(r);
+	if (t->exists)
+		read_project(r, &t->project);
 }
 
 err_code
 sql_token_get(struct meta_tx *tx, const struct hash *token_hash, const struct id *project, struct token_row *out, struct err *err)
 {
-	static const char sql[] = "SELECT " DEVICE_COLUMNS ", CASE WHEN EXISTS (SELECT 1 FROM projects WHERE id = $2) THEN 1 ELSE 0 END,"
-				  " (SELECT role FROM device_grants WHERE device_id = d.id AND project_id = $2)"
-				  " FROM devices d WHERE d.token_hash = $1";
+	static const char sql[] = "SELECT " DEVICE_COLUMNS ", g.role, " PROJECT_COLUMNS " FROM devices d"
+				  " LEFT JOIN device_grants g ON g.device_id = d.id AND g.project_id = $2"
+				  " LEFT JOIN projects p ON p.id = $2 WHERE d.token_hash = $1";
 	static const struct id none;
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc;

@@ -141,17 +141,21 @@ keep_waiting(struct call *c, const struct feed *f)
 	return c->later;
 }
 
-/** A grant may have been taken away while the caller waited: the answer is not for a stranger. */
+/** The project as it is now.  A grant may have been taken away while the caller waited: the answer is not for a stranger. */
 static err_code
-still_allowed(struct call *c, struct err *err)
+project_now(struct call *c, struct project *out, struct err *err)
 {
 	const char *token = http_header(c->rq, "authorization");
 	struct caller again; /* the request stays that of the caller who was admitted, whatever has become of him */
+	err_code rc;
 
+	*out = c->caller.project;
 	if (c->wait_until_ms == 0)
 		return ERR_OK;
 	token += 6 + strspn(token + 6, " "); /* admitted before, so it is there and well-formed */
-	return access_check(c->d, token, c->row->need, &c->project, c->a, &again, err);
+	rc = access_check(c->d, token, c->row->need, &c->project, c->a, &again, err);
+	*out = again.project;
+	return rc;
 }
 
 /** *nothing: the answer tells nothing that was not known, and the caller did not wait for it. */
@@ -160,6 +164,7 @@ answer_changes(struct call *c, bool *nothing, struct err *err)
 {
 	struct feed f = { 0 };
 	struct tree_page page;
+	struct project now;
 	err_code rc;
 
 	*nothing = false;
@@ -169,8 +174,8 @@ answer_changes(struct call *c, bool *nothing, struct err *err)
 	}
 	rc = read_feed(c, &f, err);
 	if (!rc)
-		rc = still_allowed(c, err);
-	if (!rc)
+		rc = project_now(c, &now, err);
+	if (!rc && !tree_nothing_since(c->d, &now, f.since.clock, &page))
 		rc = tree_changes(c->d, &c->project, f.since.clock, f.limit, f.extents, c->a, &page, err);
 	if (rc)
 		return rc;

@@ -236,13 +236,18 @@ static void
 assert_token(struct meta_tx *tx, const struct id *device, const struct id *project, bool exists, enum role want)
 {
 	struct token_row row;
+	struct project p;
 	struct device d;
 
 	ok(meta_device_get(tx, device, &d, ERR));
 	ok(meta_token_get(tx, &d.token_hash, project, &row, ERR));
 	assert_device(&row.device, &d);
-	assert_int_equal(row.project, exists);
 	assert_int_equal(row.role, want);
+	assert_int_equal(row.exists, exists);
+	if (!exists)
+		return;
+	ok(meta_project_get(tx, project, &p, ERR));
+	assert_project(&row.project, &p);
 }
 
 static void

@@ -92,6 +92,27 @@ revoking(void **state)
 }
 
 /* Who was let in is asked about again, by his device. */
+/* Who is let in learns where the project is, however he has shown who he is; without a project there is nothing to learn. */
+static void
+where(void **state)
+{
+	struct rig *r = *state;
+	struct project p;
+	struct caller c;
+
+	rig_do(r, put_dir("d"));
+	p = rig_project(r);
+	assert_ok(r, check(r, r->device_token, ACCESS_READER, &r->project, &c));
+	assert_true(id_eq(&c.project.id, &p.id) && id_eq(&c.project.epoch, &p.epoch) && c.project.clock == p.clock);
+	assert_true(hash_eq(&c.project.digest, &p.digest));
+	assert_string_equal(c.project.name, p.name);
+	assert_ok(r, access_check_known(r->d, &r->device.id, ACCESS_READER, &r->project, r->a, &c, &r->err));
+	assert_true(id_eq(&c.project.id, &p.id) && c.project.clock == p.clock);
+	assert_string_equal(c.project.name, p.name);
+	assert_ok(r, check(r, r->device_token, ACCESS_DEVICE, NULL, &c));
+	assert_true(id_is_zero(&c.project.id) && c.project.clock == 0);
+}
+
 static void
 again(void **state)
 {
@@ -227,7 +248,7 @@ main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
-		T(the_matrix), T(revoking), T(again), T(projects), T(checkpoints), T(repetitions), T(readiness),
+		T(the_matrix), T(revoking), T(where), T(again), T(projects), T(checkpoints), T(repetitions), T(readiness),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,31 @@ waiting(void **state)
 	assert_false(tree_changed_since(r->d, &r->project, clock));
 }
 
+/* Whoever has the project's row knows by its clock whether there is more to read. */
+static void
+nothing(void **state)
+{
+	struct rig *r = *state;
+	struct project before = rig_project(r), now;
+	struct tree_page page, read;
+
+	rig_do(r, put_dir("d"));
+	now = rig_project(r);
+	domain_free(r->d);
+	r->d = domain_open(r->meta, r->store);
+	assert_false(tree_nothing_since(r->d, &now, before.clock, &page));
+	assert_false(tree_nothing_since(r->d, &now, now.clock - 1, &page));
+	assert_true(tree_nothing_since(r->d, &now, now.clock, &page));
+	assert_false(tree_changed_since(r->d, &r->project, now.clock)); /* it has told the waiting */
+	assert_ok(r, tree_changes(r->d, &r->project, now.clock, 10, false, r->a, &read, &r->err));
+	assert_int_equal(page.n, 0);
+	assert_int_equal(page.has_more, read.has_more);
+	assert_int_equal(page.next, read.next);
+	assert_true(hash_eq(&page.project.digest, &read.project.digest));
+	assert_true(tree_nothing_since(r->d, &now, INT64_MAX, &page));
+	assert_true(tree_nothing_since(r->d, &before, before.clock, &page)); /* as it was when it was read */
+}
+
 int
 main(void)
 {
@@ -165,6 +190,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(pages_of_a_listing), T(extents_of_small_files), T(pages_of_a_block_list), T(one_file), T(cursors),
 		T(waiting),
+		T(nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
