@@ -30,6 +30,18 @@ fill_from_base(struct gather *g, struct row *row, struct err *err)
 	return ERR_OK;
 }
 
+/*
+ * A move happens at both names or at neither.  Where the old one cannot be seen, or is being written, the file may still lie there; once the
+ * new name were agreed on, it would be taken for somebody's new file (P16).
+ */
+static bool
+must_stay(const struct gather *g, const struct entry *base, const struct entry *remote)
+{
+	if (strcmp(base->path, remote->path) == 0 || FAULT("client.unseen_moves"))
+		return false;
+	return is_frozen(g, base->path) || is_held(g, base->path) || map_get(g->held_inodes, &base->ino, sizeof base->ino);
+}
+
 static err_code
 on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err)
 {
@@ -47,7 +59,7 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 		if (rc)
 			return rc;
 	}
-	if (deleted)
+	if (deleted || (rc == ERR_OK && must_stay(g, &base, e)))
 		return ERR_OK;
 	if (is_left_out(g, e)) {
 		if (rc == ERR_OK && is_left_out(g, &base))

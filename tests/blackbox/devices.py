@@ -146,6 +146,22 @@ def assert_same(a, b):
     assert not differing, f"{len(differing)} entries differ:\n{shown}"
 
 
+def move_from_unseen(a, b):
+    """The server moves what b cannot see, for there is a fifo in its place: b does that when it is back, and nobody gets it twice."""
+    aside = b.folder.parent / "aside"
+    b.path("text").rename(aside)
+    os.mkfifo(b.path("text"))
+    a.path("text").rename(a.path("dir/text"))
+    a.sync()
+    b.sync(expect=3)
+    b.path("text").unlink()
+    aside.rename(b.path("text"))
+    b.sync()
+    a.sync()
+    for device in (a, b):
+        assert device.path("dir/text").is_file() and not device.path("text").exists()
+
+
 def settle(*devices, rounds=4, args=()):
     """Sync all until nobody has anything to do, then all trees must be one.  Returns the tree."""
     for _ in range(rounds):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from devices import BIN, Device, assert_same, fill, run_dray, settle
+from devices import BIN, Device, assert_same, fill, move_from_unseen, run_dray, settle
 from edits import EDITS, Chaos, bump, edit_middle, small, write
 from waiting import wait_for
 
@@ -268,6 +268,15 @@ def test_unreadable_is_not_deleted(server, public_tmp):
     os.chown(a.path("dir/file 3"), 65534, 65534)
     a.sync()
     b.sync()
+    assert_same(a.tree(), b.tree())
+
+
+def test_moved_away_from_what_cannot_be_seen(make):
+    a, b = make("a", "b")
+    small(a.folder)
+    a.sync()
+    b.sync()
+    move_from_unseen(a, b)
     assert_same(a.tree(), b.tree())
 
 

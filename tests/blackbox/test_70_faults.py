@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from devices import BIN, Device, assert_same, settle, unrecorded
+from devices import BIN, Device, assert_same, move_from_unseen, settle, unrecorded
 from edits import bump, many, small
 
 
@@ -224,6 +224,7 @@ CLIENT = {
     "client.forgets_sent": sent_is_known,
     "client.ignore_deletes": ignored_stays_there,
     "client.unseen_is_gone": unseen_stays,
+    "client.unseen_moves": move_from_unseen,
     "client.no_hold": mass_delete_waits,
 }
 SERVER = {
