@@ -231,6 +231,25 @@ def test_the_server_changes_a_file_that_is_being_written_here(make, agents):
     assert {p.read_text() for p in a.folder.glob("text*")} == {"mine!", "theirs"}
 
 
+def test_the_server_moves_a_file_that_is_being_written_here(make, agents):
+    """The edit goes where the file has gone, and the file is not left, or sent, under both names."""
+    a, b = make("a", "b")
+    a.write("text", "first")
+    agents(a, b)
+    wait_for(lambda: text(b, "text") == "first")
+    with a.path("text").open("r+") as f:
+        f.write("mine!")
+        f.flush()
+        wait_for(lambda: status(a)["held"])
+        b.path("text").rename(b.path("moved"))
+        b.write("mark", "m")
+        wait_for(lambda: text(a, "mark"))
+        assert text(a, "text") == "mine!" and text(a, "moved") is None
+    wait_for(lambda: text(b, "moved") == "mine!")
+    wait_same(a, b)
+    assert not a.path("text").exists() and not conflicts(a)
+
+
 def test_times_and_lengths_that_are_set_are_not_writing(make, agents):
     """utimes and truncate look like a write that nobody closes."""
     a, b = make("a", "b")
