@@ -137,10 +137,35 @@ pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, str
 }
 
 void
+pass_continue(struct rest *rest, const struct pass_opts *opts, struct pass **out)
+{
+	struct pass *p = xcalloc(1, sizeof *p);
+	struct diff_item *items = xcalloc(opts->slice, sizeof *items);
+	struct entry e;
+	size_t n = 0;
+
+	p->arena = arena_new(PASS_MEMORY_MAX);
+	p->continued = true;
+	while (n < opts->slice && rest_take(rest, &e)) {
+		if (opts->held && map_get(opts->held, e.path, strlen(e.path)))
+			continue; /* the look that follows finds it */
+		items[n].local = keep(p->arena, &e);
+		items[n].path = items[n].local->path;
+		items[n].rules = ignore_is_file(e.path);
+		n++;
+	}
+	p->deferred = rest_count(rest);
+	diff_plan(items, n, p->arena, &p->plan);
+	free(items);
+	*out = p;
+}
+
+void
 pass_free(struct pass *p)
 {
 	if (!p)
 		return;
+	rest_free(p->rest);
 	free(p->problems);
 	arena_free(p->arena);
 	free(p);

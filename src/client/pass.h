@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "client/diff/diff.h"
 #include "client/folder.h"
+#include "client/rest.h"
 
 /** Something that stays unsynced, and why. */
 struct problem {
@@ -25,6 +26,8 @@ struct pass {
 	uint64_t scanned;         /* entries on disk, without those */
 	uint64_t known;           /* entries of the base tree */
 	uint64_t deferred;        /* new entries that this pass has left for the next one */
+	struct rest *rest;        /* those of them that are new here; owned, NULL: none */
+	bool continued;           /* it has come from a rest, and says nothing of any other name */
 	uint64_t held_back;       /* names that differ and were left alone, as they are held */
 	uint64_t unselected, unselected_bytes; /* of what the server has and is left out, what is not selected here */
 	uint64_t verified, verified_bytes; /* files that were read and are as agreed */
@@ -33,8 +36,9 @@ struct pass {
 /**
  * A first sync has a million names that differ.  With a slice, a pass takes that many of the new ones, and all else that differs; the rest is
  * as if it had not been seen, and is there for the next pass.  What may be one of two halves of a rename is never left out, nor is
- * anything while both sides have something new, so every plan is one that a whole look could have led to.  Slices grow with the
- * tree, by which the looks that a first sync takes are few, and their sum follows its size.
+ * anything while both sides have something new, so every plan is one that a whole look could have led to.  What is new here and left out is
+ * kept, packed, for passes that follow without another look.  What the server has and is left out waits for one; those slices grow with the tree,
+ * by which the looks are few.
  */
 #define PASS_SLICE_MIN 24576 /* 11 MiB of plan, and as much again while it is made */
 #define PASS_SLICE_PART 4    /* or this part of what is known already */
@@ -57,5 +61,10 @@ struct pass_opts {
  * Errors     IO, CANCELLED, DB, those of the line; VERSION_CONFLICT: the server has moved on since it was last read: read on, and look again.
  */
 err_code pass_open(struct folder *f, const struct pass_opts *opts, struct pass **out, struct err *err);
+/**
+ * pass_continue(rest, opts, out): a pass of the next ${opts->slice} names of ${rest}, for when nobody has said anything since the look that has left them.  They are as that
+ * look has seen them: who sends a file finds out whether it still is.  A whole look has to follow when ${rest} has come to its end.
+ */
+void pass_continue(struct rest *rest, const struct pass_opts *opts, struct pass **out);
 void pass_free(struct pass *p);
 void pass_freep(struct pass **p);

@@ -311,8 +311,13 @@ defer(struct gather *g, const struct entry *e, bool *deferred, struct err *err)
 	if (!g->inodes)
 		rc = read_inodes(g, err);
 	*deferred = !rc && !bsearch(&e->ino, g->inodes, g->inode_count, sizeof *g->inodes, inode_cmp);
-	g->pass->deferred += *deferred;
-	return rc;
+	if (!*deferred)
+		return rc;
+	g->pass->deferred++;
+	if (!g->pass->rest)
+		g->pass->rest = rest_new();
+	rest_add(g->pass->rest, e);
+	return ERR_OK;
 }
 
 static err_code

@@ -173,10 +173,15 @@ copy_problems(struct sync_result *result, const struct pass *pass)
 		sync_problem(result, pass->problems[i].path, pass->problems[i].reason, pass->problems[i].detail);
 }
 
+/*
+ * A look at everything; or, while ${rest} has what the last one has left and the server has had nothing to say since, the next of that.
+ * When it has, the two may meet at one name.
+ */
 static err_code
-look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size_t slice, const struct map *given_up,
+look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size_t slice, const struct map *given_up, struct rest **rest,
     struct pass **pass, struct err *err)
 {
+	struct state_totals totals;
 	struct pass_opts look_opts = { .slice = slice,
 		.given_up = given_up,
 		.verify = opts->verify,
@@ -188,8 +193,15 @@ look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size
 		.ctx = opts->report };
 	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
 
+	if (rc == ERR_OK)
+		rc = state_totals(f->state, &totals, err);
 	if (rc)
 		return rc;
+	if (rest_count(*rest) > 0 && totals.pending == 0) {
+		pass_continue(*rest, &look_opts, pass);
+		return ERR_OK;
+	}
+	rest_free(TAKE(*rest));
 	rc = pass_open(f, &look_opts, pass, err);
 	report_clear(opts->report);
 	return rc;
@@ -209,14 +221,28 @@ first_slice(const struct sync_opts *opts)
  * not going to leave: then everything is looked at together.
  */
 static err_code
-next_slice(struct folder *f, const struct state_totals *before, size_t *slice, struct err *err)
+next_slice(struct folder *f, const struct state_totals *before, size_t *slice, struct rest **rest, struct err *err)
 {
 	struct state_totals now;
 	err_code rc = state_totals(f->state, &now, err);
 
-	if (rc == ERR_OK && now.entries == before->entries && now.pending == before->pending)
+	if (rc == ERR_OK && now.entries == before->entries && now.pending == before->pending) {
 		*slice = 0;
+		rest_free(TAKE(*rest));
+	}
 	return rc;
+}
+
+/* What a look at everything says of what is left as it is; a pass that continues has not looked. */
+static void
+note_look(struct sync_result *result, const struct pass *pass)
+{
+	if (pass->continued)
+		return;
+	result->held_back = pass->held_back;
+	result->ignored = pass->ignored_count;
+	result->unselected = pass->unselected;
+	result->unselected_bytes = pass->unselected_bytes;
 }
 
 static err_code
@@ -224,6 +250,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
     struct err *err)
 {
 	struct carry_env env = { .folder = f, .remote = remote, .opts = opts, .result = result, .given_up = given_up };
+	AUTO(rest_freep) struct rest *rest = NULL;
 	size_t slice = first_slice(opts);
 	bool again = true;
 
@@ -231,7 +258,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		AUTO(pass_freep) struct pass *pass = NULL;
 		struct state_totals before;
 		bool drops, first;
-		err_code rc = look(f, remote, opts, slice, given_up, &pass, err);
+		err_code rc = look(f, remote, opts, slice, given_up, &rest, &pass, err);
 		if (rc == ERR_VERSION_CONFLICT && ++round < ROUNDS_MAX)
 			continue;
 		if (rc == ERR_OK)
@@ -240,11 +267,8 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 			rc = state_base_verify(f->state, err); /* the proof of a deletion is a row that was written so (I9) */
 		if (rc)
 			return rc;
-		result->held_back = pass->held_back;
-		result->ignored = pass->ignored_count;
+		note_look(result, pass);
 		hold_deletes(pass, opts, result);
-		result->unselected = pass->unselected;
-		result->unselected_bytes = pass->unselected_bytes;
 		drops = !opts->dry_run && drops_first(pass, given_up);
 		first = drops || (!opts->dry_run && rules_first(pass, given_up));
 		if (!first) /* else the next look has the say: what is wrong may be what is about to be put right */
@@ -255,17 +279,19 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		}
 		again = false;
 		rc = carry_out(&env, pass, &again, err);
-		again |= first;
+		again |= first || pass->continued;
+		if (!first && pass->rest)
+			rest = TAKE(pass->rest); /* what it lies in has been made */
 		if (rc == ERR_OK && pass->deferred > 0 && !drops) {
 			again = true;
-			rc = next_slice(f, &before, &slice, err);
+			rc = next_slice(f, &before, &slice, &rest, err);
 			if (rc)
 				return rc;
 			continue;
 		}
 		if (rc)
 			return rc;
-		if (steps(&pass->plan) == 0)
+		if (steps(&pass->plan) == 0 && !pass->continued)
 			break;
 		round++;
 	}
