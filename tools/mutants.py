@@ -91,6 +91,7 @@ TABLE = {
     "client.resume_trusts_number": Mutant(0, "P3", "inside", "client/upload"),
     "client.rows_before_names": Mutant(0, "P18", "breaks", "client/carry_install"),
     "client.unseen_is_gone": Mutant(0, "P13", "pytest", FAULTS + "client_fault_is_noticed[client.unseen_is_gone]"),
+    "client.unread_is_edited": Mutant(0, "P12", "bends", "tests/blackbox/test_20_sync.py::test_what_cannot_be_read_is_no_edit"),
     "client.unseen_moves": Mutant(0, "P16", "pytest", FAULTS + "client_fault_is_noticed[client.unseen_moves]"),
     "db.late_error_lost": Mutant(0, "P4", "breaks", "db/postgres/tx"),
     "db.no_turns": Mutant(0, "P17", "breaks", "db/fault no_turns"),

@@ -194,6 +194,34 @@ resolve(struct gather *g, struct diff_item *items, size_t n, struct err *err)
 	return rc;
 }
 
+/*
+ * Where the bytes alone tell whether a file was edited here beside another change on the server, and they could not be read, nothing is concluded (I9): no
+ * conflict is made of what nobody may have touched.  Nor is it moved: see must_stay.
+ */
+static size_t
+leave_unread(struct gather *g, struct diff_item *items, size_t n)
+{
+	struct map *unread = map_new(); /* ids -> anything */
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!diff_needs_content(&items[i], true) || FAULT("client.unread_is_edited"))
+			continue;
+		add_problem(g->pass, items[i].path, "unreadable", "the server has changed it, and whether it was edited here cannot be told");
+		if (items[i].base)
+			map_put(unread, &items[i].base->id, sizeof items[i].base->id, g);
+		items[i].path = NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const struct entry *r = items[i].remote;
+
+		if (items[i].path && !(r && map_get(unread, &r->id, sizeof r->id)))
+			items[kept++] = items[i];
+	}
+	map_free(unread);
+	return kept;
+}
+
 /* What is here may be a version that this device sent, or installed, and died; then it is a base and no edit. */
 static err_code
 find_origin(struct gather *g, struct diff_item *item, struct err *err)
@@ -240,5 +268,8 @@ join_sides(struct gather *g, struct diff_item **items, size_t *n, struct err *er
 
 	*items = join(g, n);
 	rc = resolve(g, *items, *n, err);
-	return rc ? rc : find_origins(g, *items, *n, err);
+	if (rc)
+		return rc;
+	*n = leave_unread(g, *items, *n);
+	return find_origins(g, *items, *n, err);
 }

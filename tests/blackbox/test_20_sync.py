@@ -271,6 +271,37 @@ def test_unreadable_is_not_deleted(server, public_tmp):
     assert_same(a.tree(), b.tree())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_what_cannot_be_read_is_no_edit(server, public_tmp):
+    """It may have been touched, and the server has another version of it, or has moved it: nobody's edit is invented, and nothing comes twice."""
+    project = server.project("unread")
+    nobody = dict(user=65534, group=65534, extra_groups=[])
+    shutil.copy(BIN / "dray", public_tmp)  # the build may lie where only root comes
+    a = Device(server, project, public_tmp / "a", "a")
+    b = Device(server, project, public_tmp / "b", "b", bin=public_tmp, cwd="/", **nobody)
+    subprocess.run(["chown", "-R", "65534:65534", b.folder], check=True)
+    small(a.folder)
+    names = ["text", "big"]
+    for name in names:
+        a.path(name).chmod(0o600)
+    a.sync()
+    b.sync()
+    before = {name: b.path(name).read_bytes() for name in names}
+    for name in names:
+        os.chown(b.path(name), 0, 0)
+    a.write("text", "of a")
+    a.path("big").rename(a.path("dir/big"))
+    a.sync()
+    done = b.sync(expect=3)
+    assert {reasons(done)[name] for name in names} == {"unreadable"} and done["conflicts"] == []
+    assert {name: b.path(name).read_bytes() for name in names} == before and not b.path("dir/big").exists()
+    for name in names:
+        os.chown(b.path(name), 65534, 65534)
+    assert settle(b, a).keys() == a.tree().keys()
+    assert b.path("text").read_text() == "of a" and not b.path("big").exists()
+    assert not [p for p in b.tree() if b"conflict" in p]
+
+
 def test_moved_away_from_what_cannot_be_seen(make):
     a, b = make("a", "b")
     small(a.folder)
