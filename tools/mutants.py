@@ -88,6 +88,7 @@ TABLE = {
     "client.no_dir_times": Mutant(0, "P14", "pytest", FAULTS + "client_fault_is_noticed[client.no_dir_times]"),
     "client.no_hold": Mutant(0, "P13", "pytest", FAULTS + "client_fault_is_noticed[client.no_hold]"),
     "client.no_look_before": Mutant(0, "P12", "inside", "apply"),
+    "client.edited_is_ours": Mutant(0, "P12", "inside", "apply"),
     "client.resume_trusts_number": Mutant(0, "P3", "inside", "client/upload"),
     "client.rows_before_names": Mutant(0, "P18", "breaks", "client/carry_install"),
     "client.unseen_is_gone": Mutant(0, "P13", "pytest", FAULTS + "client_fault_is_noticed[client.unseen_is_gone]"),

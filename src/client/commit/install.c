@@ -79,9 +79,18 @@ displaced_is(const struct place *slot, const struct entry *expect)
 	return place_is(slot, &st, expect) && (expect->kind != ENTRY_DIR || is_empty_dir(slot));
 }
 
+/* Whether it is what we had put at the name, and nobody has written into it there. */
+static bool
+is_ours(const struct stat *st, const struct stat *ours)
+{
+	if (st->st_dev != ours->st_dev || st->st_ino != ours->st_ino)
+		return false;
+	return (st->st_size == ours->st_size && stat_mtime_ns(st) == stat_mtime_ns(ours)) || FAULT("client.edited_is_ours");
+}
+
 /*
- * What came out was not expected: put it back.  If the name has been taken by something that is not ours in the meantime, that is the newest,
- * so it keeps the name, and what we hold stays in the trash.
+ * What came out was not expected: put it back.  If the name has been taken by something that is not ours in the meantime, or somebody has
+ * written into ours, that is the newest, so it keeps the name, and what we hold stays in the trash.
  */
 static void
 put_back(const struct place *slot, const struct place *at, const struct stat *ours)
@@ -94,7 +103,7 @@ put_back(const struct place *slot, const struct place *at, const struct stat *ou
 	}
 	if (fstatat(slot->dir, slot->name, &st, AT_SYMLINK_NOFOLLOW))
 		return;
-	if (st.st_dev == ours->st_dev && st.st_ino == ours->st_ino)
+	if (is_ours(&st, ours))
 		remove_ours(slot);
 	else
 		(void)!renameat2(slot->dir, slot->name, at->dir, at->name, RENAME_EXCHANGE);

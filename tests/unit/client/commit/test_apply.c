@@ -118,6 +118,7 @@ temps(struct fix *f)
 
 /* Whoever waits for a name to come: called right after the next rename that makes one, before anybody else looks at it.  Linked with --wrap. */
 static void (*on_placed)(struct fix *f);
+static void (*on_exchanged)(struct fix *f); /* before anything else is done */
 static struct fix *placed_in;
 static bool is_placed;
 
@@ -134,6 +135,12 @@ __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned fl
 
 	if (on_placed && rc == 0 && __real_fstat64(placed_in->t->root, &root) == 0 && __real_fstat64(to, &dir) == 0)
 		is_placed = root.st_ino == dir.st_ino; /* and not that into the trash, which comes before */
+	if (on_exchanged && rc == 0 && flags == RENAME_EXCHANGE) {
+		void (*fn)(struct fix *f) = on_exchanged;
+
+		on_exchanged = NULL;
+		fn(placed_in);
+	}
 	return rc;
 }
 
@@ -610,6 +617,46 @@ test_edit_before_install(void **state)
 }
 
 static void
+edit_ours(struct fix *f)
+{
+	tree_write(f->t, "f", "the newest");
+}
+
+/*
+ * Edited between plan and install, so that it is put back, and what we had put there was edited while it was there: both edits are kept, the newest under
+ * the name.
+ */
+static bool
+edit_of_ours_survives(struct fix *f)
+{
+	struct entry old;
+	bool held;
+
+	(void)!unlinkat(f->t->root, "f", 0);
+	tree_write(f->t, "f", "old");
+	tree_time(f->t, "f", MTIME);
+	old = look(f, "f");
+	tree_write(f->t, "f", "an edit");
+	placed_in = f;
+	on_exchanged = edit_ours;
+	held = install(f, "f", "theirs", &old, NULL) == ERR_VERSION_CONFLICT;
+	assert_null(on_exchanged);
+	return held && tree_is(f->t, "f", "the newest") && tree_is(f->t, TRASH "f", "an edit") && temps(f) == 0;
+}
+
+static void
+test_edit_of_what_is_taken_back(void **state)
+{
+	struct fix *f = *state;
+
+	setenv("DRAY_FAULT", "client.no_look_before", 1);
+	assert_true(edit_of_ours_survives(f));
+	setenv("DRAY_FAULT", "client.no_look_before,client.edited_is_ours", 1);
+	assert_false(edit_of_ours_survives(f));
+	unsetenv("DRAY_FAULT");
+}
+
+static void
 test_edit_within_the_second(void **state)
 {
 	breaks_with(*state, "client.check_seconds", edit_survives_install); /* M16 */
@@ -963,7 +1010,7 @@ main(void)
 		T(test_new_file), T(test_write_right_after_a_new_name), T(test_write_right_after_an_exchange), T(test_replace_keeps_the_old_in_the_trash), T(test_many_at_once), T(test_links_and_directories),
 		T(test_kinds_take_each_others_place), T(test_masks), T(test_meta), T(test_move), T(test_delete),
 		T(test_trash_keeps_every_one), T(test_trash_of_long_and_odd_names), T(test_deep_trash), T(test_crash_leftovers),
-		T(test_new_name_is_taken), T(test_edit_before_install), T(test_edit_within_the_second),
+		T(test_new_name_is_taken), T(test_edit_before_install), T(test_edit_of_what_is_taken_back), T(test_edit_within_the_second),
 		T(test_the_second_look_is_enough),
 		T(test_the_last_save_is_never_lost), T(test_conflict_copies), T(test_parent_became_a_symlink), T(test_swapped_parents),
 	};
