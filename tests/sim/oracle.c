@@ -17,6 +17,7 @@ static struct {
 	bool excused;    /* was on a disk that was put back */
 	bool kept;       /* in a tree or a trash, at the end */
 } values[VALUES_MAX];
+static struct tree on_server; /* by the last commit */
 static uint64_t acts[DEVICES], commits[DEVICES];
 static unsigned restores, synced[DEVICES], image_synced[DEVICES]; /* restores that a device had heard of when it was last in sync */
 
@@ -82,14 +83,37 @@ nobody_cares(unsigned v)
 	return true;
 }
 
+/*
+ * A directory that somebody renames in the moment in which something comes into it takes that along, and he has never had it in his hands: then it is
+ * there, and not where it was to be.
+ */
+static bool
+carried_away(int device, unsigned v)
+{
+	bool found = false, stayed = false;
+	struct tree here;
+
+	user_tree(user_root(device), &here);
+	for (size_t i = 0; i < here.n; i++) {
+		if (here.leaves[i].value != v)
+			continue;
+		found = true;
+		for (size_t k = 0; k < on_server.n; k++)
+			stayed |= on_server.leaves[k].value == v && strcmp(on_server.leaves[k].path, here.leaves[i].path) == 0;
+	}
+	tree_free(&here);
+	return found && !stayed;
+}
+
 static void
 left(int device, unsigned v)
 {
 	const struct known *k = &known[device][v];
+	bool allowed = (k->had && (k->removed || k->touched)) || carried_away(device, v);
 
-	if (!k->removed && !k->touched)
+	if (!allowed && !k->removed && !k->touched)
 		fail("P13", "device %d took value %u from the server, and nobody there has deleted it", device, v);
-	if (!k->had)
+	if (!allowed)
 		fail("P12", "device %d took value %u from the server, and never had it", device, v);
 	values[v].deleted = nobody_cares(v);
 }
@@ -112,7 +136,6 @@ oracle_committed(int device)
 			fail("P18", "%s was sent", t.leaves[i].path);
 		now[t.leaves[i].value] = true;
 	}
-	tree_free(&t);
 	for (unsigned v = 1; v <= value_count(); v++) {
 		if (device < 0)
 			values[v].deleted = values[v].ever = false;
@@ -123,6 +146,8 @@ oracle_committed(int device)
 		values[v].now = now[v];
 		values[v].ever |= now[v];
 	}
+	tree_free(&on_server);
+	on_server = t;
 }
 
 /* ---- syncs -------------------------------------------------------------------------------------------------------------------------------- */
