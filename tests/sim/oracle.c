@@ -109,8 +109,12 @@ static void
 left(int device, unsigned v)
 {
 	const struct known *k = &known[device][v];
-	bool allowed = (k->had && (k->removed || k->touched)) || carried_away(device, v);
+	bool allowed = k->had && (k->removed || k->touched);
 
+	if (!allowed && carried_away(device, v)) {
+		oracle_moved(device, v);
+		return;
+	}
 	if (!allowed && !k->removed && !k->touched)
 		fail("P13", "device %d took value %u from the server, and nobody there has deleted it", device, v);
 	if (!allowed)
