@@ -1,7 +1,8 @@
 /*
  * Put, delete and restore on the tree as it is.
  *
- *   state that is there already   -> ok, unchanged, whatever the base: repeating an operation has the effect of one (I5)
+ *   state that is there already   -> ok, unchanged, whatever the base: repeating an operation has the effect of one (I5).  A put without content
+ *                                    asks for the bytes of its base
  *   put without base, path taken  -> NAME_EXISTS, with what is there
  *   base older than the file      -> VERSION_CONFLICT, with what is there; newer than it: BASE_INVALID
  *   put with base, path free      -> VERSION_CONFLICT with nothing beside: the file was deleted or moved away since
@@ -11,9 +12,30 @@
  *
  * Each operation looks at everything first and writes last: one that is refused has changed nothing.
  */
+#include "base/fault.h"
 #include "server/domain/commit_internal.h"
 
 /* ---- put --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * A put that leaves the bytes as they are means those of its base.  When they are others by now, the state that it asks for is not there, however its time and
+ * mode agree: whoever was told so would take what he has for what is here.
+ */
+static err_code
+content_kept(struct apply *ap, const struct op *op, const struct file *current, struct op_result *r, struct err *err)
+{
+	struct version v;
+	err_code rc;
+
+	if (!op->has_base || op->base >= current->version || FAULT("domain.keeps_what_is_there"))
+		return ERR_OK; /* newer than what is there is for base_check to say */
+	rc = meta_version_get(ap->tx, ap->run->project, &current->id, op->base, &v, err);
+	if (rc && rc != ERR_NOT_FOUND)
+		return rc;
+	if (rc || !hash_eq(&v.content, &current->content))
+		return result_conflict(ap, r, ERR_VERSION_CONFLICT, "the file has other bytes by now", current, err);
+	return ERR_OK;
+}
 
 /* What the bytes of a put are, with those that are named by version or left as they are. */
 static err_code
@@ -30,6 +52,9 @@ put_content(struct apply *ap, const struct op *op, const struct content *ct, con
 		out->hash = current->content;
 		out->size = current->size;
 		out->list = current->list;
+		rc = content_kept(ap, op, current, r, err);
+		if (rc || r->code)
+			return rc;
 	}
 	if (op->entry != KIND_FILE || op->source != CONTENT_FROM)
 		return ERR_OK;

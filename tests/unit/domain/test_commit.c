@@ -158,6 +158,40 @@ mode_and_mtime_alone(void **state)
 	rig_assert_sums(r);
 }
 
+/*
+ * Two devices give a file the same time, and one of them new bytes as well.  The other has asked for the bytes that it knows, and is not told that they
+ * are there; told again what it was told before, it is.
+ */
+static bool
+time_alone_means_its_base(struct rig *r, const char *path)
+{
+	struct op op = { .kind = OP_PUT, .path = path, .entry = KIND_FILE, .has_mtime = true, .mtime_ns = 7 }, edit = put_text(r, path, "theirs");
+	int64_t v = rig_do(r, put_text(r, path, "text")).version;
+	struct op_result stale;
+	bool held;
+
+	assert_false(rig_do(r, on(op, v)).unchanged);
+	assert_true(rig_do(r, on(op, v)).unchanged); /* the answer was lost */
+	edit.has_mtime = true;
+	edit.mtime_ns = 7;
+	rig_do(r, on(edit, rig_at(r, path).version));
+	stale = rig_one(r, on(op, v));
+	held = stale.code == ERR_VERSION_CONFLICT && stale.has_current && stale.current.version == rig_at(r, path).version;
+	rig_assert_text(r, path, "theirs");
+	return held;
+}
+
+static void
+a_time_alone_on_an_old_base(void **state)
+{
+	struct rig *r = *state;
+
+	assert_true(time_alone_means_its_base(r, "f"));
+	setenv("DRAY_FAULT", "domain.keeps_what_is_there", 1);
+	assert_false(time_alone_means_its_base(r, "g"));
+	unsetenv("DRAY_FAULT");
+}
+
 static void
 parents(void **state)
 {
@@ -405,7 +439,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_file_is_put_and_read), T(defaults), T(an_empty_file), T(the_same_state_again_changes_nothing), T(bases),
-		T(mode_and_mtime_alone), T(parents), T(later_operations_see_earlier_ones), T(deleting),
+		T(mode_and_mtime_alone), T(a_time_alone_on_an_old_base), T(parents), T(later_operations_see_earlier_ones), T(deleting),
 		T(another_kind_is_another_file), T(restoring), T(copies_cost_nothing), T(bytes_have_one_list),
 	};
 
