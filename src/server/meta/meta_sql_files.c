@@ -7,11 +7,9 @@
 
 #define FROM_FILES "SELECT " SQL_FILE_COLUMNS ", " SQL_BENEATH_COLUMNS " FROM file_index"
 
-void
-sql_read_file(struct row *r, void *out)
+static void
+read_state(struct row *r, struct file *f)
 {
-	struct file *f = out;
-
 	row_id(r, &f->id);
 	f->dir = row_text(r);
 	f->name = row_text(r);
@@ -21,6 +19,14 @@ sql_read_file(struct row *r, void *out)
 	f->mode = (uint32_t)row_i64(r);
 	f->mtime_ns = row_i64(r);
 	row_hash(r, &f->content);
+}
+
+void
+sql_read_file(struct row *r, void *out)
+{
+	struct file *f = out;
+
+	read_state(r, f);
 	row_id_or_none(r, &f->list);
 	f->target = row_text(r);
 	f->created_at = row_i64(r);
@@ -378,15 +384,7 @@ read_each(struct row *r, void *out)
 	struct file *f = &e->file;
 
 	*f = (struct file){ .deleted_at = 0 };
-	row_id(r, &f->id);
-	f->dir = row_text(r);
-	f->name = row_text(r);
-	f->kind = (enum kind)row_i64(r);
-	f->version = row_i64(r);
-	f->size = row_i64(r);
-	f->mode = (uint32_t)row_i64(r);
-	f->mtime_ns = row_i64(r);
-	row_hash(r, &f->content);
+	read_state(r, f);
 	f->target = row_text(r);
 	f->created_at = row_i64(r);
 	row_id(r, &f->changed_by);
