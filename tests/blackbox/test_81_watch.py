@@ -213,8 +213,9 @@ def test_a_known_file_that_is_being_written_while_its_directory_moves(make, agen
     assert not conflicts(a) and not b.path("d").exists() and inode
 
 
-def test_the_server_changes_a_file_that_is_being_written_here(make, agents):
-    a, b = make("a", "b")
+@contextlib.contextmanager
+def held_open(a, b, agents):
+    """Both have the file; a is writing it, and what it has written is its own so far."""
     a.write("text", "first")
     agents(a, b)
     wait_for(lambda: text(b, "text") == "first")
@@ -222,6 +223,12 @@ def test_the_server_changes_a_file_that_is_being_written_here(make, agents):
         f.write("mine!")
         f.flush()
         wait_for(lambda: status(a)["held"])
+        yield
+
+
+def test_the_server_changes_a_file_that_is_being_written_here(make, agents):
+    a, b = make("a", "b")
+    with held_open(a, b, agents):
         b.write("text", "theirs")
         b.write("mark", "m")
         wait_for(lambda: text(a, "mark"))
@@ -234,13 +241,7 @@ def test_the_server_changes_a_file_that_is_being_written_here(make, agents):
 def test_the_server_moves_a_file_that_is_being_written_here(make, agents):
     """The edit goes where the file has gone, and the file is not left, or sent, under both names."""
     a, b = make("a", "b")
-    a.write("text", "first")
-    agents(a, b)
-    wait_for(lambda: text(b, "text") == "first")
-    with a.path("text").open("r+") as f:
-        f.write("mine!")
-        f.flush()
-        wait_for(lambda: status(a)["held"])
+    with held_open(a, b, agents):
         b.path("text").rename(b.path("moved"))
         b.write("mark", "m")
         wait_for(lambda: text(a, "mark"))

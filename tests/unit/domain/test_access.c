@@ -91,7 +91,6 @@ revoking(void **state)
 	assert_code(r, ERR_NOT_FOUND, device_list(r->d, &(struct id){ 0 }, r->a, &rows, NULL, &n, &p, &r->err));
 }
 
-/* Who was let in is asked about again, by his device. */
 /* Who is let in learns where the project is, however he has shown who he is; without a project there is nothing to learn. */
 static void
 where(void **state)
@@ -113,6 +112,7 @@ where(void **state)
 	assert_true(id_is_zero(&c.project.id) && c.project.clock == 0);
 }
 
+/* Who was let in is asked about again, by his device. */
 static void
 again(void **state)
 {
