@@ -44,7 +44,7 @@ LIBRARIES = {
     "libpq-fe.h": {"db"},
     "jansson.h": {"wire"},
     "curl/curl.h": {"client/remote", "server"},
-    "zstd.h": {"chunk", "server/domain"},
+    "zstd.h": {"chunk", "server/domain", "client/remote"},
     "isa-l/igzip_lib.h": {"server/domain"},
     "sys/epoll.h": {"server/http", "server/notify"},
 }

@@ -237,3 +237,12 @@ wire_file_read(json_t *value, const char *where, struct arena *a, struct wire_fi
 	out->extents = extents;
 	return rc;
 }
+
+err_code
+wire_file_parse(const uint8_t *p, size_t len, struct arena *a, struct wire_file *out, struct err *err)
+{
+	AUTO(jdoc_freep) json_t *doc = NULL;
+	err_code rc = json_in_parse(p, len, &doc, err);
+
+	return rc ? rc : wire_file_read(doc, "", a, out, err);
+}

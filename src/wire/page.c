@@ -116,3 +116,21 @@ wire_files_read(const uint8_t *p, size_t len, struct arena *a, struct wire_file 
 	*n = page.n;
 	return rc;
 }
+
+err_code
+wire_snapshot_read(const uint8_t *p, size_t len, struct wire_snapshot *out, struct err *err)
+{
+	AUTO(jdoc_freep) json_t *doc = NULL;
+	struct json_in in;
+	err_code rc = json_in_parse(p, len, &doc, err);
+
+	if (!rc)
+		rc = json_in_object(doc, "", true, &in, err);
+	if (!rc)
+		rc = json_need_i64(&in, "file_count", 0, INT64_MAX, &out->file_count, err);
+	if (!rc)
+		rc = json_need_hash(&in, "digest", &out->digest, err);
+	if (!rc)
+		rc = wire_cursor_need(&in, "cursor", &out->cursor, err);
+	return rc;
+}

@@ -92,6 +92,17 @@ struct wire_file {
 void wire_file_write(struct jw *jw, const struct wire_file *f);
 err_code wire_file_read(json_t *value, const char *where, struct arena *a, struct wire_file *out, struct err *err);
 
+/** A file object by itself, as a snapshot in lines has them. */
+err_code wire_file_parse(const uint8_t *p, size_t len, struct arena *a, struct wire_file *out, struct err *err);
+
+/** The first of those lines: {file_count, total_size, updated_at, cursor, digest}. */
+struct wire_snapshot {
+	int64_t file_count; /* lines that follow */
+	struct cursor cursor;
+	struct hash digest; /* of the project at that clock */
+};
+err_code wire_snapshot_read(const uint8_t *p, size_t len, struct wire_snapshot *out, struct err *err);
+
 /**
  * A state that a file has had: {version, path, kind, size, mode, mtime, content_hash?, target?, changed_by, changed_by_name, deleted}.
  * Of a tombstone the rest is the last state before it.
@@ -130,7 +141,7 @@ struct wire_device {
 err_code wire_devices_read(const uint8_t *p, size_t len, struct arena *a, struct wire_device **out, size_t *n, struct cursor *project,
     struct err *err);
 
-/** An answer of …/files, …/files/changes or a line-by-line snapshot; the arrays of changes are told apart by created and deleted. */
+/** An answer of …/files or …/files/changes; the arrays of changes are told apart by created and deleted. */
 struct wire_page {
 	struct wire_file *files; /* in the order of the document: added, modified, deleted; or the listing */
 	size_t n;

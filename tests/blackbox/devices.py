@@ -45,6 +45,7 @@ class Device:
 
     def __init__(self, server, project, folder, name, role=None, bin=BIN, **more):
         self.folder = pathlib.Path(folder)
+        self.project = project
         self.name = name
         self.bin = bin
         self.more = more  # for every process: user=, group=

@@ -71,7 +71,7 @@ answer_reset(struct http_call *c)
 {
 	c->status = 0;
 	c->got = 0;
-	c->too_large = c->more = false;
+	c->too_large = c->more = c->has_tag = false;
 	c->problem.max = ANSWER_PROBLEM_MAX;
 	sbuf_reset(&c->problem);
 	if (c->text)

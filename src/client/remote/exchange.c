@@ -24,7 +24,7 @@ struct exchange {
 	struct http_call *call;
 	const char *key;
 	size_t head_len;
-	bool head_done, framed, problem_type, type_ok, has_range;
+	bool head_done, framed, problem_type, type_ok, coded, has_range;
 	uint64_t range_first, range_last, range_total;
 	size_t sent;                  /* of the body, with a limited rate */
 	struct err fault;             /* why a callback stopped the transfer; code ERR_OK: it did not */
@@ -52,7 +52,7 @@ head_start(struct exchange *x, const char *line, size_t len)
 	const char *space = memchr(line, ' ', len);
 	uint64_t status = 0;
 
-	x->framed = x->problem_type = x->type_ok = x->has_range = x->head_done = false;
+	x->framed = x->problem_type = x->type_ok = x->coded = x->has_range = x->head_done = false;
 	if (!space || (size_t)(line + len - space) < 4 || !parse_u64(space + 1, 3, 999, &status))
 		status = 0;
 	x->call->status = (int)status;
@@ -76,6 +76,13 @@ field_is(const char *line, size_t len, const char *name, const char **v, size_t 
 	return true;
 }
 
+/* A tag that is a hash in quotes; others name nothing that is looked at here. */
+static bool
+tag_parse(const char *v, size_t len, struct hash *out)
+{
+	return len == HASH_HEX_LEN + 2 && v[0] == '"' && v[len - 1] == '"' && hash_parse(v + 1, HASH_HEX_LEN, out, NULL) == ERR_OK;
+}
+
 static void
 head_field(struct exchange *x, const char *line, size_t len)
 {
@@ -91,9 +98,12 @@ head_field(struct exchange *x, const char *line, size_t len)
 		x->has_range = content_range_parse(v, n, &x->range_first, &x->range_last, &x->range_total);
 	} else if (field_is(line, len, "dray-more", &v, &n)) {
 		x->call->more = type_is(v, n, "true");
+	} else if (field_is(line, len, "etag", &v, &n)) {
+		x->call->has_tag = tag_parse(v, n, &x->call->tag);
 	} else if (field_is(line, len, "content-encoding", &v, &n) && !type_is(v, n, "identity")) {
-		/* Not asked for, so not inflated: a few KiB could become gigabytes. */
-		(void)!err_set(&x->fault, ERR_PROTOCOL, "the server sent Content-Encoding %.*s unasked", (int)MIN(n, 32), v);
+		x->coded = x->call->coding && type_is(v, n, x->call->coding);
+		if (!x->coded) /* not inflated: a few KiB could become gigabytes */
+			(void)!err_set(&x->fault, ERR_PROTOCOL, "the server sent Content-Encoding %.*s unasked", (int)MIN(n, 32), v);
 	}
 }
 
@@ -167,6 +177,10 @@ on_body(char *p, size_t one, size_t len, void *ctx)
 	}
 	if (c->accept && !x->type_ok) {
 		(void)!err_set(&x->fault, ERR_PROTOCOL, "the answer is not %s: something else than a dray server speaks", c->accept);
+		return 0;
+	}
+	if (c->coding && !x->coded) {
+		(void)!err_set(&x->fault, ERR_PROTOCOL, "the answer is not coded as %s", c->coding);
 		return 0;
 	}
 	if (!body_add(c, p, len)) {
@@ -254,6 +268,16 @@ head_lines(const struct exchange *x)
 	snprintf(line, sizeof line, "Accept: %s%s", c->accept ? c->accept : "*/*",
 	    c->accept ? ", application/problem+json" : "");
 	l = curl_slist_append(l, line);
+	if (c->coding) {
+		snprintf(line, sizeof line, "Accept-Encoding: %s", c->coding);
+		l = curl_slist_append(l, line);
+	}
+	if (c->match) {
+		char hex[HASH_HEX_LEN + 1];
+
+		snprintf(line, sizeof line, "If-Match: \"%s\"", hash_hex(c->match, hex));
+		l = curl_slist_append(l, line);
+	}
 	if (c->body) {
 		snprintf(line, sizeof line, "Content-Type: %s", c->type);
 		l = curl_slist_append(l, line);

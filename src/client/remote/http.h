@@ -21,6 +21,8 @@ struct http_call {
 	const char *method;
 	const char *path;      /* after the base URL, escaped */
 	const char *accept;    /* the only media type that a 2xx answer may have; NULL: its body is not looked at */
+	const char *coding;    /* the Content-Encoding that is asked for, and the only one that a 2xx answer then has; NULL: none */
+	const struct hash *match; /* only of what has this for its tag (If-Match), else PRECONDITION_FAILED; NULL: of whatever is there */
 	const char *type;      /* of the body */
 	const void *body;      /* NULL: none; borrowed until the call returns */
 	size_t body_len;
@@ -36,6 +38,8 @@ struct http_call {
 	int status;
 	size_t got;            /* bytes in ${buf} */
 	uint64_t total;        /* of a ranged answer's whole */
+	struct hash tag;       /* the answer's ETag, where that is a hash */
+	bool has_tag;
 	bool more;             /* the server has further pages (Dray-More: true) */
 	struct sbuf problem;   /* the body of an answer of 300 or more; the caller's to release */
 	bool too_large;        /* failed because the answer passed its ceiling */

@@ -37,6 +37,23 @@ remote_changes(struct remote *r, const struct cursor *since, struct arena *a, st
 }
 
 err_code
+remote_snapshot_part(struct remote *r, struct hash *object, uint64_t off, uint8_t *buf, size_t cap, size_t *got, uint64_t *total,
+    struct err *err)
+{
+	uint64_t whole = 0;
+	err_code rc;
+
+	assert(cap > 0 && (off == 0 || off < *total));
+	rc = r->backend->snapshot_part(r, object, off, buf, cap, got, &whole, err);
+	if (rc)
+		return rc;
+	if ((off > 0 && whole != *total) || *got != MIN(cap, whole - off))
+		return err_set(err, ERR_PROTOCOL, "a snapshot of %llu bytes gave %zu of them", (unsigned long long)whole, *got);
+	*total = whole;
+	return ERR_OK;
+}
+
+err_code
 remote_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a, const uint8_t **packed,
     size_t *len, bool *more, struct err *err)
 {

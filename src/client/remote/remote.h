@@ -53,6 +53,14 @@ err_code remote_self(struct remote *r, struct arena *a, struct remote_self *out,
  */
 err_code remote_changes(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err);
 
+/**
+ * remote_snapshot_part(r, object, off, buf, cap, got, total, err): bytes ${off}… of the whole tree as compressed lines (zstd; wire_snapshot, then a wire_file
+ * with extents each) into ${buf}: ${cap} of them, or up to the end at *total.  *object is which one it is: all zero with ${off} 0 takes whichever the server has.
+ * Errors     PRECONDITION_FAILED: it does not have that one any more.  NO_SPACE, CORRUPT, …: it cannot make one.
+ */
+err_code remote_snapshot_part(struct remote *r, struct hash *object, uint64_t off, uint8_t *buf, size_t cap, size_t *got, uint64_t *total,
+    struct err *err);
+
 /** One page of a file's packed block list; *more.  ${version} 0: of the present one. */
 err_code remote_blocks(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a,
     const uint8_t **packed, size_t *len, bool *more, struct err *err);

@@ -11,6 +11,8 @@ struct remote_backend {
 	void (*stats)(struct remote *r, struct remote_stats *out);
 	err_code (*self)(struct remote *r, struct arena *a, struct remote_self *out, struct err *err);
 	err_code (*changes)(struct remote *r, const struct cursor *since, struct arena *a, struct wire_page *out, struct err *err);
+	err_code (*snapshot_part)(struct remote *r, struct hash *object, uint64_t off, uint8_t *buf, size_t cap, size_t *got, uint64_t *total,
+	    struct err *err);
 	err_code (*blocks)(struct remote *r, const struct id *file, int64_t version, uint64_t from, struct arena *a,
 	    const uint8_t **packed, size_t *len, bool *more, struct err *err);
 	err_code (*extents)(struct remote *r, const struct id *file, uint64_t from, struct arena *a, const uint8_t **packed,

@@ -150,6 +150,29 @@ http_backend_changes(struct remote *base, const struct cursor *since, struct are
 	return too_large ? changes_page(r, since, CHANGES_FEW, a, out, &too_large, err) : rc;
 }
 
+static err_code
+http_backend_snapshot_part(struct remote *base, struct hash *object, uint64_t off, uint8_t *buf, size_t cap, size_t *got, uint64_t *total,
+    struct err *err)
+{
+	struct remote_http *r = remote_http_of(base);
+	char path[REQUEST_PATH_MAX];
+	struct http_call c = { .method = "GET", .path = request_path(r, path, "/snapshot"), .accept = "application/x-ndjson", .coding = "zstd",
+		.ranged = true, .range_off = off, .buf = buf, .cap = cap };
+	err_code rc;
+
+	if (!hash_is_zero(object))
+		c.match = object;
+	rc = request_run(r, &c, err);
+	if (rc)
+		return rc;
+	if (!c.has_tag || (c.match && !hash_eq(&c.tag, object)))
+		return err_set(err, ERR_PROTOCOL, "a part of another snapshot than that which was asked for");
+	*object = c.tag;
+	*got = c.got;
+	*total = c.total;
+	return ERR_OK;
+}
+
 /* ---- sending ---------------------------------------------------------------------------------------------------------------- */
 
 static err_code
@@ -291,6 +314,7 @@ static const struct remote_backend http_backend = {
 	.stats = http_backend_stats,
 	.self = http_backend_self,
 	.changes = http_backend_changes,
+	.snapshot_part = http_backend_snapshot_part,
 	.blocks = request_blocks,
 	.extents = request_extents,
 	.blocks_fetch = request_blocks_fetch,

@@ -4,7 +4,8 @@
  *
  *   - the one of the present clock is served as long as it lives;
  *   - another is served for REBUILD_AFTER_US, so that a project that changes all the time is not built for every request;
- *   - after that it is built anew for whoever asks next.
+ *   - after that it is built anew for whoever asks next;
+ *   - who is in the middle of one, and says so by its name, gets that one for as long as it lives.
  *
  * One thread builds a (project, form, coding) at a time; others that want it wait and then look again.  A build that fails is the
  * builder's error; the next of those who wait tries for itself.
@@ -57,15 +58,20 @@ snapshot_format(enum snapshot_form form, enum snapshot_coding coding)
 /* ---- the cache --------------------------------------------------------------------------------------------------- */
 
 static bool
+is_right(const struct snapshot *s, const struct project *p)
+{
+	return cursor_check(p, true, &s->epoch, s->clock, NULL) == ERR_OK;
+}
+
+static bool
 is_fresh(const struct snapshot *s, const struct project *p, int64_t now_us)
 {
-	if (cursor_check(p, true, &s->epoch, s->clock, NULL))
-		return false;
 	return s->clock == p->clock || now_us - s->created_at < REBUILD_AFTER_US;
 }
 
+/* ${named} NULL: any that is fresh. */
 static err_code
-cached(struct domain *d, const struct id *project, int format, struct snapshot *out, bool *found, struct err *err)
+cached(struct domain *d, const struct id *project, int format, const struct hash *named, struct snapshot *out, bool *found, struct err *err)
 {
 	AUTO(meta_abort) struct meta_tx *tx = NULL;
 	int64_t now_us = clock_wall_us();
@@ -78,10 +84,11 @@ cached(struct domain *d, const struct id *project, int format, struct snapshot *
 		rc = project_in(tx, project, &p, err);
 	if (rc)
 		return rc;
-	rc = meta_snapshot_latest(tx, project, format, now_us, out, err);
+	rc = named ? meta_snapshot_named(tx, project, format, named, now_us, out, err)
+		   : meta_snapshot_latest(tx, project, format, now_us, out, err);
 	if (rc == ERR_NOT_FOUND)
 		return ERR_OK;
-	*found = !rc && is_fresh(out, &p, now_us);
+	*found = !rc && is_right(out, &p) && (named || is_fresh(out, &p, now_us));
 	return rc;
 }
 
@@ -101,10 +108,11 @@ lay_out(struct domain *d, const struct id *project, const struct snapshot *row, 
 }
 
 static err_code
-serve_cached(struct domain *d, const struct id *project, int format, struct snapshot_out *out, bool *found, struct err *err)
+serve_cached(struct domain *d, const struct id *project, int format, const struct hash *named, struct snapshot_out *out, bool *found,
+    struct err *err)
 {
 	struct snapshot row;
-	err_code rc = cached(d, project, format, &row, found, err);
+	err_code rc = cached(d, project, format, named, &row, found, err);
 
 	if (rc || !*found)
 		return rc;
@@ -176,7 +184,7 @@ build(struct domain *d, const struct id *project, enum snapshot_form form, enum 
 	bool found;
 	err_code rc;
 
-	rc = serve_cached(d, project, snapshot_format(form, coding), out, &found, err);
+	rc = serve_cached(d, project, snapshot_format(form, coding), NULL, out, &found, err);
 	if (rc || found)
 		return rc;
 	rc = snapshot_build(d, project, form, coding, encoder, &publishing, &row, err);
@@ -188,15 +196,18 @@ build(struct domain *d, const struct id *project, enum snapshot_form form, enum 
 
 err_code
 snapshot_open(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
-    const struct snapshot_encoder *encoder, struct arena *a, struct snapshot_out *out, struct err *err)
+    const struct snapshot_encoder *encoder, const struct hash *named, struct snapshot_out *out, struct err *err)
 {
 	struct building mine = { .project = *project, .format = snapshot_format(form, coding) };
-	bool found;
-	err_code rc;
+	bool found = false;
+	err_code rc = ERR_OK;
 
-	(void)a; /* a row has no texts */
+	if (named)
+		rc = serve_cached(d, project, mine.format, named, out, &found, err);
+	if (rc || found)
+		return rc;
 	for (;;) {
-		rc = serve_cached(d, project, mine.format, out, &found, err);
+		rc = serve_cached(d, project, mine.format, NULL, out, &found, err);
 		if (rc || found)
 			return rc;
 		if (enter(d->snapshots, &mine))

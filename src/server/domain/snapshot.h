@@ -32,9 +32,11 @@ struct snapshot_out {
  * snapshot_open(d, project, form, coding, encoder, a, out, err): the cached one while the change feed reaches back to it and it is
  * either of the present clock and at most ${SNAPSHOT_LIFE} old, or at most ten minutes old; else a new one (one builder at a time per
  * project, form and coding; others wait for it).  Snapshot and changes from its clock make the present tree either way.
+ * ${named}, or NULL: the object of one that the caller has read a part of: while it is kept and the change feed reaches back to it, that one is
+ * it, so that a reading over a slow line comes to its end.
  * The caller closes out->fd.
  */
 err_code snapshot_open(struct domain *d, const struct id *project, enum snapshot_form form, enum snapshot_coding coding,
-    const struct snapshot_encoder *encoder, struct arena *a, struct snapshot_out *out, struct err *err);
+    const struct snapshot_encoder *encoder, const struct hash *named, struct snapshot_out *out, struct err *err);
 err_code snapshot_read(struct domain *d, const struct snapshot_out *s, uint64_t off, uint8_t *buf, size_t len, size_t *got,
     struct err *err);

@@ -315,6 +315,9 @@ err_code meta_snapshot_add(struct meta_tx *tx, const struct id *project, const s
 /** The one of ${format} with the newest clock that has not expired. */
 err_code meta_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, int64_t now_us, struct snapshot *out,
     struct err *err);
+/** The newest of ${format} that is stored as ${object} and has not expired. */
+err_code meta_snapshot_named(struct meta_tx *tx, const struct id *project, int format, const struct hash *object, int64_t now_us,
+    struct snapshot *out, struct err *err);
 /** Removes rows whose expires_at ≤ now; hands them out, in no order, so that their objects can be deleted. */
 err_code meta_snapshot_expire(struct meta_tx *tx, const struct id *project, int64_t now_us, struct snapshot **out, size_t *n,
     struct err *err);

@@ -422,8 +422,9 @@ mem_snapshot_add(struct meta_tx *tx, const struct id *project, const struct snap
 	return ERR_OK;
 }
 
-err_code
-mem_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, int64_t now_us, struct snapshot *out,
+/* ${object} NULL: of whatever bytes. */
+static err_code
+newest(struct meta_tx *tx, const struct id *project, int format, const struct hash *object, int64_t now_us, struct snapshot *out,
     struct err *err)
 {
 	const struct mem_table *t = mem_table(tx, MEM_SNAPSHOT);
@@ -432,13 +433,27 @@ mem_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, in
 
 	format_key(&prefix, project, format);
 	for (size_t pos = mem_table_seek(t, &prefix); (row = mem_table_at(t, pos, &prefix)); pos++) {
-		if (row->expires_at > now_us)
+		if (row->expires_at > now_us && (!object || hash_eq(&row->object, object)))
 			found = row;
 	}
 	if (!found)
 		return err_set(err, ERR_NOT_FOUND, "no such snapshot");
 	*out = *found;
 	return ERR_OK;
+}
+
+err_code
+mem_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, int64_t now_us, struct snapshot *out,
+    struct err *err)
+{
+	return newest(tx, project, format, NULL, now_us, out, err);
+}
+
+err_code
+mem_snapshot_named(struct meta_tx *tx, const struct id *project, int format, const struct hash *object, int64_t now_us,
+    struct snapshot *out, struct err *err)
+{
+	return newest(tx, project, format, object, now_us, out, err);
 }
 
 err_code

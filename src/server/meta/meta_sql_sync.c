@@ -56,6 +56,19 @@ sql_snapshot_latest(struct meta_tx *tx, const struct id *project, int format, in
 }
 
 err_code
+sql_snapshot_named(struct meta_tx *tx, const struct id *project, int format, const struct hash *object, int64_t now_us,
+    struct snapshot *out, struct err *err)
+{
+	static const char sql[] = "SELECT " SNAPSHOT_COLUMNS " FROM project_snapshots WHERE project_id = $1 AND format = $2"
+				  " AND object = $3 AND expires_at > $4 ORDER BY clock DESC, id DESC LIMIT 1";
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	err_code rc;
+
+	rc = sql_query(tx, &st, err, sql, DB_ID(project), DB_I64(format), DB_HASH(object), DB_I64(now_us));
+	return rc ? rc : sql_one(tx, st, read_snapshot, out, "snapshot", err);
+}
+
+err_code
 sql_snapshot_expire(struct meta_tx *tx, const struct id *project, int64_t now_us, struct snapshot **out, size_t *n,
     struct err *err)
 {

@@ -153,6 +153,18 @@ reader_open(struct call *c, void *ctx, uint64_t off, uint64_t len, struct http_s
 	return ERR_OK;
 }
 
+/** The one that the caller has a part of: If-Match and If-Range name it by its tag.  False: none, or by no tag of ours. */
+static bool
+is_named(struct call *c, struct hash *object)
+{
+	const char *tag = http_header(c->rq, "if-match");
+
+	if (tag == NULL)
+		tag = http_header(c->rq, "if-range");
+	return tag != NULL && strlen(tag) == HASH_HEX_LEN + 2 && tag[0] == '"' && tag[HASH_HEX_LEN + 1] == '"' &&
+	    hash_parse(tag + 1, HASH_HEX_LEN, object, NULL) == ERR_OK;
+}
+
 err_code
 route_snapshot_get(struct call *c, struct err *err)
 {
@@ -163,11 +175,12 @@ route_snapshot_get(struct call *c, struct err *err)
 	struct snapshot_encoder encoder = { .ctx = one_file, .head = encode_head, .file = encode_file, .tail = encode_tail };
 	struct snapshot_out *s = arena_must(c->a, sizeof *s);
 	char hex[HASH_HEX_LEN + 1], etag[HASH_HEX_LEN + 3];
+	struct hash named;
 	struct body b;
 	err_code rc = query_end(c, err);
 
 	if (!rc)
-		rc = snapshot_open(c->d, &c->project, form, coding, &encoder, c->a, s, err);
+		rc = snapshot_open(c->d, &c->project, form, coding, &encoder, is_named(c, &named) ? &named : NULL, s, err);
 	if (rc)
 		return rc;
 	snprintf(etag, sizeof etag, "\"%s\"", hash_hex(&s->row.object, hex));

@@ -51,6 +51,11 @@ snapshots(void **state)
 	answers(meta_snapshot_latest(tx, P1, 1, 1100, &out, ERR), ERR_NOT_FOUND);
 	answers(meta_snapshot_latest(tx, P1, 3, 0, &out, ERR), ERR_NOT_FOUND);
 	answers(meta_snapshot_latest(tx, P2, 1, 0, &out, ERR), ERR_NOT_FOUND);
+	ok(meta_snapshot_named(tx, P1, 1, &s[2].object, 899, &out, ERR)); /* though another is newer */
+	assert_snapshot(&out, &s[2]);
+	answers(meta_snapshot_named(tx, P1, 1, &s[1].object, 900, &out, ERR), ERR_NOT_FOUND); /* expired */
+	answers(meta_snapshot_named(tx, P1, 2, &s[2].object, 0, &out, ERR), ERR_NOT_FOUND); /* of another format */
+	answers(meta_snapshot_named(tx, P2, 1, &s[2].object, 0, &out, ERR), ERR_NOT_FOUND);
 	ok(meta_snapshot_expire(tx, P2, 2000, &gone, &n, ERR));
 	assert_int_equal(n, 0);
 	ok(meta_snapshot_expire(tx, P1, 899, &gone, &n, ERR));

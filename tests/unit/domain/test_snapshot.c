@@ -74,7 +74,7 @@ open_snapshot(struct rig *r, enum snapshot_form form, enum snapshot_coding codin
 {
 	struct snapshot_out out;
 
-	assert_ok(r, snapshot_open(r->d, &r->project, form, coding, &ENCODER, r->a, &out, &r->err));
+	assert_ok(r, snapshot_open(r->d, &r->project, form, coding, &ENCODER, NULL, &out, &r->err));
 	assert_int_equal(out.fd, -1); /* the store in memory has no files */
 	assert_int_equal(out.len, out.row.stored_len);
 	return out;
@@ -211,7 +211,7 @@ an_empty_project(void **state)
 
 	assert_string_equal(text_of(r, &s, SNAPSHOT_GZIP), expected(r, SNAPSHOT_JSON));
 	assert_code(r, ERR_NOT_FOUND,
-	    snapshot_open(r->d, &(struct id){ 0 }, SNAPSHOT_JSON, SNAPSHOT_PLAIN, &ENCODER, r->a, &s, &r->err));
+	    snapshot_open(r->d, &(struct id){ 0 }, SNAPSHOT_JSON, SNAPSHOT_PLAIN, &ENCODER, NULL, &s, &r->err));
 }
 
 static void
@@ -277,6 +277,37 @@ when_it_is_built_anew(void **state)
 	assert_string_equal(text_of(r, &s, SNAPSHOT_PLAIN), expected(r, SNAPSHOT_NDJSON));
 }
 
+/* Who has read half of one reads the other half, whatever has been built since; unless it is not right any more. */
+static void
+one_that_is_named(void **state)
+{
+	struct rig *r = *state;
+	struct snapshot_out first, later, out;
+	struct snapshot row;
+
+	rig_do(r, put_dir("a"));
+	first = open_snapshot(r, SNAPSHOT_NDJSON, SNAPSHOT_ZSTD);
+	row = first.row;
+	row.format = 5; /* keep it, and let another be fresher */
+	rig_do(r, put_dir("b"));
+	row.clock = rig_project(r).clock;
+	later = open_snapshot(r, SNAPSHOT_NDJSON, SNAPSHOT_PLAIN);
+	row.created_at += 1;
+	plant(r, row, &later);
+	assert_ok(r, snapshot_open(r->d, &r->project, SNAPSHOT_NDJSON, SNAPSHOT_ZSTD, &ENCODER, &first.key.hash, &out, &r->err));
+	assert_true(hash_eq(&out.key.hash, &first.key.hash));
+	out = open_snapshot(r, SNAPSHOT_NDJSON, SNAPSHOT_ZSTD);
+	assert_true(hash_eq(&out.key.hash, &later.key.hash));
+	/* One that nobody has is as good as none. */
+	assert_ok(r, snapshot_open(r->d, &r->project, SNAPSHOT_NDJSON, SNAPSHOT_ZSTD, &ENCODER, &(struct hash){ { 1 } }, &out, &r->err));
+	assert_true(hash_eq(&out.key.hash, &later.key.hash));
+	/* Of another epoch. */
+	row.epoch = id_new();
+	plant(r, row, &first);
+	assert_ok(r, snapshot_open(r->d, &r->project, SNAPSHOT_NDJSON, SNAPSHOT_ZSTD, &ENCODER, &first.key.hash, &out, &r->err));
+	assert_false(hash_eq(&out.key.hash, &first.key.hash));
+}
+
 static void
 an_old_one_of_an_older_tree(void **state)
 {
@@ -329,7 +360,7 @@ a_failing_store(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
 		store_fault_arm(r->store, ops[i], 0, ERR_NO_SPACE);
 		assert_code(r, ERR_NO_SPACE,
-		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, SNAPSHOT_ZSTD, &ENCODER, r->a, &s, &r->err));
+		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, SNAPSHOT_ZSTD, &ENCODER, NULL, &s, &r->err));
 	}
 	s = open_snapshot(r, SNAPSHOT_JSON, SNAPSHOT_ZSTD);
 	assert_string_equal(text_of(r, &s, SNAPSHOT_ZSTD), expected(r, SNAPSHOT_JSON));
@@ -447,7 +478,7 @@ every_write_of_a_large_one_fails(void **state)
 
 			lines = 0;
 			store_fault_arm(r->store, "write", skip, ERR_NO_SPACE);
-			rc = snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, r->a, &s, &r->err);
+			rc = snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, NULL, &s, &r->err);
 			if (!rc)
 				break;
 			assert_int_equal(rc, ERR_NO_SPACE);
@@ -484,11 +515,11 @@ the_builder_of_a_large_one_fails(void **state)
 		lines = 0;
 		fails_at = LARGE_FILES / 2;
 		assert_code(r, ERR_BODY_TOO_LARGE,
-		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, r->a, &s, &r->err));
+		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, NULL, &s, &r->err));
 		fails_at = 0;
 		set_file_count(r, LARGE_FILES + 1);
 		assert_code(r, ERR_CORRUPT,
-		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, r->a, &s, &r->err));
+		    snapshot_open(r->d, &r->project, SNAPSHOT_JSON, (enum snapshot_coding)coding, &ENCODER, NULL, &s, &r->err));
 		set_file_count(r, LARGE_FILES);
 		assert_int_equal(object_count(r), before);
 		assert_large(r, SNAPSHOT_JSON, (enum snapshot_coding)coding);
@@ -531,7 +562,7 @@ main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(every_form_and_coding_is_the_tree), T(an_empty_project), T(a_cached_one_and_the_changes_make_the_tree),
-		T(when_it_is_built_anew), T(an_old_one_of_an_older_tree), T(expiry_takes_rows_and_objects), T(a_failing_store),
+		T(when_it_is_built_anew), T(one_that_is_named), T(an_old_one_of_an_older_tree), T(expiry_takes_rows_and_objects), T(a_failing_store),
 		T(many_ask_and_one_builds), T(lists_of_a_page), T(a_small_one_starts_no_thread),
 #undef T
 #define T(f) cmocka_unit_test_setup_teardown(f, large_setup, large_teardown)

@@ -510,6 +510,59 @@ test_ranges(void **ctx)
 	assert_int_equal(range_given(PROBLEM(404) "\r\nContent-Length: 20\r\n\r\n{\"code\":\"not_found\"}", 5, 10), ERR_NOT_FOUND);
 }
 
+/* ---- parts of a snapshot ----------------------------------------------------------------------------------------------------------------- */
+
+#define LINES "HTTP/1.1 206 X\r\nContent-Type: application/x-ndjson\r\n"
+#define ZSTD "Content-Encoding: zstd\r\n"
+#define TAG(digit) "ETag: \"" digit "123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\r\n"
+#define PART(first, last, total) "Content-Range: bytes " #first "-" #last "/" #total "\r\nContent-Length: 10\r\n\r\n0123456789"
+
+/* Ten bytes from ${off} of a snapshot of 100; ${named}: of that with the tag "0123…", else of any. */
+static err_code
+part_given(const char *answer, uint64_t off, bool named)
+{
+	struct reply reply = { .p = answer, .len = strlen(answer) };
+	struct remote *r = open_remote(1);
+	struct hash object = { 0 };
+	uint64_t total = 100;
+	uint8_t buf[10];
+	size_t got = 0;
+	err_code rc;
+
+	if (named)
+		assert_true(hash_parse("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", 64, &object, NULL) == ERR_OK);
+	hostile_script(&server, &reply, 1);
+	rc = remote_snapshot_part(r, &object, off, buf, sizeof buf, &got, &total, &err);
+	if (rc == ERR_OK) {
+		assert_memory_equal(buf, "0123456789", 10);
+		assert_int_equal(object.b[1], 0x23);
+	}
+	remote_free(r);
+	return rc;
+}
+
+static void
+test_snapshot(void **ctx)
+{
+	(void)ctx;
+	assert_int_equal(part_given(LINES ZSTD TAG("0") PART(0, 9, 100), 0, false), ERR_OK);
+	assert_non_null(strstr(server.seen[0], "Accept-Encoding: zstd\r\n"));
+	assert_non_null(strstr(server.seen[0], "Accept: application/x-ndjson, application/problem+json\r\n"));
+	assert_null(strstr(server.seen[0], "If-Match"));
+	assert_int_equal(part_given(LINES ZSTD TAG("0") PART(10, 19, 100), 10, true), ERR_OK);
+	assert_non_null(strstr(server.seen[0], "If-Match: \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\r\n"));
+	/* of another, or of who knows which; longer than it was; not all that there is */
+	assert_int_equal(part_given(LINES ZSTD TAG("1") PART(10, 19, 100), 10, true), ERR_PROTOCOL);
+	assert_int_equal(part_given(LINES ZSTD PART(10, 19, 100), 10, true), ERR_PROTOCOL);
+	assert_int_equal(part_given(LINES ZSTD "ETag: W/\"0123\"\r\n" PART(0, 9, 100), 0, false), ERR_PROTOCOL);
+	assert_int_equal(part_given(LINES ZSTD TAG("0") PART(10, 19, 101), 10, true), ERR_PROTOCOL);
+	assert_int_equal(part_given(LINES ZSTD TAG("0") "Content-Range: bytes 10-14/100\r\nContent-Length: 5\r\n\r\n01234", 10, true), ERR_PROTOCOL);
+	/* not packed, or in another way */
+	assert_int_equal(part_given(LINES TAG("0") PART(0, 9, 100), 0, false), ERR_PROTOCOL);
+	assert_int_equal(part_given(LINES "Content-Encoding: gzip\r\n" TAG("0") PART(0, 9, 100), 0, false), ERR_PROTOCOL);
+	assert_int_equal(part_given(PROBLEM(412) "\r\nContent-Length: 30\r\n\r\n{\"code\":\"precondition_failed\"}", 10, true), ERR_PRECONDITION_FAILED);
+}
+
 /* ---- block lists ----------------------------------------------------------------------------------------------------------------------- */
 
 static err_code
@@ -692,6 +745,7 @@ main(void)
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_extents),
 		cmocka_unit_test(test_blocks_fetch),
 		cmocka_unit_test(test_transfer),
