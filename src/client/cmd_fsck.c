@@ -160,7 +160,7 @@ walk(struct fsck *f, struct err *err)
 			count(f, base, look);
 		else
 			suspect(f, base);
-		report_scanned(f->report, ++f->entries);
+		report_count(f->report, "Scanning", ++f->entries);
 		if (flag_is_set(cli_cancel()))
 			rc = err_set(err, ERR_CANCELLED, "stopped on request");
 	}

@@ -74,7 +74,7 @@ find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 	/* A server that cannot be reached is worth saying, and no reason not to look at the disk. */
 	rc = recover_installed(f, remote, cli_cancel(), &st->offline);
 	if (rc == ERR_OK)
-		rc = feed_pull(f->state, remote, true, &st->offline);
+		rc = feed_pull(f->state, remote, &(struct feed_opts){ .allow_shrink = true }, &st->offline);
 	st->online = rc == ERR_OK;
 	if (rc == ERR_CANCELLED || rc == ERR_DB)
 		*err = st->offline;

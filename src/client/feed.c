@@ -43,6 +43,8 @@ extents_unpack(struct arena *a, const uint8_t *p, size_t len)
 struct feed {
 	struct state *state;
 	struct remote *remote;
+	const struct feed_opts *opts;
+	uint64_t told;    /* entries, in all */
 	struct state_place place;
 	int64_t began;    /* struct cursor: of a reading from the beginning, between its pages */
 	bool whole;       /* everything is listed again: what is known here and not listed has been deleted there */
@@ -118,7 +120,7 @@ store_file(struct feed *feed, struct arena *a, const struct wire_file *f, struct
 }
 
 static err_code
-mark_unlisted(struct feed *feed, bool allow_shrink, struct err *err)
+mark_unlisted(struct feed *feed, struct err *err)
 {
 	AUTO(state_walk_freep) struct state_walk *walk = NULL;
 	AUTO(arena_freep) struct arena *a = arena_new(2 * GIB);
@@ -141,7 +143,7 @@ mark_unlisted(struct feed *feed, bool allow_shrink, struct err *err)
 	}
 	if (rc)
 		return rc;
-	if (!allow_shrink && n * 4 > known && n > 100)
+	if (!feed->opts->allow_shrink && n * 4 > known && n > 100)
 		return err_set(err, ERR_SERVER_SHRUNK, "the server lists %zu of the %zu entries that this folder knows", known - n, known);
 	for (; gone; gone = *(struct entry **)(void *)(gone + 1)) {
 		rc = state_pending_put(feed->state, gone, true, NULL, 0, err);
@@ -152,7 +154,7 @@ mark_unlisted(struct feed *feed, bool allow_shrink, struct err *err)
 }
 
 static err_code
-store_page(struct feed *feed, struct arena *a, const struct wire_page *page, bool allow_shrink, struct err *err)
+store_page(struct feed *feed, struct arena *a, const struct wire_page *page, struct err *err)
 {
 	err_code rc = state_begin(feed->state, err);
 
@@ -160,7 +162,7 @@ store_page(struct feed *feed, struct arena *a, const struct wire_page *page, boo
 		if (!FAULT("client.feed_drops") || i + 1 < page->n)
 			rc = store_file(feed, a, &page->files[i], err);
 	if (rc == ERR_OK && feed->whole && !page->has_more)
-		rc = mark_unlisted(feed, allow_shrink, err);
+		rc = mark_unlisted(feed, err);
 	if (rc == ERR_OK && !feed->snapshot) {
 		feed->place.clock = page->cursor.clock;
 		feed->place.epoch = page->cursor.epoch;
@@ -295,7 +297,7 @@ next_page(struct feed *feed, struct arena *a, struct wire_page *page, struct err
 }
 
 static err_code
-read_all(struct feed *feed, bool allow_shrink, struct err *err)
+read_all(struct feed *feed, struct err *err)
 {
 	AUTO(arena_freep) struct arena *a = arena_new(PAGE_MEMORY_MAX);
 	unsigned restarts = 0;
@@ -309,7 +311,10 @@ read_all(struct feed *feed, bool allow_shrink, struct err *err)
 			rc = start_over(feed, rc == ERR_EPOCH_CHANGED, err);
 			page.has_more = true;
 		} else if (rc == ERR_OK) {
-			rc = store_page(feed, a, &page, allow_shrink, err);
+			rc = store_page(feed, a, &page, err);
+			feed->told += page.n;
+			if (feed->opts->progress && page.has_more)
+				feed->opts->progress(feed->opts->ctx, feed->told);
 		}
 		if (rc)
 			return err_wrap(err, "changes of the server");
@@ -318,9 +323,9 @@ read_all(struct feed *feed, bool allow_shrink, struct err *err)
 }
 
 err_code
-feed_pull(struct state *state, struct remote *remote, bool allow_shrink, struct err *err)
+feed_pull(struct state *state, struct remote *remote, const struct feed_opts *opts, struct err *err)
 {
-	struct feed feed = { .state = state, .remote = remote };
+	struct feed feed = { .state = state, .remote = remote, .opts = opts };
 	struct state_totals totals;
 	err_code rc;
 
@@ -333,7 +338,7 @@ feed_pull(struct state *state, struct remote *remote, bool allow_shrink, struct 
 	feed.whole = !feed.place.known && totals.entries > 0;
 	rc = forget_told(&feed, err);
 	if (rc == ERR_OK)
-		rc = read_all(&feed, allow_shrink, err);
+		rc = read_all(&feed, err);
 	snapshot_reader_free(feed.snapshot);
 	map_free(feed.seen);
 	return rc;

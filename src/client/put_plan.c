@@ -205,7 +205,7 @@ skipped(void *ctx, const struct scan_problem *problem)
 static void
 scanned(void *ctx, uint64_t entries)
 {
-	report_scanned(ctx, entries);
+	report_count(ctx, "Scanning", entries);
 }
 
 static err_code

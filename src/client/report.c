@@ -177,7 +177,7 @@ report_clear(struct report *r)
 }
 
 void
-report_scanned(struct report *r, uint64_t entries)
+report_count(struct report *r, const char *verb, uint64_t entries)
 {
 	int64_t now = clock_mono_ms();
 	char text[64];
@@ -185,7 +185,7 @@ report_scanned(struct report *r, uint64_t entries)
 	mutex_lock(&r->mu);
 	if (!r->opts.quiet && now - r->last_ms >= (r->opts.bar ? PAINT_MS : LINE_MS)) {
 		r->last_ms = now;
-		snprintf(text, sizeof text, "Scanning %'" PRIu64 " entries", entries);
+		snprintf(text, sizeof text, "%s %'" PRIu64 " entries", verb, entries);
 		put_line(r, text, NULL, r->opts.bar);
 	}
 	mutex_unlock(&r->mu);

@@ -20,8 +20,8 @@ bool report_terminal(void);
 struct report *report_new(const struct report_opts *opts);
 void report_free(struct report *r);
 
-/** report_scanned(r, entries): the scan has come this far. */
-void report_scanned(struct report *r, uint64_t entries);
+/** report_count(r, "Scanning", entries): what cannot say how much it will be has come this far. */
+void report_count(struct report *r, const char *verb, uint64_t entries);
 
 /**
  * report_start(r, "Receiving", progress), report_stop(r): show the transfer's counts until stopped, from a thread of its own.

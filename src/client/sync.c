@@ -29,7 +29,13 @@ sync_problem(struct sync_result *r, const char *path, const char *reason, const 
 static void
 scanned(void *ctx, uint64_t entries)
 {
-	report_scanned(ctx, entries);
+	report_count(ctx, "Scanning", entries);
+}
+
+static void
+listed(void *ctx, uint64_t entries)
+{
+	report_count(ctx, "Listing", entries);
 }
 
 /* ---- holds ----------------------------------------------------------------------------------------------------------------------- */
@@ -191,7 +197,7 @@ look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size
 		.remote = remote,
 		.progress = scanned,
 		.ctx = opts->report };
-	err_code rc = feed_pull(f->state, remote, opts->allow_mass_delete, err);
+	err_code rc = feed_pull(f->state, remote, &(struct feed_opts){ .allow_shrink = opts->allow_mass_delete, .progress = listed, .ctx = opts->report }, err);
 
 	if (rc == ERR_OK)
 		rc = state_totals(f->state, &totals, err);

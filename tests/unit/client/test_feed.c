@@ -9,6 +9,17 @@
 #include "client/remote/snapshot.h"
 
 static struct err err;
+static uint64_t told;
+
+static void
+count_told(void *ctx, uint64_t entries)
+{
+	(void)ctx;
+	assert_true(entries > told);
+	told = entries;
+}
+
+static const struct feed_opts OPTS = { .progress = count_told };
 static struct wire_page page;
 static bool asked_for_all; /* the last question had no cursor */
 
@@ -153,7 +164,7 @@ pending_of(const struct wire_file *here, const struct wire_file *there, bool kno
 	assert_non_null(mkdtemp(dir));
 	s = state_that_knows(dir, here, known);
 	page = (struct wire_page){ .files = &f, .n = 1, .cursor = { .clock = 200, .epoch = { { 1 } }, .has_epoch = true } };
-	ok(feed_pull(s, NULL, false, &err));
+	ok(feed_pull(s, NULL, &OPTS, &err));
 	assert_int_equal(asked_for_all, !known);
 	ok(state_totals(s, &totals, &err));
 	state_end_of(s, dir);
@@ -230,7 +241,8 @@ pull(struct state *s, bool stale, err_code expect, struct state_place *place)
 		ok(state_pending_put(s, &e, false, NULL, 0, &err));
 		ok(state_commit(s, &err));
 	}
-	assert_int_equal(feed_pull(s, NULL, false, &err), expect);
+	told = 0;
+	assert_int_equal(feed_pull(s, NULL, &OPTS, &err), expect);
 	ok(state_totals(s, &totals, &err));
 	ok(state_place_get(s, place, &err));
 	return totals.pending;
@@ -249,6 +261,7 @@ first_pull(size_t live, size_t of_snapshot)
 	ok(state_open(dir, &s, &err));
 	there_are(live, of_snapshot);
 	pending = pull(s, true, ERR_OK, &place);
+	assert_int_equal(told, project.snapshots ? of_snapshot : 0); /* nobody waits for a single page */
 	assert_int_equal(place.clock, 200);
 	assert_int_equal(project.from_start, 1);
 	assert_int_equal(project.since_snapshot, project.snapshots);
