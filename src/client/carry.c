@@ -41,7 +41,7 @@ err_code
 carry_out(const struct carry_env *env, const struct pass *pass, bool *again, struct err *err)
 {
 	struct carry c = { .env = env, .pass = pass, .now_us = clock_wall_us() };
-	struct transfer_counts counts;
+	struct transfer_counts before, after;
 	err_code rc;
 
 	rc = apply_open(env->folder->root, c.now_us, &c.apply, err);
@@ -50,14 +50,14 @@ carry_out(const struct carry_env *env, const struct pass *pass, bool *again, str
 	c.arena = arena_new(ROUND_MEMORY_MAX);
 	c.touched = map_new();
 	c.asides = map_new();
-	c.progress = transfer_progress_new();
+	transfer_progress_later(env->progress, pass->deferred.files, pass->deferred.bytes);
+	transfer_progress_read(env->progress, &before);
 	rc = carry_local(&c, err);
 	if (rc == ERR_OK)
 		rc = carry_remote(&c, err);
 	*again = c.again;
-	transfer_progress_read(c.progress, &counts);
-	env->result->saved += counts.bytes_saved;
-	transfer_progress_free(c.progress);
+	transfer_progress_read(env->progress, &after);
+	env->result->saved += after.bytes_saved - before.bytes_saved;
 	map_free(c.touched);
 	map_free(c.asides);
 	free(c.records);

@@ -11,6 +11,7 @@ struct carry_env {
 	const struct sync_opts *opts;
 	struct sync_result *result;
 	struct map *given_up;  /* paths whose operation failed for good in this run */
+	struct transfer_progress *progress; /* of all passes of this run */
 };
 
 /**

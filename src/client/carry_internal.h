@@ -18,7 +18,6 @@ struct carry {
 	const struct carry_env *env;
 	const struct pass *pass;
 	struct apply *apply;
-	struct transfer_progress *progress;
 	struct arena *arena;       /* of the round */
 	struct record *records;
 	size_t record_count, record_cap;

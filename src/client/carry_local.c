@@ -436,7 +436,7 @@ fetch_all(struct carry *c, struct err *err)
 		.elsewhere = apply_trashed(c->apply),
 		.parallel = c->env->opts->parallel,
 		.cancel = c->env->opts->cancel,
-		.progress = c->progress,
+		.progress = c->env->progress,
 	};
 	err_code rc;
 
@@ -447,8 +447,8 @@ fetch_all(struct carry *c, struct err *err)
 	if (rc)
 		return rc;
 	env.ctx = in;
-	report_start(c->env->opts->report, "Receiving", c->progress);
-	tell = tell_start(c->env->remote, c->progress, n == 1 ? files[0].want->path : NULL);
+	report_start(c->env->opts->report, "Receiving", c->env->progress);
+	tell = tell_start(c->env->remote, c->env->progress, n == 1 ? files[0].want->path : NULL);
 	rc = fetch_some(in, &env, files, firsts, err);
 	if (rc == ERR_OK)
 		rc = fetch_some(in, &env, files + firsts, n - firsts, err);

@@ -116,7 +116,7 @@ carry_remote(struct carry *c, struct err *err)
 		.allow_mass_delete = c->env->opts->allow_mass_delete,
 		.parallel = c->env->opts->parallel,
 		.cancel = c->env->opts->cancel,
-		.progress = c->progress,
+		.progress = c->env->progress,
 		.ctx = c,
 	};
 	size_t n = 0;
@@ -138,7 +138,7 @@ carry_remote(struct carry *c, struct err *err)
 		if (rc)
 			return rc;
 	}
-	report_start(c->env->opts->report, "Sending", c->progress);
+	report_start(c->env->opts->report, "Sending", c->env->progress);
 	rc = push_run(&env, ops, n, pushed, err);
 	report_stop(c->env->opts->report);
 	return rc;

@@ -77,7 +77,7 @@ is_known(const struct select *s, const char *path, struct err *err)
 	struct state_place place;
 	struct entry base;
 	struct stat st;
-	uint64_t left;
+	struct entry_sum left;
 	err_code rc = state_place_get(s->state, &place, err);
 
 	if (rc || !place.known || *path == '\0' || has_word(s->sel, path))

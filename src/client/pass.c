@@ -154,7 +154,7 @@ pass_continue(struct rest *rest, const struct pass_opts *opts, struct pass **out
 		items[n].rules = ignore_is_file(e.path);
 		n++;
 	}
-	p->deferred = rest_count(rest);
+	p->deferred = rest_sum(rest);
 	diff_plan(items, n, p->arena, &p->plan);
 	free(items);
 	*out = p;

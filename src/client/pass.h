@@ -25,7 +25,7 @@ struct pass {
 	size_t ignored_count;
 	uint64_t scanned;         /* entries on disk, without those */
 	uint64_t known;           /* entries of the base tree */
-	uint64_t deferred;        /* new entries that this pass has left for the next one */
+	struct entry_sum deferred; /* new entries that this pass has left for the next one */
 	struct rest *rest;        /* those of them that are new here; owned, NULL: none */
 	bool continued;           /* it has come from a rest, and says nothing of any other name */
 	uint64_t held_back;       /* names that differ and were left alone, as they are held */

@@ -78,10 +78,12 @@ on_pending(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra,
 err_code
 gather_remote(struct gather *g, struct err *err)
 {
-	uint64_t left, max = g->news > 0 ? UINT64_MAX : slice(g);
+	struct entry_sum left;
+	uint64_t max = g->news > 0 ? UINT64_MAX : slice(g);
 	err_code rc = state_pending_each(g->folder->state, max, &left, on_pending, g, err);
 
-	g->pass->deferred += left;
+	if (!g->pass->deferred.entries) /* else of what is here: nothing is deferred of both */
+		g->pass->deferred = left;
 	return rc;
 }
 

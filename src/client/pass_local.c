@@ -313,7 +313,7 @@ defer(struct gather *g, const struct entry *e, bool *deferred, struct err *err)
 	*deferred = !rc && !bsearch(&e->ino, g->inodes, g->inode_count, sizeof *g->inodes, inode_cmp);
 	if (!*deferred)
 		return rc;
-	g->pass->deferred++;
+	entry_sum_add(&g->pass->deferred, e);
 	if (!g->pass->rest)
 		g->pass->rest = rest_new();
 	rest_add(g->pass->rest, e);

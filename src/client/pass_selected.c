@@ -183,7 +183,7 @@ stays_open(struct gather *g, struct unselected *u, const struct map *holds)
 	const char *path = u->entry.path;
 
 	u->fate = FATE_STAYS;
-	if (!is_in(holds, path, strlen(path)) && g->pass->deferred == 0)
+	if (!is_in(holds, path, strlen(path)) && g->pass->deferred.entries == 0)
 		add_problem(g->pass, path, REASON, "only here, where nothing is selected; it is not sent");
 }
 

@@ -130,7 +130,7 @@ recover_installed(struct folder *f, struct remote *remote, const bool *cancel, s
 {
 	struct recover r = { .folder = f, .remote = remote, .cancel = cancel, .now_ns = clock_wall_ns() };
 	struct state_totals totals;
-	uint64_t left;
+	struct entry_sum left;
 	err_code rc = state_totals(f->state, &totals, err);
 
 	if (rc || totals.pending == 0 || FAULT("client.forgets_installed"))

@@ -29,6 +29,7 @@ struct report {
 	const char *verb;
 	struct transfer_progress *progress;
 	int64_t started_ms, last_ms;
+	uint64_t started_bytes;    /* done then */
 	uint64_t window[RATE_WINDOW];
 	unsigned painted;          /* paints since the start */
 	bool dirty;                /* a bar is on the screen */
@@ -196,7 +197,7 @@ static uint64_t
 rate(const struct report *r, uint64_t done)
 {
 	unsigned back = MIN(r->painted, RATE_WINDOW - 1);
-	uint64_t then = r->painted >= RATE_WINDOW ? r->window[(r->painted + 1) % RATE_WINDOW] : 0;
+	uint64_t then = r->painted >= RATE_WINDOW ? r->window[(r->painted + 1) % RATE_WINDOW] : r->started_bytes;
 	int64_t ms = r->painted >= RATE_WINDOW ? (int64_t)back * PAINT_MS : clock_mono_ms() - r->started_ms;
 
 	return ms > 0 && done > then ? (done - then) * 1000 / (uint64_t)ms : 0;
@@ -318,10 +319,13 @@ painter(void *arg)
 void
 report_start(struct report *r, const char *verb, struct transfer_progress *progress)
 {
+	struct transfer_counts c;
 	struct err err;
 
 	if (r->opts.quiet)
 		return;
+	transfer_progress_read(progress, &c);
+	r->started_bytes = c.bytes_done;
 	r->verb = verb;
 	r->progress = progress;
 	r->painted = 0;

@@ -31,7 +31,7 @@ struct block {
 struct rest {
 	struct block *first, *last;
 	size_t at; /* in the first: what has been taken */
-	uint64_t count;
+	struct entry_sum sum;
 	char added[PATH_LEN_MAX + 1]; /* the path of the last that was added */
 	char taken[PATH_LEN_MAX + 1], target[PATH_LEN_MAX + 1]; /* of the last that was taken */
 };
@@ -70,10 +70,10 @@ rest_freep(struct rest **r)
 	rest_free(*r);
 }
 
-uint64_t
-rest_count(const struct rest *r)
+struct entry_sum
+rest_sum(const struct rest *r)
 {
-	return r ? r->count : 0;
+	return r ? r->sum : (struct entry_sum){ 0 };
 }
 
 /* ---- adding ------------------------------------------------------------------------------------------------------------------ */
@@ -129,7 +129,7 @@ rest_add(struct rest *r, const struct entry *e)
 	if (h.known)
 		put(b, &e->content, sizeof e->content);
 	memcpy(r->added, e->path, len + 1);
-	r->count++;
+	entry_sum_add(&r->sum, e);
 }
 
 /* ---- taking ------------------------------------------------------------------------------------------------------------------ */
@@ -146,7 +146,7 @@ rest_take(struct rest *r, struct entry *out)
 {
 	struct head h;
 
-	if (r->count == 0)
+	if (r->sum.entries == 0)
 		return false;
 	if (r->at == r->first->len)
 		drop_block(r);
@@ -159,6 +159,6 @@ rest_take(struct rest *r, struct entry *out)
 		.target = r->target, .dev = h.dev, .ino = h.ino, .ctime_ns = h.ctime_ns };
 	if (h.known)
 		get(r, &out->content, sizeof out->content);
-	r->count--;
+	entry_sum_sub(&r->sum, out);
 	return true;
 }

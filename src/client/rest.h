@@ -15,8 +15,8 @@ void rest_freep(struct rest **r);
 /** rest_add(r, e): behind the others; ${e} is copied. */
 void rest_add(struct rest *r, const struct entry *e);
 
-/** rest_count(r): how many are left; NULL has none. */
-uint64_t rest_count(const struct rest *r);
+/** rest_sum(r): what is left; NULL has nothing. */
+struct entry_sum rest_sum(const struct rest *r);
 
 /** rest_take(r, out): the first of them, which is gone from it then; its text is there until the next call.  False: there is none. */
 bool rest_take(struct rest *r, struct entry *out);

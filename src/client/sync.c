@@ -203,7 +203,7 @@ look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size
 		rc = state_totals(f->state, &totals, err);
 	if (rc)
 		return rc;
-	if (rest_count(*rest) > 0 && totals.pending == 0) {
+	if (rest_sum(*rest).entries > 0 && totals.pending == 0) {
 		pass_continue(*rest, &look_opts, pass);
 		return ERR_OK;
 	}
@@ -255,7 +255,8 @@ static err_code
 rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, struct sync_result *result, struct map *given_up,
     struct err *err)
 {
-	struct carry_env env = { .folder = f, .remote = remote, .opts = opts, .result = result, .given_up = given_up };
+	AUTO(transfer_progress_freep) struct transfer_progress *progress = transfer_progress_new();
+	struct carry_env env = { .folder = f, .remote = remote, .opts = opts, .result = result, .given_up = given_up, .progress = progress };
 	AUTO(rest_freep) struct rest *rest = NULL;
 	size_t slice = first_slice(opts);
 	bool again = true;
@@ -288,7 +289,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 		again |= first || pass->continued;
 		if (!first && pass->rest)
 			rest = TAKE(pass->rest); /* what it lies in has been made */
-		if (rc == ERR_OK && pass->deferred > 0 && !drops) {
+		if (rc == ERR_OK && pass->deferred.entries > 0 && !drops) {
 			again = true;
 			rc = next_slice(f, &before, &slice, &rest, err);
 			if (rc)

@@ -1,5 +1,7 @@
 """A first sync takes new names a slice at a time, and status says "identical" only when it is true."""
 import os
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -144,3 +146,28 @@ def test_status_verify_reads_everything(make):
     path.write_text("aaaa")
     os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
     assert status(a, "--verify").returncode == 0 and "Verified  3 files" in status(a, "--verify").stdout
+
+
+# ---- what the bar says ----------------------------------------------------------------------------------------------------
+
+
+def bars(device):
+    """The numbers of files that a bar shows during a sync on a terminal: done, of how many."""
+    command = shlex.join([str(BIN / "dray"), "sync", "--limit-rate", "150K", str(device.folder)])
+    shown = device.folder.parent / "shown"
+    subprocess.run(["script", "-qec", command, shown], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120,
+                   env={**os.environ, **TINY, "DRAY_TOKEN": device.token, "TERM": "xterm", "COLUMNS": "100"})
+    return [tuple(map(int, m)) for m in re.findall(r"(\d+)/(\d+) files", shown.read_text(errors="replace"))]
+
+
+def test_a_bar_counts_what_is_left_for_later_slices(make):
+    """However many slices a sync takes, it has one bar, from nothing to all."""
+    a, b = make("a", "b")
+    for i in range(40):
+        a.write(f"f{i:02}", os.urandom(6000))
+    for device in (a, b):
+        seen = bars(device)
+        assert seen and {total for _, total in seen} == {40}, seen
+        assert [done for done, _ in seen] == sorted(done for done, _ in seen), seen
+        assert seen[-1][0] > 20, "the bar began anew"
+    assert_same(a.tree(), b.tree())

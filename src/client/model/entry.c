@@ -44,6 +44,22 @@ bytes_cmp(const char *a, size_t a_len, const char *b, size_t b_len)
 	return c ? c : (a_len > b_len) - (a_len < b_len);
 }
 
+void
+entry_sum_add(struct entry_sum *sum, const struct entry *e)
+{
+	sum->entries++;
+	sum->files += e->kind == ENTRY_FILE;
+	sum->bytes += e->kind == ENTRY_FILE ? (uint64_t)e->size : 0;
+}
+
+void
+entry_sum_sub(struct entry_sum *sum, const struct entry *e)
+{
+	sum->entries--;
+	sum->files -= e->kind == ENTRY_FILE;
+	sum->bytes -= e->kind == ENTRY_FILE ? (uint64_t)e->size : 0;
+}
+
 int
 path_cmp(const char *a, const char *b)
 {

@@ -47,6 +47,13 @@ bool entry_same_disk(const struct entry *a, const struct entry *b);
  */
 uint32_t entry_mode_through(uint32_t stored, uint32_t disk, uint32_t mask);
 
+/** How many there are, and what the files among them hold. */
+struct entry_sum {
+	uint64_t entries, files, bytes;
+};
+void entry_sum_add(struct entry_sum *sum, const struct entry *e);
+void entry_sum_sub(struct entry_sum *sum, const struct entry *e);
+
 /** path_cmp(a, b): the order of scans, states and plans: by directory (bytes), then by name. */
 int path_cmp(const char *a, const char *b);
 /** The same for qsort, of an array of paths. */

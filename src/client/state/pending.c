@@ -124,7 +124,7 @@ pending_entry(struct db_stmt *st, struct entry *e, struct err *err)
 typedef err_code (*pending_fn)(void *ctx, const struct entry *e, bool deleted, const uint8_t *extra, size_t extra_len, struct err *err);
 
 static err_code
-tell_rows(struct db_stmt *st, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
+tell_rows(struct db_stmt *st, struct entry_sum *told, pending_fn fn, void *ctx, struct err *err)
 {
 	err_code rc = ERR_OK;
 	bool row = false;
@@ -138,7 +138,7 @@ tell_rows(struct db_stmt *st, uint64_t *told, pending_fn fn, void *ctx, struct e
 		extra = db_bytes(st, 10, &extra_len);
 		if (!rc)
 			rc = fn(ctx, &e, db_i64(st, 9) != 0, extra, extra_len, err);
-		++*told;
+		entry_sum_add(told, &e);
 	}
 	return rc;
 }
@@ -146,7 +146,7 @@ tell_rows(struct db_stmt *st, uint64_t *told, pending_fn fn, void *ctx, struct e
 #define IS_NEW "deleted = 0 AND kind <> 1 AND NOT EXISTS (SELECT 1 FROM base WHERE base.id = pending.id)"
 
 static err_code
-tell_known(struct view *v, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
+tell_known(struct view *v, struct entry_sum *told, pending_fn fn, void *ctx, struct err *err)
 {
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc = db_query_values(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE left_out = 0 AND NOT (" IS_NEW ") ORDER BY id", NULL, 0);
@@ -155,7 +155,7 @@ tell_known(struct view *v, uint64_t *told, pending_fn fn, void *ctx, struct err 
 }
 
 static err_code
-tell_new(struct view *v, uint64_t max, uint64_t *told, pending_fn fn, void *ctx, struct err *err)
+tell_new(struct view *v, uint64_t max, struct entry_sum *told, pending_fn fn, void *ctx, struct err *err)
 {
 	AUTO(db_resetp) struct db_stmt *st = NULL;
 	err_code rc = db_query(v->tx, &st, err, "SELECT " COLUMNS " FROM pending WHERE left_out = 0 AND " IS_NEW " ORDER BY id LIMIT $1",
@@ -164,24 +164,45 @@ tell_new(struct view *v, uint64_t max, uint64_t *told, pending_fn fn, void *ctx,
 	return rc ? rc : tell_rows(st, told, fn, ctx, err);
 }
 
-err_code
-state_pending_each(struct state *s, uint64_t new_max, uint64_t *left, pending_fn fn, void *ctx, struct err *err)
+/* All that is new, less what of it was told. */
+static err_code
+sum_left(struct view *v, uint64_t entries, const struct entry_sum *told, struct entry_sum *left, struct err *err)
 {
+	AUTO(db_resetp) struct db_stmt *st = NULL;
+	bool row = false;
+	err_code rc = ERR_OK;
+
+	*left = (struct entry_sum){ .entries = entries };
+	if (entries == 0)
+		return ERR_OK;
+	rc = db_query_values(v->tx, &st, err, "SELECT count(*), sum(size) FROM pending WHERE left_out = 0 AND kind = 0 AND " IS_NEW, NULL, 0);
+	if (!rc)
+		rc = db_step(st, &row, err);
+	if (rc || !row)
+		return rc;
+	left->files = (uint64_t)db_i64(st, 0) - told->files;
+	left->bytes = (uint64_t)db_i64(st, 1) - told->bytes;
+	return ERR_OK;
+}
+
+err_code
+state_pending_each(struct state *s, uint64_t new_max, struct entry_sum *left, pending_fn fn, void *ctx, struct err *err)
+{
+	struct entry_sum known = { 0 }, told = { 0 };
 	struct state_totals totals;
-	uint64_t told = 0;
 	struct view v;
 	err_code rc = view_begin(s, &v, err);
 
-	*left = 0;
+	*left = (struct entry_sum){ 0 };
 	if (rc)
 		return rc;
 	rc = totals_of(s, &v, &totals, err);
 	if (rc == ERR_OK)
-		rc = tell_known(&v, &told, fn, ctx, err);
+		rc = tell_known(&v, &known, fn, ctx, err);
 	if (rc == ERR_OK)
 		rc = tell_new(&v, new_max, &told, fn, ctx, err);
 	if (rc == ERR_OK)
-		*left = totals.pending - MIN(told, totals.pending);
+		rc = sum_left(&v, totals.pending - MIN(known.entries + told.entries, totals.pending), &told, left, err);
 	view_end(&v);
 	return rc;
 }

@@ -166,9 +166,9 @@ err_code state_left_out_each(struct state *s, err_code (*fn)(void *ctx, const st
 
 /**
  * state_pending_each(s, new_max, left, fn, ctx, err): of those without the mark, every pending row of a deletion, of a directory, and of what the base tree has by its
- * id; and of the others, which are new, at most ${new_max}, the oldest first.  *left: how many were not told.
+ * id; and of the others, which are new, at most ${new_max}, the oldest first.  *left: those that were not told.
  */
-err_code state_pending_each(struct state *s, uint64_t new_max, uint64_t *left, err_code (*fn)(void *ctx, const struct entry *e,
+err_code state_pending_each(struct state *s, uint64_t new_max, struct entry_sum *left, err_code (*fn)(void *ctx, const struct entry *e,
     bool deleted, const uint8_t *extra, size_t extra_len, struct err *err), void *ctx, struct err *err);
 
 struct state_totals {

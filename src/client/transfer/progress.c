@@ -22,12 +22,25 @@ transfer_progress_free(struct transfer_progress *p)
 }
 
 void
+transfer_progress_freep(struct transfer_progress **p)
+{
+	transfer_progress_free(*p);
+}
+
+void
+transfer_progress_later(struct transfer_progress *p, uint64_t files, uint64_t bytes)
+{
+	p->files_later = files;
+	p->bytes_later = bytes;
+}
+
+void
 transfer_progress_read(struct transfer_progress *p, struct transfer_counts *out)
 {
 	out->files_done = p->files_done;
-	out->files_total = p->files_total;
+	out->files_total = p->files_total + p->files_later;
 	out->bytes_done = p->bytes_done;
-	out->bytes_total = p->bytes_total;
+	out->bytes_total = p->bytes_total + p->bytes_later;
 	out->bytes_saved = p->bytes_saved;
 	/* A file that changed while it was read is sent twice; nobody wants to see 103 %. */
 	out->bytes_done = MIN(out->bytes_done, out->bytes_total);

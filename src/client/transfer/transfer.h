@@ -13,6 +13,9 @@
 struct transfer_progress;
 struct transfer_progress *transfer_progress_new(void);
 void transfer_progress_free(struct transfer_progress *p);
+void transfer_progress_freep(struct transfer_progress **p);
+/** transfer_progress_later(p, files, bytes): so much is to come behind all that has begun; it counts in the totals. */
+void transfer_progress_later(struct transfer_progress *p, uint64_t files, uint64_t bytes);
 struct transfer_counts {
 	uint64_t files_total, files_done;
 	uint64_t bytes_total, bytes_done; /* raw bytes of the files */

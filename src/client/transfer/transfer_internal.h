@@ -14,7 +14,7 @@
 #define WATCH_MIN (8 * MIB)   /* smaller ones are over before anybody could read their names */
 
 struct transfer_progress {
-	_Atomic uint64_t files_total, files_done, bytes_total, bytes_done, bytes_saved;
+	_Atomic uint64_t files_total, files_done, files_later, bytes_total, bytes_done, bytes_later, bytes_saved;
 	struct mutex mu;      /* RANK_LEAF; guards what follows */
 	struct watched {
 		const void *who;  /* NULL: free */

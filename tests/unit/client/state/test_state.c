@@ -338,7 +338,7 @@ test_pending(void **ctx)
 	struct entry a = entry_make("p/a", 2), b = entry_make("p/b", 3);
 	struct seen seen = { .s = f->s, .a = f->a };
 	struct state_totals t;
-	uint64_t left;
+	struct entry_sum left;
 
 	a.dev = a.ino = 0, a.ctime_ns = 0;
 	OK(state_begin(f->s, &err));
@@ -369,7 +369,7 @@ test_pending_in_parts(void **ctx)
 	struct fixture *f = *ctx;
 	struct entry known = entry_make("k", 3), gone = entry_make("g", 6), dir = entry_make("d", 1), fresh[3];
 	struct seen seen = { .s = f->s, .a = f->a };
-	uint64_t left;
+	struct entry_sum left;
 
 	OK(state_begin(f->s, &err));
 	OK(state_base_put(f->s, &known, &err));
@@ -382,16 +382,20 @@ test_pending_in_parts(void **ctx)
 	}
 	OK(state_commit(f->s, &err));
 	OK(state_pending_each(f->s, 2, &left, on_pending, &seen, &err));
-	assert_int_equal(left, 1);
+	assert_int_equal(left.entries, 1);
+	assert_int_equal(left.files, 1);
+	assert_int_equal(left.bytes, fresh[2].size);
 	assert_int_equal(seen.n, 5);
 	assert_int_equal(seen.deleted, 1);
 	seen.n = 0;
 	OK(state_pending_each(f->s, 0, &left, on_pending, &seen, &err));
-	assert_int_equal(left, 3);
+	assert_int_equal(left.entries, 3);
+	assert_int_equal(left.bytes, fresh[0].size + fresh[1].size + fresh[2].size);
 	assert_int_equal(seen.n, 3);
 	seen.n = 0;
 	OK(state_pending_each(f->s, 3, &left, on_pending, &seen, &err));
-	assert_int_equal(left, 0);
+	assert_int_equal(left.entries, 0);
+	assert_int_equal(left.bytes, 0);
 	assert_int_equal(seen.n, 6);
 }
 
@@ -436,7 +440,7 @@ test_left_out(void **ctx)
 	struct fixture *f = *ctx;
 	struct entry a = entry_make("a", 3), b = entry_make("b", 6), c = entry_make("c", 9), d = entry_make("d", 12), newer = b;
 	struct seen seen = { .s = f->s, .a = f->a };
-	uint64_t left;
+	struct entry_sum left;
 
 	newer.version++;
 	OK(state_begin(f->s, &err));
@@ -458,7 +462,7 @@ test_left_out(void **ctx)
 	left_out_is(f, 2, 1, &a, &newer);
 	OK(state_pending_each(f->s, UINT64_MAX, &left, on_pending, &seen, &err));
 	assert_int_equal(seen.n, 1);
-	assert_int_equal(left, 0);
+	assert_int_equal(left.entries, 0);
 	assert_string_equal(seen.last.path, "d");
 	OK(state_begin(f->s, &err));
 	OK(state_left_out_put(f->s, &a, false, &err));
@@ -514,7 +518,7 @@ test_abort_takes_cursor_and_changes(void **ctx)
 	struct state_place p = { .clock = 10, .known = true }, got;
 	struct seen seen = { .s = f->s, .a = f->a };
 	struct state_totals t;
-	uint64_t left;
+	struct entry_sum left;
 
 	OK(state_begin(f->s, &err));
 	OK(state_pending_put(f->s, &a, false, NULL, 0, &err));
