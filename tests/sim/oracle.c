@@ -8,6 +8,7 @@ struct known {
 	bool had, removed;
 	unsigned over; /* what it was written over unseen, 0: it was not */
 	uint64_t touched; /* the act since which the server has not heard of it, 0: it has */
+	uint64_t taken;   /* the act in which it was removed, 0: the server has heard of that, and it says nothing of what comes after */
 };
 
 static struct known known[DEVICES][VALUES_MAX], image[DEVICES][VALUES_MAX];
@@ -54,6 +55,7 @@ void
 oracle_removed(int device, unsigned v)
 {
 	known[device][v].had = known[device][v].removed = true;
+	known[device][v].taken = acts[device];
 }
 
 void
@@ -109,13 +111,13 @@ static void
 left(int device, unsigned v)
 {
 	const struct known *k = &known[device][v];
-	bool allowed = k->had && (k->removed || k->touched);
+	bool allowed = k->had && (k->taken || k->touched);
 
 	if (!allowed && carried_away(device, v)) {
 		oracle_moved(device, v);
 		return;
 	}
-	if (!allowed && !k->removed && !k->touched)
+	if (!allowed && !k->taken && !k->touched)
 		fail("P13", "device %d took value %u from the server, and nobody there has deleted it", device, v);
 	if (!allowed)
 		fail("P12", "device %d took value %u from the server, and never had it", device, v);
@@ -217,9 +219,14 @@ oracle_pass(int device, const struct mark *began, bool identical)
 	tree_free(&here);
 	if (!identical)
 		return;
-	for (unsigned v = 1; v <= value_count(); v++)
-		if (known[device][v].touched <= began->acts)
-			known[device][v].touched = 0;
+	for (unsigned v = 1; v <= value_count(); v++) {
+		struct known *k = &known[device][v];
+
+		if (k->touched <= began->acts)
+			k->touched = 0;
+		if (k->taken <= began->acts)
+			k->taken = 0;
+	}
 	synced[device] = restores;
 }
 
@@ -250,6 +257,7 @@ oracle_put_back(int device)
 	oracle_act(device);
 	for (unsigned v = 1; v <= value_count(); v++) {
 		known[device][v].touched = 0;
+		known[device][v].taken = image[device][v].taken;
 		if (image[device][v].touched)
 			touch(device, v);
 		if (image_synced[device] != restores)
