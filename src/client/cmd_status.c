@@ -29,10 +29,17 @@ struct status {
 	struct sbuf agent; /* what the agent says about itself; empty: none runs */
 };
 
+/** What is looked at, and how much of it is told. */
+struct question {
+	bool verify;
+	bool all; /* each name that differs, and not only how many beyond a slice: a million take 700 MiB */
+};
+
 static err_code
-look(struct folder *f, struct remote *remote, bool verify, struct status *st, struct err *err)
+look(struct folder *f, struct remote *remote, const struct question *q, struct status *st, struct err *err)
 {
-	struct pass_opts opts = { .cancel = cli_cancel(), .verify = verify, .remote = verify && st->online ? remote : NULL };
+	struct pass_opts opts = { .cancel = cli_cancel(), .verify = q->verify, .remote = q->verify && st->online ? remote : NULL,
+		.slice = q->all ? 0 : pass_slice() };
 	err_code rc = pass_open(f, &opts, &st->pass, err);
 
 	if (rc == ERR_OK)
@@ -62,8 +69,14 @@ list_left_out(struct folder *f, struct status *st, struct err *err)
 	return rc;
 }
 
+static uint64_t
+differing(const struct status *st)
+{
+	return st->pass->plan.n + st->pass->deferred.entries;
+}
+
 static err_code
-find_out(struct folder *f, bool verify, struct status *st, struct err *err)
+find_out(struct folder *f, const struct question *q, struct status *st, struct err *err)
 {
 	struct remote *remote;
 	struct hash known;
@@ -79,12 +92,12 @@ find_out(struct folder *f, bool verify, struct status *st, struct err *err)
 	if (rc == ERR_CANCELLED || rc == ERR_DB)
 		*err = st->offline;
 	else
-		rc = look(f, remote, verify, st, err);
+		rc = look(f, remote, q, st, err);
 	remote_free(remote);
 	if (rc)
 		return rc;
 	known = state_tree_digest(&st->totals);
-	st->identical = st->online && st->pass->plan.n == 0 && st->pass->problem_count == 0 && st->totals.pending == 0 &&
+	st->identical = st->online && differing(st) == 0 && st->pass->problem_count == 0 && st->totals.pending == 0 &&
 	    hash_eq(&known, &st->place.digest);
 	return ERR_OK;
 }
@@ -241,11 +254,11 @@ show_text(const struct command_line *line, const struct folder *f, const struct 
 	if (st->identical)
 		sbuf_addf(&sb, "State     identical to the server at %s%s\n", rfc3339_us(st->place.clock, at),
 		    st->totals.left_out ? ", but for what is ignored or not selected here" : "");
-	else if (st->pass->plan.n == 0)
+	else if (differing(st) == 0)
 		sbuf_addf(&sb, "State     nothing to do%s\n", st->online ? "" : " here");
 	else
-		sbuf_addf(&sb, "State     %zu entries differ; dray sync would:\n", st->pass->plan.n);
-	plan_show(&sb, &st->pass->plan, max);
+		sbuf_addf(&sb, "State     %" PRIu64 " entries differ; dray sync would:\n", differing(st));
+	plan_show(&sb, &st->pass->plan, max, st->pass->deferred.entries);
 	if (st->pass->plan.conflicts)
 		sbuf_addf(&sb, "Conflicts %zu: both versions will be kept; after that, dray conflicts lists them\n", st->pass->plan.conflicts);
 	show_unselected(&sb, st);
@@ -262,6 +275,7 @@ show_status(const struct command_line *line, int *code, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
 	AUTO(folder_freep) struct folder *f = NULL;
+	struct question q = { .verify = command_has(line, 'c'), .all = command_has(line, 'j') || command_has(line, 'v') };
 	struct status st = { .agent = SBUF(CONTROL_ANSWER_MAX) };
 	err_code rc = folder_find(line->arg_count ? line->args[0] : NULL, &path, err);
 
@@ -274,7 +288,7 @@ show_status(const struct command_line *line, int *code, struct err *err)
 		*code = EXIT_REMAINS;
 		rc = ERR_OK;
 	} else if (rc == ERR_OK) {
-		rc = find_out(f, command_has(line, 'c'), &st, err);
+		rc = find_out(f, &q, &st, err);
 		if (rc == ERR_OK && command_has(line, 'i'))
 			rc = list_left_out(f, &st, err);
 	}

@@ -224,7 +224,7 @@ show_text(const struct command_line *line, const struct sync_result *r)
 			sbuf_add(&sb, "Nothing to do.\n");
 		else
 			sbuf_addf(&sb, "Would do:\n");
-		plan_show(&sb, &r->planned->plan, list_max(line));
+		plan_show(&sb, &r->planned->plan, list_max(line), 0);
 		show_remains(&sb, line, r);
 	} else {
 		show_memory(&sb, r);

@@ -1,8 +1,16 @@
 #include "base/clock.h"
+#include "base/fault.h"
 #include "client/pass_internal.h"
 
 #define PASS_MEMORY_MAX (8 * GIB) /* follows the number of changes: about 450 bytes each, and 250 more while it is made */
 #define LOOKS_MAX 5 /* while the rules of what is ignored change from one look to the next */
+
+/* A small tree then takes as many slices as a large one. */
+size_t
+pass_slice(void)
+{
+	return FAULT("client.tiny_slices") ? 8 : PASS_SLICE_MIN;
+}
 
 struct entry *
 keep_as(struct arena *a, const struct entry *e, const char *path)

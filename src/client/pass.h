@@ -42,6 +42,8 @@ struct pass {
  */
 #define PASS_SLICE_MIN 24576 /* 11 MiB of plan, and as much again while it is made */
 #define PASS_SLICE_PART 4    /* or this part of what is known already */
+/** pass_slice(): the slice to begin with. */
+size_t pass_slice(void);
 
 struct pass_opts {
 	size_t slice;             /* new names at least; 0: all of them, for a plan that is shown */

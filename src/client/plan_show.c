@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include "base/utf8.h"
 #include "client/cli.h"
 #include "client/plan_show.h"
@@ -36,7 +38,7 @@ jw_path(struct jw *jw, const char *key, const char *path)
 }
 
 void
-plan_show(struct sbuf *sb, const struct plan *plan, size_t max)
+plan_show(struct sbuf *sb, const struct plan *plan, size_t max, uint64_t later)
 {
 	for (size_t i = 0; i < plan->n && i < max; i++) {
 		const struct plan_op *op = &plan->ops[i];
@@ -50,8 +52,9 @@ plan_show(struct sbuf *sb, const struct plan *plan, size_t max)
 			sbuf_addf(sb, "  (%s)", op->reason);
 		sbuf_addc(sb, '\n');
 	}
-	if (plan->n > max)
-		sbuf_addf(sb, "  ... and %zu more (--verbose lists all)\n", plan->n - max);
+	later += plan->n > max ? plan->n - max : 0;
+	if (later)
+		sbuf_addf(sb, "  ... and %" PRIu64 " more (--verbose lists all)\n", later);
 }
 
 void

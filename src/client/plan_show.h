@@ -4,8 +4,8 @@
 #include "base/jw.h"
 #include "client/sync.h"
 
-/** plan_show(sb, plan, max): a line an operation, at most ${max}, then how many more. */
-void plan_show(struct sbuf *sb, const struct plan *plan, size_t max);
+/** plan_show(sb, plan, max, later): a line an operation, at most ${max}, then how many more, with ${later} that are not in the plan yet. */
+void plan_show(struct sbuf *sb, const struct plan *plan, size_t max, uint64_t later);
 void plan_json(struct jw *jw, const struct plan *plan);
 
 /** problems_show(sb, problems, n, max): a line each: path and why. */

@@ -213,15 +213,6 @@ look(struct folder *f, struct remote *remote, const struct sync_opts *opts, size
 	return rc;
 }
 
-/* A small tree then takes as many slices as a large one. */
-static size_t
-first_slice(const struct sync_opts *opts)
-{
-	if (opts->dry_run)
-		return 0;
-	return FAULT("client.tiny_slices") ? 8 : PASS_SLICE_MIN;
-}
-
 /*
  * A pass that has left something for the next one is not a round of its own.  When it has brought nothing forward, what is in its way is
  * not going to leave: then everything is looked at together.
@@ -258,7 +249,7 @@ rounds(struct folder *f, struct remote *remote, const struct sync_opts *opts, st
 	AUTO(transfer_progress_freep) struct transfer_progress *progress = transfer_progress_new();
 	struct carry_env env = { .folder = f, .remote = remote, .opts = opts, .result = result, .given_up = given_up, .progress = progress };
 	AUTO(rest_freep) struct rest *rest = NULL;
-	size_t slice = first_slice(opts);
+	size_t slice = opts->dry_run ? 0 : pass_slice();
 	bool again = true;
 
 	for (unsigned round = 0; again && round < ROUNDS_MAX;) {

@@ -148,7 +148,7 @@ def test_status_verify_reads_everything(make):
     assert status(a, "--verify").returncode == 0 and "Verified  3 files" in status(a, "--verify").stdout
 
 
-# ---- what the bar says ----------------------------------------------------------------------------------------------------
+# ---- what is said of what is not planned yet ----------------------------------------------------------------------------------------------------
 
 
 def bars(device):
@@ -171,3 +171,17 @@ def test_a_bar_counts_what_is_left_for_later_slices(make):
         assert [done for done, _ in seen] == sorted(done for done, _ in seen), seen
         assert seen[-1][0] > 20, "the bar began anew"
     assert_same(a.tree(), b.tree())
+
+
+def test_status_counts_what_it_does_not_plan(make):
+    """For people it plans a slice and counts the rest; who asks for all names gets them."""
+    a, b = make("a", "b")
+    for i in range(40):
+        a.write(f"f{i:02}", "new")
+    for device, word in ((a, "send"), (b, "fetch")):
+        said = device.dray("status", device.folder, env=TINY).stdout
+        shown = said.count(f"  {word} ")
+        assert "State     40 entries differ; dray sync would:" in said and 0 < shown < 40 and f"... and {40 - shown} more" in said, said
+        assert device.dray("status", "--verbose", device.folder, env=TINY).stdout.count(f"  {word} ") == 40
+        assert len(device.status()["plan"]) == 40
+        a.sync()
