@@ -199,8 +199,6 @@ time_of_ns(int64_t ns)
  * The file's time was set by us, so a later write shows in it, unless that time is the present: then the write may leave the very same
  * stamp, and only another look at the bytes is sure.
  */
-#define RACY_NS (20 * INT64_C(1000000))
-
 void
 installed_as(const struct entry *want, const struct stat *st, struct entry *out)
 {

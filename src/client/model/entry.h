@@ -8,6 +8,12 @@
 #include "base/id.h"
 #include "base/limits.h"
 
+/**
+ * A write within the same tick of the file system's clock as a stat leaves that stat's change time behind, so of one that is younger than this nobody trusts
+ * that it is the last.  The coarsest tick of a Linux kernel is 10 ms.
+ */
+#define RACY_NS (20 * INT64_C(1000000))
+
 enum entry_kind { ENTRY_FILE = 0, ENTRY_DIR = 1, ENTRY_LINK = 2 }; /* the numbers of the wire */
 
 struct entry_extents; /* where a file's bytes lie on the server: feed.h */

@@ -11,12 +11,7 @@
 #include "chunk/blocklist.h"
 #include "client/scan/scan_internal.h"
 
-/*
- * A write within the same tick of the file system's clock as our stat leaves the same ctime behind, so a ctime this young proves
- * nothing later.  The coarsest tick of a Linux kernel is 10 ms.  A ctime in the future (the clock was set back) proves nothing either.
- */
-#define RACY_NS (20 * INT64_C(1000000))
-
+/* A young ctime proves nothing later (RACY_NS), nor does one in the future: the clock was set back. */
 static int64_t
 ctime_trusted(const struct stat *st, int64_t now_ns)
 {

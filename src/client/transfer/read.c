@@ -13,8 +13,6 @@
 #include "base/pathat.h"
 #include "client/transfer/push_internal.h"
 
-#define RACY_NS (20 * INT64_C(1000000)) /* the clock that stamps files ticks every 4 to 10 ms */
-
 struct reading {
 	struct packer *packer;
 	struct push *push;

@@ -15,7 +15,6 @@
 #include "rig.h"
 
 #define DIRS 20 /* a first batch of so many is flushed as a whole */
-#define RACY_NS (20 * INT64_C(1000000)) /* of a younger change time nobody trusts that it is the last */
 
 static ino_t flushed[64];
 static size_t flushed_n, all_n;
