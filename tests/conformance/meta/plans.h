@@ -7,7 +7,7 @@
 extern const char *used[256];
 extern size_t used_n;
 
-#define PLANS_STATEMENTS 106 /* every statement of meta_sql*.c: one that no test has used is not checked */
+#define PLANS_STATEMENTS 107 /* every statement of meta_sql*.c: one that no test has used is not checked */
 
 /** plans_is_control(sql): not one of meta's: the driver's own, and the migrations'. */
 bool plans_is_control(const char *sql);
