@@ -160,6 +160,7 @@ def bars(device):
     return [tuple(map(int, m)) for m in re.findall(r"(\d+)/(\d+) files", shown.read_text(errors="replace"))]
 
 
+@pytest.mark.faulty
 def test_a_bar_counts_what_is_left_for_later_slices(make):
     """However many slices a sync takes, it has one bar, from nothing to all."""
     a, b = make("a", "b")
@@ -173,6 +174,7 @@ def test_a_bar_counts_what_is_left_for_later_slices(make):
     assert_same(a.tree(), b.tree())
 
 
+@pytest.mark.faulty
 def test_status_counts_what_it_does_not_plan(make):
     """For people it plans a slice and counts the rest; who asks for all names gets them."""
     a, b = make("a", "b")

@@ -371,6 +371,7 @@ def test_the_agent_is_cut_at_every_message(server, tmp_path):
             agent.stop()
 
 
+@pytest.mark.faulty
 def test_an_agent_that_trusts_events_is_caught(make, tmp_path):
     """M39: it takes a message for the pull, and goes where that says it is."""
     a, b = make("a", "b")
