@@ -92,6 +92,7 @@ TABLE = {
     "client.keeps_half_a_listing": Mutant(0, "P16", "inside", "client/feed"),
     "client.snapshot_cut": Mutant(0, "P16", "inside", "client/snapshot"),
     "client.edited_is_ours": Mutant(0, "P12", "inside", "apply"),
+    "client.trusts_own_ctime": Mutant(0, "P31", "inside", "apply"),
     "client.resume_trusts_number": Mutant(0, "P3", "inside", "client/upload"),
     "client.rows_before_names": Mutant(0, "P18", "breaks", "client/carry_install"),
     "client.unseen_is_gone": Mutant(0, "P13", "pytest", FAULTS + "client_fault_is_noticed[client.unseen_is_gone]"),

@@ -226,8 +226,7 @@ do_move(struct carry *c, const struct plan_op *op, struct err *err)
 	agreed.path = op->path;
 	agreed.dev = installed.dev;
 	agreed.ino = installed.ino;
-	/* The stat is trusted only if the local file was as agreed; an edited one must look edited. */
-	agreed.ctime_ns = op->local && entry_same_disk(op->local, op->base) ? installed.ctime_ns : 0;
+	agreed.ctime_ns = installed.ctime_ns; /* of a file none: an edited one must look edited */
 	r = record_add(c);
 	r->put = true;
 	r->entry = agreed;

@@ -23,7 +23,7 @@ struct inode {
 	uint64_t real; /* 0: a free slot */
 	uint64_t shown;
 	struct timespec mtime, ctime;
-	struct timespec placed; /* its ctime since a client has renamed it */
+	struct timespec placed; /* its ctime since a client has put it there; 0: it was not, or moved since */
 	unsigned value; /* what was read there, 0: its bytes have to be looked at */
 	unsigned round; /* of doubts in which that was */
 };
@@ -438,13 +438,29 @@ gone(const struct stat *st)
 		spare[spares++] = i->shown;
 }
 
+/* What a client installs comes from .dray; what it renames in the tree it looks at again. */
+static bool
+is_install(int from_dir)
+{
+	char link[64], path[4200];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", from_dir);
+	n = __real_readlinkat(AT_FDCWD, link, path, sizeof path - 1);
+	path[MAX(n, 0)] = '\0';
+	return strstr(path, "/.dray/") != NULL;
+}
+
 static void
-placed(int dir, const char *path)
+placed(int from_dir, int dir, const char *path)
 {
 	struct stat st;
+	struct inode *i;
 
-	if (!outside && sched_device() >= 0 && __real_fstatat64(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		inode_of(&st)->placed = inode_of(&st)->ctime;
+	if (outside || sched_device() < 0 || __real_fstatat64(dir, path, &st, AT_SYMLINK_NOFOLLOW))
+		return;
+	i = inode_of(&st);
+	i->placed = is_install(from_dir) ? i->ctime : (struct timespec){ 0 };
 }
 
 bool
@@ -477,7 +493,7 @@ __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, uns
 	changed_parent(from_dir, from);
 	changed_parent(to_dir, to);
 	changed_inode(to_dir, to, AT_SYMLINK_NOFOLLOW);
-	placed(to_dir, to);
+	placed(from_dir, to_dir, to);
 	if (flags & RENAME_EXCHANGE)
 		changed_inode(from_dir, from, AT_SYMLINK_NOFOLLOW);
 	return 0;

@@ -99,7 +99,7 @@ unsigned *disk_value(const char *path, struct stat *st);
 /** disk_doubt(): all are to be read again. */
 void disk_doubt(void);
 
-/** disk_is_as_placed(path): its change time is still that of the rename by which a client put it there. */
+/** disk_is_as_placed(path): its change time is still that of the rename by which a client put it there from .dray. */
 bool disk_is_as_placed(const char *path);
 
 /* ---- vfs.c: the files of SQLite ------------------------------------------------------------------------------------------------------ */

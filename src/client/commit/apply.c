@@ -215,6 +215,14 @@ installed_as(const struct entry *want, const struct stat *st, struct entry *out)
 		out->ctime_ns = 0;
 }
 
+void
+installed_anew(const struct entry *want, const struct stat *st, struct entry *out)
+{
+	installed_as(want, st, out);
+	if (want->kind == ENTRY_FILE && !FAULT("client.trusts_own_ctime"))
+		out->ctime_ns = 0;
+}
+
 /* ---- durability (A1) -------------------------------------------------------------------------------------------------- */
 
 void

@@ -59,6 +59,11 @@ struct timespec time_of_ns(int64_t ns);
 
 /** installed_as(want, st, out): ${want} with the stat of what is there now. */
 void installed_as(const struct entry *want, const struct stat *st, struct entry *out);
+/**
+ * installed_anew(want, st, out): the same of a file that was there and whose change time we have just set, by a rename or a new mode or time.  A write
+ * between our look and that, with the old time set again, would show in nothing any more, so the bytes are to be looked at again.
+ */
+void installed_anew(const struct entry *want, const struct stat *st, struct entry *out);
 
 /**
  * place_new(ap, from, path, done_ns, err), place_over(ap, from, path, expect, done_ns, err): rename what is at ${from} (ours, in .dray/tmp) to

@@ -46,7 +46,7 @@ apply_move(struct apply *ap, const char *from, const char *to, const struct entr
 	rc = check_moved(&src, &dst, from, expect, &st, err);
 	if (rc)
 		return rc;
-	installed_as(expect, &st, installed);
+	installed_anew(expect, &st, installed);
 	installed->path = to;
 	return ERR_OK;
 }

@@ -68,7 +68,6 @@ apply_meta(struct apply *ap, const struct entry *want, const struct entry *expec
 {
 	AUTO(closep) int fd = -1;
 	uint32_t mode = mode_for(ap, want);
-	bool timed = false;
 	struct stat st;
 	err_code rc = apply_ready(ap, err);
 
@@ -76,19 +75,14 @@ apply_meta(struct apply *ap, const struct entry *want, const struct entry *expec
 		rc = pin(ap, want->path, expect, &fd, &st, err);
 	if (rc == ERR_OK && want->kind != ENTRY_LINK && (st.st_mode & 0777) != mode)
 		rc = set_mode(fd, want->path, mode, err);
-	if (rc == ERR_OK && stat_mtime_ns(&st) != want->mtime_ns) {
+	if (rc == ERR_OK && stat_mtime_ns(&st) != want->mtime_ns)
 		rc = set_time(fd, want->path, want->mtime_ns, err);
-		timed = true;
-	}
 	if (rc == ERR_OK && fstat(fd, &st))
 		rc = err_errno(err, "stat %s", want->path);
 	if (rc)
 		return rc;
 	ap->sync_all = true; /* an inode's own data, which no directory's fsync covers */
-	installed_as(want, &st, installed);
-	/* A write between our look and the new time would not show in it, so the bytes are to be looked at again. */
-	if (timed && want->kind == ENTRY_FILE)
-		installed->ctime_ns = 0;
+	installed_anew(want, &st, installed);
 	return ERR_OK;
 }
 

@@ -119,6 +119,7 @@ temps(struct fix *f)
 /* Whoever waits for a name to come: called right after the next rename that makes one, before anybody else looks at it.  Linked with --wrap. */
 static void (*on_placed)(struct fix *f);
 static void (*on_exchanged)(struct fix *f); /* before anything else is done */
+static void (*on_rename)(struct fix *f);    /* right before one */
 static struct fix *placed_in;
 static bool is_placed;
 
@@ -130,9 +131,13 @@ int __wrap_fstat64(int fd, struct stat *st);
 int
 __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
 {
-	int rc = __real_renameat2(from, old, to, new, flags);
+	void (*before)(struct fix *f) = TAKE(on_rename);
 	struct stat root, dir;
+	int rc;
 
+	if (before)
+		before(placed_in);
+	rc = __real_renameat2(from, old, to, new, flags);
 	if (on_placed && rc == 0 && __real_fstat64(placed_in->t->root, &root) == 0 && __real_fstat64(to, &dir) == 0)
 		is_placed = root.st_ino == dir.st_ino; /* and not that into the trash, which comes before */
 	if (on_exchanged && rc == 0 && flags == RENAME_EXCHANGE) {
@@ -656,6 +661,57 @@ test_edit_of_what_is_taken_back(void **state)
 	unsetenv("DRAY_FAULT");
 }
 
+/* Other bytes, as many, and the old time, right before we change the change time ourselves: nothing but the bytes shows it from then on. */
+static void
+write_before(struct fix *f)
+{
+	tree_write(f->t, "f", "HELLO");
+	tree_time(f->t, "f", MTIME);
+}
+
+static struct entry
+hello(struct fix *f)
+{
+	(void)!unlinkat(f->t->root, "f", 0);
+	(void)!unlinkat(f->t->root, "g", 0);
+	tree_write(f->t, "f", "hello");
+	tree_time(f->t, "f", MTIME);
+	placed_in = f;
+	return look(f, "f");
+}
+
+static bool
+edit_before_a_move_is_looked_at(struct fix *f)
+{
+	struct entry old = hello(f), in;
+
+	on_rename = write_before;
+	assert_int_equal(apply_move(f->ap, "f", "g", &old, &in, &f->err), ERR_OK);
+	assert_null(on_rename);
+	assert_true(tree_is(f->t, "g", "HELLO"));
+	return in.ctime_ns == 0;
+}
+
+static bool
+edit_before_a_mode_is_looked_at(struct fix *f)
+{
+	struct entry old = hello(f), want = want_file("f", "hello", 0600), in;
+
+	on_placed = write_before;
+	is_placed = true; /* so it is done before the second look */
+	assert_int_equal(apply_meta(f->ap, &want, &old, &in, &f->err), ERR_OK);
+	assert_null(on_placed);
+	assert_true(tree_is(f->t, "f", "HELLO"));
+	return in.ctime_ns == 0;
+}
+
+static void
+test_edit_hidden_by_our_change_time(void **state)
+{
+	breaks_with(*state, "client.trusts_own_ctime", edit_before_a_move_is_looked_at);
+	breaks_with(*state, "client.trusts_own_ctime", edit_before_a_mode_is_looked_at);
+}
+
 static void
 test_edit_within_the_second(void **state)
 {
@@ -1010,7 +1066,8 @@ main(void)
 		T(test_new_file), T(test_write_right_after_a_new_name), T(test_write_right_after_an_exchange), T(test_replace_keeps_the_old_in_the_trash), T(test_many_at_once), T(test_links_and_directories),
 		T(test_kinds_take_each_others_place), T(test_masks), T(test_meta), T(test_move), T(test_delete),
 		T(test_trash_keeps_every_one), T(test_trash_of_long_and_odd_names), T(test_deep_trash), T(test_crash_leftovers),
-		T(test_new_name_is_taken), T(test_edit_before_install), T(test_edit_of_what_is_taken_back), T(test_edit_within_the_second),
+		T(test_new_name_is_taken), T(test_edit_before_install), T(test_edit_of_what_is_taken_back), T(test_edit_hidden_by_our_change_time),
+		T(test_edit_within_the_second),
 		T(test_the_second_look_is_enough),
 		T(test_the_last_save_is_never_lost), T(test_conflict_copies), T(test_parent_became_a_symlink), T(test_swapped_parents),
 	};
