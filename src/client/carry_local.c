@@ -226,7 +226,8 @@ do_move(struct carry *c, const struct plan_op *op, struct err *err)
 	agreed.path = op->path;
 	agreed.dev = installed.dev;
 	agreed.ino = installed.ino;
-	agreed.ctime_ns = installed.ctime_ns; /* of a file none: an edited one must look edited */
+	/* The stat is trusted only if the local file was as agreed; an edited one must look edited. */
+	agreed.ctime_ns = op->local && entry_same_disk(op->local, op->base) ? installed.ctime_ns : 0;
 	r = record_add(c);
 	r->put = true;
 	r->entry = agreed;

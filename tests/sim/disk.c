@@ -6,6 +6,7 @@
  * again when it is gone, as ext4 does), and mtime and ctime follow each call that changes them, by the device's clock and in ticks of it.  What
  * SQLite does in .dray is not seen here, and nobody asks for its times.
  */
+#include "client/model/entry.h"
 #include "sim.h"
 
 #include <dirent.h>
@@ -23,7 +24,9 @@ struct inode {
 	uint64_t real; /* 0: a free slot */
 	uint64_t shown;
 	struct timespec mtime, ctime;
-	struct timespec placed; /* its ctime since a client has put it there; 0: it was not, or moved since */
+	struct timespec placed; /* its ctime since a client has renamed it */
+	struct timespec hidden; /* its ctime since its user has written something that neither length nor time show */
+	unsigned hidden_value, hidden_over; /* that, and what was there */
 	unsigned value; /* what was read there, 0: its bytes have to be looked at */
 	unsigned round; /* of doubts in which that was */
 };
@@ -438,7 +441,41 @@ gone(const struct stat *st)
 		spare[spares++] = i->shown;
 }
 
-/* What a client installs comes from .dray; what it renames in the tree it looks at again. */
+void
+disk_hidden(const char *path, unsigned value, unsigned over)
+{
+	struct inode *i;
+	struct stat st;
+
+	if (__real_fstatat64(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW))
+		return;
+	i = inode_of(&st);
+	i->hidden = i->ctime;
+	i->hidden_value = value;
+	i->hidden_over = over;
+}
+
+static int64_t
+ns_of(struct timespec t)
+{
+	return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Before a client gives a file in the tree a change time: a write as short a while ago as change times do not show is seen by nobody from then on. */
+static void
+hides_a_write(int dir, const char *path, int flags)
+{
+	const struct inode *i;
+	struct stat st;
+
+	if (outside || sched_device() < 0 || __real_fstatat64(dir, path, &st, flags))
+		return;
+	i = inode_of(&st);
+	if (i->hidden_value && ns_of(i->hidden) == ns_of(i->ctime) && ns_of(stamp()) - ns_of(i->ctime) <= RACY_NS)
+		oracle_unseen(sched_device(), i->hidden_value, i->hidden_over);
+}
+
+/* What a client installs comes from .dray. */
 static bool
 is_install(int from_dir)
 {
@@ -452,15 +489,12 @@ is_install(int from_dir)
 }
 
 static void
-placed(int from_dir, int dir, const char *path)
+placed(int dir, const char *path)
 {
 	struct stat st;
-	struct inode *i;
 
-	if (outside || sched_device() < 0 || __real_fstatat64(dir, path, &st, AT_SYMLINK_NOFOLLOW))
-		return;
-	i = inode_of(&st);
-	i->placed = is_install(from_dir) ? i->ctime : (struct timespec){ 0 };
+	if (!outside && sched_device() >= 0 && __real_fstatat64(dir, path, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		inode_of(&st)->placed = inode_of(&st)->ctime;
 }
 
 bool
@@ -485,6 +519,8 @@ __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, uns
 	if (point(CALL_RENAME))
 		return -1;
 	covers = flags == 0 && __real_fstatat64(to_dir, to, &over, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!is_install(from_dir))
+		hides_a_write(from_dir, from, AT_SYMLINK_NOFOLLOW);
 	rc = __real_renameat2(from_dir, from, to_dir, to, flags);
 	if (rc)
 		return rc;
@@ -493,7 +529,7 @@ __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to, uns
 	changed_parent(from_dir, from);
 	changed_parent(to_dir, to);
 	changed_inode(to_dir, to, AT_SYMLINK_NOFOLLOW);
-	placed(from_dir, to_dir, to);
+	placed(to_dir, to);
 	if (flags & RENAME_EXCHANGE)
 		changed_inode(from_dir, from, AT_SYMLINK_NOFOLLOW);
 	return 0;
@@ -594,8 +630,11 @@ __wrap_fchmodat(int dir, const char *path, mode_t mode, int flags)
 int
 __wrap_chmod(const char *path, mode_t mode)
 {
-	int rc = point(CALL_META) ? -1 : __real_chmod(path, mode);
+	int rc = point(CALL_META) ? -1 : 0;
 
+	hides_a_write(AT_FDCWD, path, 0);
+	if (rc == 0)
+		rc = __real_chmod(path, mode);
 	if (rc == 0)
 		changed_inode(AT_FDCWD, path, 0);
 	return rc;

@@ -99,7 +99,10 @@ unsigned *disk_value(const char *path, struct stat *st);
 /** disk_doubt(): all are to be read again. */
 void disk_doubt(void);
 
-/** disk_is_as_placed(path): its change time is still that of the rename by which a client put it there from .dray. */
+/** disk_hidden(path, value, over): its user has written ${value} over ${over}, and only its change time shows that. */
+void disk_hidden(const char *path, unsigned value, unsigned over);
+
+/** disk_is_as_placed(path): its change time is still that of the rename by which a client put it there. */
 bool disk_is_as_placed(const char *path);
 
 /* ---- vfs.c: the files of SQLite ------------------------------------------------------------------------------------------------------ */

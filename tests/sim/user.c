@@ -299,6 +299,7 @@ act_touch(int device, const struct tree *t)
 	(void)utimensat(AT_FDCWD, whole, times, 0);
 	if (disk_is_as_placed(whole))
 		oracle_unseen(device, value_count(), l->value);
+	disk_hidden(whole, value_count(), l->value);
 }
 
 static void

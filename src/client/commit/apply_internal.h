@@ -60,10 +60,11 @@ struct timespec time_of_ns(int64_t ns);
 /** installed_as(want, st, out): ${want} with the stat of what is there now. */
 void installed_as(const struct entry *want, const struct stat *st, struct entry *out);
 /**
- * installed_anew(want, st, out): the same of a file that was there and whose change time we have just set, by a rename or a new mode or time.  A write
- * between our look and that, with the old time set again, would show in nothing any more, so the bytes are to be looked at again.
+ * installed_anew(want, st, looked_ns, out): the same of a file that was there, as a look at ${looked_ns} has seen it, and whose change time we have set since, by a
+ * rename or a new mode.  A write in between, with the old time set again, shows in nothing any more; so unless that was too short a while for any change
+ * time to show one (RACY_NS), the bytes are to be looked at again.
  */
-void installed_anew(const struct entry *want, const struct stat *st, struct entry *out);
+void installed_anew(const struct entry *want, const struct stat *st, int64_t looked_ns, struct entry *out);
 
 /**
  * place_new(ap, from, path, done_ns, err), place_over(ap, from, path, expect, done_ns, err): rename what is at ${from} (ours, in .dray/tmp) to

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "base/clock.h"
 #include "base/fault.h"
 
 #define ASIDE_TRIES 10000 /* conflict copies of one name in one second */
@@ -28,12 +29,14 @@ apply_move(struct apply *ap, const char *from, const char *to, const struct entr
 	AUTO(place_fini) struct place src = { .dir = -1 };
 	AUTO(place_fini) struct place dst = { .dir = -1 };
 	struct stat st;
+	int64_t looked_ns;
 	err_code rc = apply_ready(ap, err);
 
 	if (rc == ERR_OK)
 		rc = place_open(ap, from, &src, err);
 	if (rc == ERR_OK)
 		rc = place_open(ap, to, &dst, err);
+	looked_ns = clock_wall_ns();
 	if (rc == ERR_OK)
 		rc = place_expect(&src, from, expect, &st, err);
 	if (rc)
@@ -46,7 +49,7 @@ apply_move(struct apply *ap, const char *from, const char *to, const struct entr
 	rc = check_moved(&src, &dst, from, expect, &st, err);
 	if (rc)
 		return rc;
-	installed_anew(expect, &st, installed);
+	installed_anew(expect, &st, looked_ns, installed);
 	installed->path = to;
 	return ERR_OK;
 }

@@ -2,6 +2,7 @@
  * Mode and time of what is there already.  The inode is pinned by an O_PATH descriptor and changed through /proc/self/fd, so a file that
  * takes the name meanwhile is not touched, and a file that we may not read can still be set.
  */
+#include "base/clock.h"
 #include "client/commit/apply_internal.h"
 
 #include <errno.h>
@@ -68,6 +69,8 @@ apply_meta(struct apply *ap, const struct entry *want, const struct entry *expec
 {
 	AUTO(closep) int fd = -1;
 	uint32_t mode = mode_for(ap, want);
+	int64_t looked_ns = clock_wall_ns();
+	bool timed = false;
 	struct stat st;
 	err_code rc = apply_ready(ap, err);
 
@@ -75,14 +78,19 @@ apply_meta(struct apply *ap, const struct entry *want, const struct entry *expec
 		rc = pin(ap, want->path, expect, &fd, &st, err);
 	if (rc == ERR_OK && want->kind != ENTRY_LINK && (st.st_mode & 0777) != mode)
 		rc = set_mode(fd, want->path, mode, err);
-	if (rc == ERR_OK && stat_mtime_ns(&st) != want->mtime_ns)
+	if (rc == ERR_OK && stat_mtime_ns(&st) != want->mtime_ns) {
 		rc = set_time(fd, want->path, want->mtime_ns, err);
+		timed = true;
+	}
 	if (rc == ERR_OK && fstat(fd, &st))
 		rc = err_errno(err, "stat %s", want->path);
 	if (rc)
 		return rc;
 	ap->sync_all = true; /* an inode's own data, which no directory's fsync covers */
-	installed_anew(want, &st, installed);
+	installed_anew(want, &st, looked_ns, installed);
+	/* A write between our look and the new time would not show in it, nor would it have to set the old one again. */
+	if (timed && want->kind == ENTRY_FILE)
+		installed->ctime_ns = 0;
 	return ERR_OK;
 }
 

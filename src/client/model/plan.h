@@ -42,7 +42,7 @@ struct plan_version {
  *                differ: a file takes the place of a directory that the plan has emptied by then, or the other way round.
  * PUSH           ${base} without ${remote}: edited here, deleted there; send it as a new file.
  * MOVE_LOCAL     ${local} is at ${from}; ${path} is free here by then.  Only the move: what else changed is for the next plan.  The content of
- *                ${local} may differ from that of ${base}, so a file's new base row does not claim the stat (ctime 0).
+ *                ${local} may differ from that of ${base}; then the new base row must not claim the stat (ctime 0).
  * MOVE_REMOTE    ${remote} is at ${from} and as in ${base}; ${local} is at ${path}.  Its content may be unknown, then it was most likely only
  *                renamed (same inode, size, time): look, and send it when it differs from ${remote}.
  * DELETE_…       a directory comes after all that was in it.
