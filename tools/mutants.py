@@ -94,6 +94,7 @@ TABLE = {
     "client.edited_is_ours": Mutant(0, "P12", "inside", "apply"),
     "client.trusts_own_ctime": Mutant(0, "P31", "inside", "apply"),
     "client.resume_trusts_number": Mutant(0, "P3", "inside", "client/upload"),
+    "client.keeps_its_number": Mutant(0, "P5", "inside", "client/upload"),
     "client.rows_before_names": Mutant(0, "P18", "breaks", "client/carry_install"),
     "client.unseen_is_gone": Mutant(0, "P13", "pytest", FAULTS + "client_fault_is_noticed[client.unseen_is_gone]"),
     "client.unread_is_edited": Mutant(0, "P12", "bends", "tests/blackbox/test_20_sync.py::test_what_cannot_be_read_is_no_edit"),

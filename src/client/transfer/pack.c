@@ -205,7 +205,9 @@ pack_item(struct packer *k, uint8_t *buf, struct item *it)
 	} else if (read_file(k, k->push, buf, it, &err)) {
 		if (transfer_fatal(err.code))
 			push_fail(k->push, &err);
+		mutex_lock(&k->push->mu); /* a chunk of it may fail to be sent at this moment */
 		item_fail(it, &err);
+		mutex_unlock(&k->push->mu);
 	}
 	pack_shared(k);
 	item_settle(k->push, it, 1);

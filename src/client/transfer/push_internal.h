@@ -60,7 +60,7 @@ struct item {
 	struct id transfer;
 	struct upload *upload;        /* the journal's row of it, NULL: none yet */
 	struct arrived *arrived;      /* what the server has of it from an earlier run */
-	uint32_t next_n;              /* the next free number in it */
+	_Atomic uint32_t next_n;      /* the next number in it that is free, as far as is known */
 	struct hash base;             /* the content that it is cut against; zero: on the grid */
 	bool has_from;                /* its bytes are those of another file's version */
 	struct id from_file;

@@ -5,6 +5,7 @@
  *
  * R1  A chunk is known by its name, never by its number: where the file has changed meanwhile, or another version of this program packs
  *     another way, numbers mean something else.
+ *     For that a number that was free may be taken: what a run that was killed had on its way may arrive after this one has asked. Then another is taken.
  * R2  A transfer is of one item at a time, also where two names are one inode.
  */
 #include <assert.h>

@@ -3,7 +3,10 @@
  */
 #include <assert.h>
 
+#include "base/fault.h"
 #include "client/transfer/push_internal.h"
+
+#define LATE_MAX 64 /* what a run can have had on its way is a quarter of that */
 
 /* ---- parcels ------------------------------------------------------------------------------------------------------------------ */
 
@@ -107,6 +110,20 @@ send_shared(struct push *p, struct parcel *parcel, const uint8_t *bytes, size_t 
 	return rc ? rc : remote_chunk_put(p->env->remote, &transfer, parcel->n, bytes, len, err);
 }
 
+/* R1: by another number, where something of an earlier run has come to this one meanwhile. */
+static err_code
+send_own(struct push *p, struct parcel *parcel, const uint8_t *bytes, size_t len, struct err *err)
+{
+	struct item *it = parcel->shares[0].item;
+	err_code rc = remote_chunk_put(p->env->remote, &parcel->transfer, parcel->n, bytes, len, err);
+
+	for (unsigned tries = 0; rc == ERR_CHUNK_CONFLICT && tries < LATE_MAX && !FAULT("client.keeps_its_number"); tries++) {
+		parcel->n = it->next_n++;
+		rc = remote_chunk_put(p->env->remote, &parcel->transfer, parcel->n, bytes, len, err);
+	}
+	return upload_over(rc, err);
+}
+
 static void
 send_one(struct push *p, struct parcel *parcel)
 {
@@ -117,7 +134,7 @@ send_one(struct push *p, struct parcel *parcel)
 	err_code rc;
 
 	if (parcel->own_transfer)
-		rc = upload_over(remote_chunk_put(p->env->remote, &parcel->transfer, parcel->n, bytes, len, &err), &err);
+		rc = send_own(p, parcel, bytes, len, &err);
 	else
 		rc = send_shared(p, parcel, bytes, len, &err);
 	if (rc == ERR_OK)

@@ -105,6 +105,27 @@ number_take(struct mem_transfer *t, uint32_t n, const struct hash *id, struct er
 	return ERR_OK;
 }
 
+void
+mem_late_chunks(struct remote_mem *m, uint32_t count)
+{
+	size_t pos = 0, len;
+	const void *key;
+	void *value;
+	struct err err;
+
+	while (map_next(m->transfers, &pos, &key, &len, &value)) {
+		struct mem_transfer *t = value;
+		uint32_t next = t->chunk_count > 0 ? t->chunks[t->chunk_count - 1].n + 1 : 0;
+
+		for (uint32_t n = next; t->open && n < next + count; n++) {
+			struct hash id = hash_of(&n, sizeof n);
+
+			if (number_take(t, n, &id, &err))
+				abort();
+		}
+	}
+}
+
 /* NULL: there is none. */
 static struct mem_transfer *
 transfer_at(struct remote_mem *m, const struct id *id)

@@ -63,6 +63,8 @@ void remote_mem_free(struct remote_mem *m);
 struct mem_file *mem_file_at(struct remote_mem *m, const char *path); /* live, or NULL */
 /** mem_chunk_put(m, p, len): as if it had been sent. */
 struct hash mem_chunk_put(struct remote_mem *m, const uint8_t *p, size_t len);
+/** mem_late_chunks(m, count): so many that an earlier run has sent arrive, by the next numbers of each transfer; for do_what. */
+void mem_late_chunks(struct remote_mem *m, uint32_t count);
 void mem_transfers_end(struct remote_mem *m); /* they have expired */
 void mem_transfers_forget(struct remote_mem *m); /* nothing is known of them */
 void mem_chunks_drop(struct remote_mem *m); /* the garbage collector went too far */

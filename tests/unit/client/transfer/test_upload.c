@@ -627,6 +627,43 @@ test_number_is_not_trusted(void **ctx)
 }
 
 static void
+late(void *server)
+{
+	mem_late_chunks(server, 3);
+}
+
+/* Resume ${path} while those arrive; how that ends. */
+static err_code
+resume_beside_late_chunks(struct rig *r, const char *path, const uint8_t *p)
+{
+	struct plan_op op;
+
+	rig_write(r, path, p, LARGE);
+	lose_the_line(r, path, 5);
+	r->server->do_at = r->server->chunk_puts + 1;
+	r->server->do_what = late;
+	r->server->do_arg = r->server;
+	op = rig_push(r, path);
+	assert_int_equal(push_ops(r, &op, 1), ERR_OK);
+	return last_code;
+}
+
+/* What a run that was killed had on its way arrives when the next one has asked what is there: its numbers are not free any more. */
+static void
+test_late_chunks(void **ctx)
+{
+	struct rig *r = *ctx;
+	uint8_t *p = rig_bytes(r, LARGE, 5);
+
+	assert_int_equal(resume_beside_late_chunks(r, "f", p), ERR_OK);
+	assert_is(r, "f", p, LARGE);
+	assert_int_equal(r->server->transfers_made, 1);
+	setenv("DRAY_FAULT", "client.keeps_its_number", 1);
+	assert_int_equal(resume_beside_late_chunks(r, "g", rig_bytes(r, LARGE, 6)), ERR_CHUNK_CONFLICT);
+	unsetenv("DRAY_FAULT");
+}
+
+static void
 test_wrong_extent_is_refused(void **ctx)
 {
 	struct rig *r = *ctx;
@@ -683,7 +720,7 @@ main(void)
 		T(test_resumes_often), T(test_resumes_what_has_not_changed), T(test_resumes_under_another_name), T(test_resumes_along_a_base),
 		T(test_transfer_expired), T(test_transfer_ends_at_a_chunk), T(test_transfer_ends_at_its_list), T(test_transfer_unknown_at_a_chunk),
 		T(test_transfer_unknown_at_its_list), T(test_arrived_chunks_missing), T(test_upload_given_up),
-		T(test_two_names_one_inode), T(test_changes_while_sent), T(test_number_is_not_trusted), T(test_wrong_extent_is_refused),
+		T(test_two_names_one_inode), T(test_changes_while_sent), T(test_number_is_not_trusted), T(test_late_chunks), T(test_wrong_extent_is_refused),
 		T(test_holes),
 	};
 
