@@ -6,7 +6,7 @@ static err_code
 unlink_folder(const struct command_line *line, struct err *err)
 {
 	AUTO(freep) char *path = NULL;
-	struct folder *f;
+	AUTO(folder_freep) struct folder *f = NULL;
 	bool trash_kept;
 	struct sbuf sb = SBUF(64 * KIB);
 	struct jw jw = JW(&sb);
@@ -14,12 +14,13 @@ unlink_folder(const struct command_line *line, struct err *err)
 
 	if (rc)
 		return rc;
-	/* Opening takes the lock, so a running sync is not pulled the ground from under; an agent's pass is waited for. */
+	/*
+	 * Opening takes the lock, so a running sync is not pulled the ground from under, and an agent's pass is waited for; held until all is gone, no pass begins
+	 * in what is half removed.  A damaged link can be forgotten too.
+	 */
 	rc = turn_open(path, 0, cli_cancel(), &f, err);
 	if (rc == ERR_ROOT_IN_USE || rc == ERR_CANCELLED)
 		return rc;
-	if (rc == ERR_OK)
-		folder_free(f); /* a damaged link can be forgotten too */
 	rc = folder_remove(path, &trash_kept, err);
 	if (rc)
 		return rc;

@@ -262,6 +262,8 @@ open_as(const char *path, bool untouched, struct folder **out, struct err *err)
 	rc = untouched ? look_for_lock(f, err) : take_lock(f, O_RDWR | O_CREAT, err);
 	if (rc)
 		return rc;
+	if (!untouched && !is_linked(path)) /* it was until a moment ago: a state would be begun anew */
+		return err_set(err, ERR_NOT_LINKED, "%s is not linked any more", path);
 	rc = untouched ? look_at_state(f, err) : open_state(f, err);
 	if (rc)
 		return err_wrap(err, "state of %s", path);
@@ -371,9 +373,9 @@ fill(int root, const char *path, const struct state_link *link, const char *toke
 	return rc ? rc : flush_names(root, err);
 }
 
-/* What link makes, in the order in which unlink takes it away: state.db last, since it is what makes a folder linked. */
-static const char *const LINK_FILES[] = { MARK_FILE, TOKEN_FILE, LOCK_FILE, DOT "/agent.sock", DOT "/agent.lock", DOT "/paused",
-	DOT "/selection", DAMAGED_FILE "-shm", DAMAGED_FILE "-wal", DAMAGED_FILE, STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE };
+/* What link makes, in the order in which unlink takes it away: state.db late, since it is what makes a folder linked, and the lock on all of it last. */
+static const char *const LINK_FILES[] = { MARK_FILE, TOKEN_FILE, DOT "/agent.sock", DOT "/agent.lock", DOT "/paused",
+	DOT "/selection", DAMAGED_FILE "-shm", DAMAGED_FILE "-wal", DAMAGED_FILE, STATE_FILE "-wal", STATE_FILE "-shm", STATE_FILE, LOCK_FILE };
 
 static err_code
 remove_files(int root, struct err *err)

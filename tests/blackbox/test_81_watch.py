@@ -500,6 +500,21 @@ def test_two_folders_in_one_agent(make, agents):
     assert agent.proc.wait(timeout=120) == 0, agent.said()
 
 
+def test_unlink_beside_a_pass(make, agents):
+    """Whatever the agent is at, unlink takes all of the link away, and the agent ends."""
+    (a,) = make("a")
+    for n in range(6):
+        agent = agents.one(a)
+        wait_for(lambda: in_step(a))
+        for i in range(n):
+            a.write(f"f{n}-{i}", "x")
+        assert a.dray("unlink", a.folder).returncode == 0
+        a.path("touch").touch()
+        assert agent.proc.wait(timeout=120) == 0, agent.said()
+        assert not a.dot("state.db").exists() and not a.dot("lock").exists()
+        assert a.dray("link", make.server.url, "--project", make.project, a.folder).returncode == 0
+
+
 def test_rubbish_on_the_socket(make, agents):
     (a,) = make("a")
     agents(a)
