@@ -79,6 +79,14 @@ answer_reset(struct http_call *c)
 }
 
 err_code
+answer_bad(struct err *err, const char *what)
+{
+	struct err why = *err;
+
+	return err_set(err, ERR_PROTOCOL, "%s: %s", what, why.msg);
+}
+
+err_code
 answer_error(int status, bool is_problem, const uint8_t *p, size_t len, struct err *err)
 {
 	if (status < 400)

@@ -59,6 +59,9 @@ err_code http_run(struct http *h, struct http_call *c, struct err *err);
 /** server_url_check(url, allow_http, loopback, err): what may be a server's address. */
 err_code server_url_check(const char *url, bool allow_http, bool *loopback, struct err *err);
 
+/** answer_bad(err, what): what the server said does not read as it should: that is its error, not that of whoever called. */
+err_code answer_bad(struct err *err, const char *what);
+
 /** answer_reset(c): nothing of the answer to an attempt before is left. */
 void answer_reset(struct http_call *c);
 

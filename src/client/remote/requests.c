@@ -28,14 +28,6 @@ request_run(struct remote_http *r, struct http_call *c, struct err *err)
 	return rc;
 }
 
-err_code
-answer_bad(struct err *err, const char *what)
-{
-	struct err why = *err;
-
-	return err_set(err, ERR_PROTOCOL, "%s: %s", what, why.msg);
-}
-
 static void
 http_backend_free(struct remote *base)
 {

@@ -24,9 +24,6 @@ const char *request_path(const struct remote_http *r, char out[static REQUEST_PA
 /** request_run(r, c, err): http_run for calls whose answer may hold a problem that only its code matters of. */
 err_code request_run(struct remote_http *r, struct http_call *c, struct err *err);
 
-/** answer_bad(err, what): what the server said does not read as it should: that is its error, not that of whoever called. */
-err_code answer_bad(struct err *err, const char *what);
-
 /* ---- history.c --------------------------------------------------------------------------------------------------------------- */
 
 err_code request_dir(struct remote *base, const char *dir, const struct remote_view *view, const char *after, struct arena *a,

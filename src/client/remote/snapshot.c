@@ -9,6 +9,7 @@
 #include <zstd.h>
 
 #include "base/fault.h"
+#include "client/remote/http.h"
 #include "client/remote/snapshot.h"
 
 #define PART_LEN CHUNK_LEN_MAX /* a round trip is little beside its bytes */
@@ -136,37 +137,28 @@ next_line(struct snapshot_reader *s, const char **line, size_t *len, struct err 
 		const char *p = s->text + s->text_at;
 		const char *newline = memchr(p, '\n', s->text_len - s->text_at);
 		size_t n = newline ? (size_t)(newline - p) : s->text_len - s->text_at;
-		err_code rc = ERR_OK;
+		err_code rc;
 
 		s->text_at += n + (newline != NULL);
-		*line = p;
-		*len = n;
-		if (newline && s->line.len == 0)
+		if (newline && s->line.len == 0) { /* where it lies */
+			*line = p;
+			*len = n;
 			return ERR_OK;
+		}
 		rc = keep_text(s, p, n, err);
-		*line = s->line.s;
-		*len = s->line.len;
-		if (rc || newline)
+		if (rc)
 			return rc;
+		if (newline) {
+			*line = s->line.s;
+			*len = s->line.len;
+			return ERR_OK;
+		}
 		rc = next_text(s, err);
 		if (rc)
 			return rc;
 		if (s->text_len == 0)
-			break;
+			return s->line.len > 0 ? err_set(err, ERR_PROTOCOL, "a snapshot ends within a line") : ERR_OK;
 	}
-	if (*len > 0)
-		return err_set(err, ERR_PROTOCOL, "a snapshot ends within a line");
-	*line = NULL;
-	return ERR_OK;
-}
-
-/* What does not read as it should is the server's error, not that of whoever asked. */
-static err_code
-line_bad(struct err *err, const char *what)
-{
-	struct err why = *err;
-
-	return err_set(err, ERR_PROTOCOL, "%s of a snapshot: %s", what, why.msg);
 }
 
 static err_code
@@ -182,7 +174,7 @@ read_head(struct snapshot_reader *s, struct err *err)
 		return rc;
 	rc = wire_snapshot_read((const uint8_t *)line, len, &s->head, err);
 	s->has_head = rc == ERR_OK;
-	return rc ? line_bad(err, "the first line") : ERR_OK;
+	return rc ? answer_bad(err, "the first line of a snapshot") : ERR_OK;
 }
 
 static err_code
@@ -193,7 +185,7 @@ read_file(struct snapshot_reader *s, const char *line, size_t len, struct arena 
 	if (!rc && out->deleted)
 		rc = err_set(err, ERR_FIELD_RANGE, "%s has been deleted", out->path);
 	s->files++;
-	return rc ? line_bad(err, "a line") : ERR_OK;
+	return rc ? answer_bad(err, "a line of a snapshot") : ERR_OK;
 }
 
 static err_code

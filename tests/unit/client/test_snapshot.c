@@ -33,12 +33,6 @@ remote_snapshot_part(struct remote *r, struct hash *object, uint64_t off, uint8_
 	return ERR_OK;
 }
 
-bool
-remote_is_away(err_code rc)
-{
-	return rc == ERR_NETWORK;
-}
-
 #define HEAD "{\"file_count\":%u,\"total_size\":1,\"updated_at\":\"2026-11-22T17:31:41.717484Z\"," \
 	"\"cursor\":\"77.01a204504ed2a3efacec116d72e6f10b\",\"digest\":\"%064d\",\"newer\":[]}\n"
 #define LINE "{\"id\":\"%032x\",\"path\":\"%s%u\",\"kind\":\"file\",\"size\":3,\"mtime\":\"2026-11-22T14:00:00.500000000Z\",\"mode\":\"0644\"," \
